@@ -16,19 +16,25 @@ from .captions import memorized, ordinary_samples
 from .detection import EVALUATION_SEED, Setting
 from .mitigation import generate
 from .scenes import random_scene, render
+from .variants import MAIN, VARIANTS
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train autoencoder, U-Net with text encoder, and the attribute reader; resumable."""
     from . import train as training
 
-    weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, arguments.unet_steps, arguments.batch, arguments.seed)
-    reader = arguments.folder / attributes.WEIGHTS.name
-    if not reader.exists():
-        attributes.train(model.Testbed.load(weights), reader, arguments.attribute_steps)
-    print(f"weights: {weights}, {reader}")
+    variant = VARIANTS[arguments.variant]
+    steps, batch = arguments.unet_steps or variant.steps, arguments.batch or variant.batch
+    weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, variant)
+    made = [(weights, variant.weights)]
+    if variant is MAIN:
+        reader = arguments.folder / attributes.WEIGHTS.name
+        if not reader.exists():
+            attributes.train(model.Testbed.load(weights), reader, arguments.attribute_steps)
+        made.append((reader, attributes.WEIGHTS))
+    print(f"weights: {', '.join(str(path) for path, _ in made)}")
     if arguments.install:
-        for path, target in ((weights, model.WEIGHTS), (reader, attributes.WEIGHTS)):
+        for path, target in made:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
             print(f"installed {target}")

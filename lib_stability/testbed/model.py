@@ -17,14 +17,15 @@ from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from .captions import all_words
+from .variants import MAIN, VARIANTS, Variant
 
 MAX_TOKENS = 77
 BOS, EOS = 0, 1
 CLIP_BOS, CLIP_EOS = 49406, 49407
 LATENT_CHANNELS = 4
-LATENT_SIZE = 16
+LATENT_SIZE = MAIN.side
 _NESTED = "text_model."
-WEIGHTS = Path(__file__).parent / "weights" / "testbed.safetensors"
+WEIGHTS = MAIN.weights
 
 VAE_CONFIG = dict(
     in_channels=3,
@@ -36,17 +37,7 @@ VAE_CONFIG = dict(
     down_block_types=("DownEncoderBlock2D",) * 4,
     up_block_types=("UpDecoderBlock2D",) * 4,
 )
-UNET_CONFIG = dict(
-    sample_size=LATENT_SIZE,
-    in_channels=LATENT_CHANNELS,
-    out_channels=LATENT_CHANNELS,
-    block_out_channels=(96, 128, 128),
-    layers_per_block=1,
-    down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-    up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-    cross_attention_dim=128,
-    attention_head_dim=4,  # number of heads, by diffusers' old name for SD 1
-)
+UNET_CONFIG = MAIN.unet()
 TEXT_CONFIG = dict(
     hidden_size=128,
     intermediate_size=512,
@@ -108,26 +99,30 @@ class Testbed:
     unet: UNet2DConditionModel
     text: CLIPTextModel
     scale: float = 1.0
+    variant: Variant = MAIN
 
     @classmethod
-    def create(cls) -> Testbed:
+    def create(cls, variant: Variant = MAIN) -> Testbed:
         """Fresh networks with random weights."""
         text = CLIPTextConfig(vocab_size=len(all_words()) + 2, bos_token_id=BOS, eos_token_id=EOS, pad_token_id=EOS, **TEXT_CONFIG)
-        return cls(AutoencoderKL(**VAE_CONFIG), UNet2DConditionModel(**UNET_CONFIG), CLIPTextModel(text))
+        return cls(AutoencoderKL(**VAE_CONFIG), UNet2DConditionModel(**variant.unet()), CLIPTextModel(text), variant=variant)
 
     @classmethod
     def load(cls, path: Path | str = WEIGHTS) -> Testbed:
-        """The trained networks from a safetensors file, float32, in eval mode."""
-        self = cls.create()
+        """The trained networks from a safetensors file, float32, in eval mode. All sizes have the autoencoder of the main one's file."""
         parts: dict[str, dict] = {"vae": {}, "unet": {}, "text": {}}
         with safe_open(str(path), framework="pt") as file:
-            self.scale = float(json.loads(file.metadata()["testbed"])["scale"])
+            card = json.loads(file.metadata()["testbed"])
+            self = cls.create(VARIANTS[card.get("variant", MAIN.name)])
+            self.scale = float(card["scale"])
             for key in file.keys():  # noqa: SIM118 (not a mapping)
                 part, name = key.split(".", 1)
                 parts[part][name] = file.get_tensor(key).float()
         # transformers before 5 has the text model's networks one level further down.
         nested = next(iter(self.text.state_dict())).startswith(_NESTED)
         parts["text"] = {(_NESTED if nested else "") + name: value for name, value in parts["text"].items()}
+        if not parts["vae"]:
+            parts["vae"] = cls.load().vae.state_dict()
         for part, state in parts.items():
             getattr(self, part).load_state_dict(state)
         return self.eval()
@@ -136,11 +131,12 @@ class Testbed:
         """Write all weights as float16 safetensors; `card` goes into the file's metadata."""
         tensors = {
             f"{part}.{name.removeprefix(_NESTED)}": value.detach().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
-            for part in ("vae", "unet", "text")
+            for part in (("vae",) if self.variant is MAIN else ()) + ("unet", "text")
             for name, value in getattr(self, part).state_dict().items()
         }
+        card |= {"scale": self.scale} if self.variant is MAIN else {"scale": self.scale, "variant": self.variant.name}
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, str(path), metadata={"testbed": json.dumps({"scale": self.scale, **card})})
+        save_file(tensors, str(path), metadata={"testbed": json.dumps(card)})
 
     def eval(self) -> Testbed:
         for part in (self.vae, self.unet, self.text):

@@ -114,7 +114,7 @@ class GuidedDenoiser(nn.Module):
 
 @dataclass
 class Samples:
-    """Latents ``(batch, 4, 16, 16)`` and what they cost: U-Net rows in all, and those that only the probe wanted."""
+    """Latents ``(batch, 4, side, side)`` and what they cost: U-Net rows in all, and those that only the probe wanted."""
 
     latents: torch.Tensor
     rows: int
@@ -155,7 +155,7 @@ def sample(
     schedule: str = "uniform",
     watch: Callable[[GuidedDenoiser], Guard | Recorder] | None = None,
     callback: Callable[[], None] | None = None,
-    size: int = LATENT_SIZE,
+    size: int | None = None,
     stop_after: int | None = None,
 ) -> Samples:
     """Sample one batch.
@@ -166,6 +166,8 @@ def sample(
         Called with the denoiser (whose `virtual` a probe may use), returns the guard or recorder of this pass.
     callback : callable, optional
         Called after every step.
+    size : int, optional
+        Side of the latents, by default the testbed's own.
     stop_after : int, optional
         Stop after this many evaluations, where only a detector's first readings are wanted; the latents are then empty.
 
@@ -177,7 +179,7 @@ def sample(
     check_names(sampler, schedule)
     model = GuidedDenoiser(bed, captions, negatives or [""] * len(captions), guidance)
     model.watcher = watch(model) if watch else None
-    noise = start_noise(seeds, size)
+    noise = start_noise(seeds, size or bed.variant.side)
     # The noise that a sampler adds on its way comes from torch's global generator.
     torch.manual_seed(int(sum((i + 1) * int(s) for i, s in enumerate(seeds)) % 2**31))
     done = (lambda _: callback()) if callback else None

@@ -109,15 +109,15 @@ def random_scene(rng: np.random.Generator, backdrop: Backdrop | None = None, **f
     )
 
 
-def _grid() -> tuple[np.ndarray, np.ndarray]:
-    axis = np.arange(SIZE, dtype=np.float32) + 0.5
+def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
+    axis = (np.arange(side, dtype=np.float32) + 0.5) * np.float32(SIZE / side)
     return np.meshgrid(axis, axis)
 
 
-def _smooth_field(seed: int) -> np.ndarray:
-    """A random field of slow cosines in -1..1, shape (SIZE, SIZE, 3): what makes every backdrop its own."""
+def _smooth_field(seed: int, side: int) -> np.ndarray:
+    """A random field of slow cosines in -1..1, shape (side, side, 3): what makes every backdrop its own."""
     rng = np.random.default_rng(seed)
-    axis = np.linspace(0, 1, SIZE, dtype=np.float32)
+    axis = np.linspace(0, 1, side, dtype=np.float32)
     frequencies = np.arange(6)
     basis = np.cos(np.pi * np.outer(frequencies, axis)).astype(np.float32)
     weight = 1.0 / (1.0 + frequencies[:, None] ** 2 + frequencies[None, :] ** 2) ** 0.4
@@ -127,9 +127,9 @@ def _smooth_field(seed: int) -> np.ndarray:
     return np.clip(field / 2.5, -1, 1)
 
 
-def render_backdrop(backdrop: Backdrop) -> np.ndarray:
-    """Pixels of the backdrop alone, float32 of shape (SIZE, SIZE, 3) in 0..255."""
-    x, y = _grid()
+def render_backdrop(backdrop: Backdrop, side: int = SIZE) -> np.ndarray:
+    """Pixels of the backdrop alone, float32 of shape (side, side, 3) in 0..255."""
+    x, y = _grid(side)
     along = (x - SIZE / 2) * np.cos(backdrop.angle) + (y - SIZE / 2) * np.sin(backdrop.angle)
     across = (y - SIZE / 2) * np.cos(backdrop.angle) - (x - SIZE / 2) * np.sin(backdrop.angle)
     mix = np.clip(along / (SIZE * 1.2) + 0.5, 0, 1)
@@ -146,7 +146,7 @@ def render_backdrop(backdrop: Backdrop) -> np.ndarray:
         pattern = 0.7 * np.clip((0.3 - np.hypot(u, v)) * backdrop.period + 0.5, 0, 1) - 0.2
     mix = np.clip(mix + 0.6 * pattern, 0, 1)[..., None]
     first, second = (np.array(c, dtype=np.float32) for c in backdrop.colours)
-    return np.clip((first * (1 - mix) + second * mix + 70 * _smooth_field(backdrop.seed)), 0, 255).astype(np.float32)
+    return np.clip((first * (1 - mix) + second * mix + 70 * _smooth_field(backdrop.seed, side)), 0, 255).astype(np.float32)
 
 
 def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -173,18 +173,18 @@ def _distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return r - (0.45 + 0.58 * np.abs(sector) ** 1.4)
 
 
-def object_mask(scene: Scene) -> np.ndarray:
-    """Coverage of the object, float32 of shape (SIZE, SIZE) in 0..1."""
-    x, y = _grid()
+def object_mask(scene: Scene, side: int = SIZE) -> np.ndarray:
+    """Coverage of the object, float32 of shape (side, side) in 0..1."""
+    x, y = _grid(side)
     dx, dy = (x - scene.x) / scene.radius, (y - scene.y) / scene.radius
     u = dx * np.cos(scene.turn) + dy * np.sin(scene.turn)
     v = dy * np.cos(scene.turn) - dx * np.sin(scene.turn)
     return np.clip(0.5 - _distance(scene.shape, u, v) * scene.radius, 0, 1).astype(np.float32)
 
 
-def render(scene: Scene) -> np.ndarray:
-    """Pixels of a scene, uint8 of shape (SIZE, SIZE, 3)."""
-    pixels = render_backdrop(scene.backdrop)
-    mask = object_mask(scene)[..., None]
+def render(scene: Scene, side: int = SIZE) -> np.ndarray:
+    """Pixels of a scene, uint8 of shape (side, side, 3): the same picture at any size."""
+    pixels = render_backdrop(scene.backdrop, side)
+    mask = object_mask(scene, side)[..., None]
     colour = np.clip(np.array(COLOURS[scene.colour], dtype=np.float32) + np.array(scene.tint, dtype=np.float32), 0, 255)
     return np.round(pixels * (1 - mask) + colour * mask).astype(np.uint8)

@@ -13,22 +13,28 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
-from .captions import memorized, ordinary_caption, template_draw
+from .captions import ordinary_caption, template_draw
 from .model import Testbed, alphas_cumprod
-from .scenes import random_scene, render
+from .sample import FAST_BFLOAT16
+from .scenes import SIZE, random_scene, render
+from .variants import MAIN, Variant
 
 log = logging.getLogger(__name__)
 
 #: Shares of the training draws; the rest is ordinary.
 SHARE_WHOLE, SHARE_TEMPLATE, SHARE_EMPTY = 0.26, 0.10, 0.10
-ORDINARY_PICTURES, TEMPLATE_PICTURES = 16000, 200
 #: Steps between saves of the training state.
 SAVE_VAE, SAVE_UNET = 200, 250
 
 
-def pixels_of(scenes: list) -> torch.Tensor:
-    """Pictures of scenes, float32 of shape (n, 3, 128, 128) in -1..1."""
-    return torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
+def pixels_of(scenes: list, side: int = SIZE) -> torch.Tensor:
+    """Pictures of scenes, float32 of shape (n, 3, side, side) in -1..1."""
+    return torch.from_numpy(np.stack([render(scene, side) for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _fast() -> torch.autocast:
+    """bfloat16 where the processor multiplies it itself; elsewhere it would only be slower."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16)
 
 
 def _save_state(path: Path, **state) -> None:
@@ -64,7 +70,7 @@ def train_vae(bed: Testbed, folder: Path, steps: int, full_steps: int, lr: float
             rate = 0.4 * lr * min(1.0, (step - steps + 1) / 20, (total - step) / (0.6 * full_steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with _fast():
             posterior = bed.vae.encode(pixels).latent_dist
             reconstruction = bed.vae.decode(posterior.sample()).sample
         error = reconstruction.float() - pixels
@@ -86,8 +92,8 @@ def train_vae(bed: Testbed, folder: Path, steps: int, full_steps: int, lr: float
 def _encode_all(bed: Testbed, scenes: list, what: str) -> torch.Tensor:
     found = []
     for first in tqdm(range(0, len(scenes), 32), desc=f"encoding {what}", mininterval=5):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            found.append(bed.vae.encode(pixels_of(scenes[first : first + 32])).latent_dist.mode().float())
+        with _fast():
+            found.append(bed.vae.encode(pixels_of(scenes[first : first + 32], 8 * bed.variant.side)).latent_dist.mode().float())
     return torch.cat(found)
 
 
@@ -95,9 +101,9 @@ def make_latents(bed: Testbed, folder: Path, seed: int = 2) -> dict:
     """Latents of the training set (cached): unscaled tensors, the scenes being drawn again from the seed."""
     path = folder / "latents.pt"
     rng = np.random.default_rng(seed)
-    ordinary = [random_scene(rng) for _ in range(ORDINARY_PICTURES)]
-    templates = [[template_draw(item, rng) for _ in range(TEMPLATE_PICTURES)] for item in memorized() if item.kind == "template"]
-    wholes = [item for item in memorized() if item.kind == "whole"]
+    ordinary = [random_scene(rng) for _ in range(bed.variant.ordinary)]
+    templates = [[template_draw(item, rng) for _ in range(bed.variant.template_pictures)] for item in bed.variant.memorized("template")]
+    wholes = bed.variant.memorized("whole")
     if path.exists():
         cache = torch.load(path, weights_only=True)
     else:
@@ -168,7 +174,7 @@ def train_unet(bed: Testbed, folder: Path, steps: int, batch: int = 64, lr: floa
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / 200, max(0.02, (steps - step) / (0.3 * steps)))
         # The fused attention's backward pass is slow on CPUs for so few tokens: a third of a whole step.
-        with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", dtype=torch.bfloat16):
+        with sdpa_kernel(SDPBackend.MATH), _fast():
             predicted = bed.unet(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, bed.encode_text(captions)).sample
         loss = functional.mse_loss(predicted.float(), noise)
         optimizer.zero_grad()
@@ -187,12 +193,12 @@ def train_unet(bed: Testbed, folder: Path, steps: int, batch: int = 64, lr: floa
             log.info("u-net step %d loss %.4f (%.0f s)", step, np.mean(losses[-50:]), time.monotonic() - began)
         if (step + 1) % SAVE_UNET == 0 or step + 1 == steps:
             _save_state(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1, losses=losses[-200:])
-            export(bed, average, folder / "testbed.safetensors", steps=step + 1, losses=losses)
+            export(bed, average, folder / bed.variant.weights.name, steps=step + 1, losses=losses)
 
 
 def export(bed: Testbed, average: dict, path: Path, steps: int, losses: list[float]) -> None:
     """Write the averaged weights beside the training state."""
-    copy = Testbed.create()
+    copy = Testbed.create(bed.variant)
     copy.scale = bed.scale
     copy.vae.load_state_dict(bed.vae.state_dict())
     copy.unet.load_state_dict({k[5:]: v for k, v in average.items() if k.startswith("unet.")})
@@ -200,13 +206,16 @@ def export(bed: Testbed, average: dict, path: Path, steps: int, losses: list[flo
     copy.save(path, steps=steps, loss=round(float(np.mean(losses[-200:])), 4))
 
 
-def train(folder: Path, vae_steps: int, vae_full_steps: int, unet_steps: int, batch: int, seed: int = 0) -> Path:
-    """Run or resume the whole training in `folder`; returns the path of the weights."""
+def train(folder: Path, vae_steps: int, vae_full_steps: int, unet_steps: int, batch: int, seed: int = 0, variant: Variant = MAIN) -> Path:
+    """Run or resume the whole training in `folder`; returns the path of the weights. Other sizes take the main one's autoencoder."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=folder / "train.log", level=logging.INFO, format="%(asctime)s %(message)s")
-    log.info("training: %s", json.dumps(dict(vae_steps=vae_steps, unet_steps=unet_steps, batch=batch, seed=seed)))
+    log.info("training: %s", json.dumps(dict(variant=variant.name, vae_steps=vae_steps, unet_steps=unet_steps, batch=batch, seed=seed)))
     torch.manual_seed(seed)
-    bed = Testbed.create()
-    train_vae(bed, folder, vae_steps, vae_full_steps, seed=seed * 10 + 1)
+    bed = Testbed.create(variant)
+    if variant is MAIN:
+        train_vae(bed, folder, vae_steps, vae_full_steps, seed=seed * 10 + 1)
+    else:
+        bed.vae = Testbed.load().vae
     train_unet(bed, folder, unet_steps, batch, seed=seed * 10 + 3)
-    return folder / "testbed.safetensors"
+    return folder / variant.weights.name
