@@ -1,6 +1,7 @@
 """Damping of a guided prediction: pure functions with one gain and one multiple of a direction per image.
 
-Both policies leave prompt and guidance scale alone and need no second pass through the model.
+The policies "directional" and "radial" leave prompt and guidance scale alone and need no second pass through the model; "reword" (see
+:mod:`.rewording`) does, and falls back on the directional one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 
 from .norms import inner, per_sample, rms
 
-POLICIES = ("directional", "radial")
+POLICIES = ("directional", "radial", "reword")
 STRENGTH_RANGE, MARGIN_RANGE, RELEASE_RANGE = (0.0, 4.0), (-3.0, 5.0), (0.0, 1.0)
 
 
@@ -22,8 +23,9 @@ class Damping:
 
     Parameters
     ----------
-    policy : "directional" or "radial"
-        Radial is the rescaling of Broken Memories; directional first takes out the remembered direction.
+    policy : "directional", "radial" or "reword"
+        Radial is the rescaling of Broken Memories; directional first takes out the remembered direction; reword guides by the prompt with one part
+        left out, in turn, and is directional where it cannot.
     strength : float
         Multiple of the component along the remembered direction that is taken out (beta): 1 removes it, more reflects it. Directional only.
     margin : float, optional
@@ -50,7 +52,7 @@ class Damping:
     @property
     def limit(self) -> float:
         """The margin in force."""
-        return self.margin if self.margin is not None else {"directional": 2.0, "radial": 0.0}[self.policy]
+        return self.margin if self.margin is not None else (0.0 if self.policy == "radial" else 2.0)
 
 
 def gain(denoised: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
@@ -80,15 +82,18 @@ class Remembered:
 
 
 class Acted(NamedTuple):
-    """What one damping did, tensors of shape ``(batch,)``: the `gate`, the radial factor, and the component taken out (an RMS) or None."""
+    """What one damping did, tensors of shape ``(batch,)``: the `gate`, the radial factor, the component taken out (an RMS) or None, and the mask of
+    images that got another prediction altogether, or None."""
 
     gate: torch.Tensor
     shrink: torch.Tensor
     taken: torch.Tensor | None
+    replaced: torch.Tensor | None = None
 
     def changed(self) -> torch.Tensor:
         """The mask of images that were really changed, not only flagged."""
-        return self.gate & ((self.shrink if self.taken is None else self.shrink - self.taken) < 1)
+        changed = self.gate & ((self.shrink if self.taken is None else self.shrink - self.taken) < 1)
+        return changed if self.replaced is None else changed | self.replaced
 
 
 def damp(

@@ -14,6 +14,7 @@ from .damping import Acted, Damping, Remembered, damp
 from .norms import measure, per_sample, rms
 from .probe import LEAST_GUIDANCE, Probe
 from .region import Expected, StabilityRegion
+from .rewording import Rewording
 from .sensitivity import PAPER_MILD, Thresholds, check, thresholds
 from .verdict import Judged, Reading, Verdict, verdicts
 
@@ -57,6 +58,8 @@ class Guard:
         That of the sampler.
     doubt : str
         Why the watch cannot judge this pass, for instance :data:`UNKNOWN_NEGATIVE`; empty when it can. The probe may still judge.
+    rewording : Rewording, optional
+        The prompts' versions for the damping policy "reword"; without it that policy is the directional one.
 
     Raises
     ------
@@ -71,12 +74,14 @@ class Guard:
         probe: Probe | None = None,
         parameterisation: str = "sigma",
         doubt: str = "",
+        rewording: Rewording | None = None,
     ) -> None:
         for one in (region, probe.region if probe else None):
             if one is not None and one.parameterisation != parameterisation:
                 raise ValueError(f"region: fitted in the parameterisation {one.parameterisation!r}, this pass runs in {parameterisation!r}")
         self.region, self.options, self.probe = region, options, probe
         self.parameterisation, self.doubt = parameterisation, doubt
+        self.rewording = rewording if options.mode == "damp" and options.damping.policy == "reword" else None
         self.watch_limits = thresholds(region, options.sensitivity, options.tau) if region else None
         self.probe_limits = thresholds(probe.region, options.sensitivity, options.tau) if probe else None
         self._widest = float(region.curves_["clean"].spread.max()) if region else 0.0
@@ -134,6 +139,8 @@ class Guard:
             size = probed.norms.clean if size is None else torch.where(probed.unstable, probed.norms.clean, size)
         if self.options.mode == "damp" and not (unstable is None and self._flagged is None):
             result, acted = self._damp(denoised, expected or self.region.look_up(sigma, guidance), unstable, source, size, watched)
+            if self.rewording:
+                result, acted = self._reword(x, sigma, guidance, expected, result, acted)
         elif self.options.mode == "stop" and not (unstable is None and self._stopped is None):
             result = self._stop(denoised, watched, probed)
         self.readings.append(Reading(sigma, guidance, watched, probed, acted))
@@ -195,6 +202,30 @@ class Guard:
         return damp(
             denoised, self._limit(expected, acting), self._flagged & expected.inside, self.options.damping.strength, along * acting, held, buffer
         )
+
+    def _reword(self, x, sigma, guidance, expected: Expected | None, result: torch.Tensor, acted: Acted) -> tuple[torch.Tensor, Acted]:
+        """`expected` is None where the watch cannot judge: then the probe's region judges the versions, if there is one."""
+        judging, limits = expected, self.watch_limits
+        if expected is None and self.probe:
+            judging, limits = self.probe.region.look_up(sigma, self.probe.guidance), self.probe_limits
+
+        def unstable(prediction: torch.Tensor) -> torch.Tensor:
+            if judging is None:
+                return ~torch.isfinite(rms(prediction))
+            judged = self._judge(judging, limits, x, prediction, sigma)
+            return judged.unstable | ~judged.finite()
+
+        got = self.rewording.step(x, sigma, self._flagged, limits is self.probe_limits, unstable)
+        if got is None:
+            return result, acted
+        mean, found = got
+        # A version may be near the memorized picture without being unstable: then it still points there.
+        held = self._remembered[result.shape]
+        along, buffer = held.along(mean)
+        near = found & (along > self.options.damping.release * rms(mean))
+        limit = self._limit(expected or self.region.look_up(sigma, guidance), near)
+        mean, _ = damp(mean, limit, near, self.options.damping.strength, along * near, held, buffer)
+        return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
 
     def _stop(self, denoised: torch.Tensor, watched: Judged | None, probed: Judged | None) -> torch.Tensor:
         stopped = [] if self._stopped is None else [self._stopped]

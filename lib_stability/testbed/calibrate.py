@@ -14,8 +14,9 @@ from ..calibration import GUIDANCE_RANGE, Recorder, fit_profile, spread_guidance
 from ..profiles import Model, Profile
 from .captions import ordinary_samples
 from .export import SHA256
-from .model import LATENT_SIZE, Testbed
+from .model import Testbed
 from .sample import sample
+from .variants import MAIN, Variant
 
 SEED = 1_000_000
 RUNS, BATCH = 400, 25
@@ -23,6 +24,11 @@ RUNS, BATCH = 400, 25
 SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "LMS", "DPM2 a", "DPM++ 3M SDE", "DPM++ 2S a", "DPM++ 2M SDE")
 #: The hash is that of the exported checkpoint, so that a web UI finds this profile for it.
 MODEL = Model("testbed", "epsilon", "testbed", SHA256)
+
+
+def described(variant: Variant) -> Model:
+    """What a profile of this size says about its model."""
+    return MODEL if variant is MAIN else Model("testbed", "epsilon", f"testbed {variant.name}")
 
 
 def calibrate(
@@ -44,10 +50,10 @@ def calibrate(
         for found, new in zip((watch, probe), recorder.trajectories()):
             found.extend(new)
         tick(part.stop - part.start)
-    side = 8 * LATENT_SIZE
+    side = 8 * bed.variant.side
     return fit_profile(
-        "Testbed",
-        MODEL,
+        "Testbed" if bed.variant is MAIN else f"Testbed {bed.variant.name}",
+        described(bed.variant),
         watch,
         probe,
         captions,

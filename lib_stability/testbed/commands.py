@@ -43,13 +43,15 @@ def train(arguments: argparse.Namespace) -> int:
 
 def calibrate(arguments: argparse.Namespace) -> int:
     """Fit and write the testbed's profile."""
+    variant = VARIANTS[arguments.variant]
+    out = arguments.out or variant.profile
     with tqdm(total=arguments.runs, desc="reference runs", unit="run") as bar:
-        profile = calibration.calibrate(model.Testbed.load(), arguments.runs, tick=bar.update)
-    profiles.write(profile, arguments.out)
+        profile = calibration.calibrate(model.Testbed.load(variant.weights), arguments.runs, tick=bar.update)
+    profiles.write(profile, out)
     for label, region in (("watch", profile.watch), ("probe", profile.probe)):
         for level in ("low", "medium", "high", "paper"):
             print(f"{label} {level}: {sensitivity.thresholds(region, level).describe()}")
-    print(f"written to {arguments.out}")
+    print(f"written to {out}")
     return 0
 
 

@@ -110,7 +110,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     def guard_for(model: GuidedDenoiser) -> Guard:
         look = Probe(profile.probe, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance)
-        return Guard(profile.watch, settings.to_options(), look, doubt=UNKNOWN_NEGATIVE if arguments.negative else "")
+        rewording = model.rewording() if settings.damping == "reword" else None
+        return Guard(profile.watch, settings.to_options(), look, doubt=UNKNOWN_NEGATIVE if arguments.negative else "", rewording=rewording)
 
     with tqdm(total=2 * -(-len(todo) // BATCH) * arguments.steps, desc="unguarded", unit="step") as bar:
         plain, *_ = _generate(bed, todo, arguments, None, bar.update)

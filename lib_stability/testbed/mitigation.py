@@ -44,7 +44,8 @@ def generate(
 
     def guard_for(model: GuidedDenoiser) -> Guard:
         look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto")
-        return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE)
+        rewording = model.rewording() if options.damping.policy == "reword" else None
+        return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording)
 
     latents, pixels, verdicts = [], [], []
     negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))

@@ -14,6 +14,8 @@ from torch import nn
 from ..calibration import Recorder
 from ..guard import Guard
 from ..probe import REFERENCE_GUIDANCE, virtual
+from ..rewording import EACH, Rewording, Version
+from ..wording import versions
 from .model import LATENT_CHANNELS, LATENT_SIZE, Testbed, alphas_cumprod
 
 #: Name as the web UIs show it: k-diffusion function and how many model evaluations it makes per step.
@@ -65,7 +67,7 @@ class GuidedDenoiser(nn.Module):
 
     def __init__(self, bed: Testbed, captions: Sequence[str], negatives: Sequence[str], guidance: float | torch.Tensor, watcher=None) -> None:
         super().__init__()
-        self.denoiser = _Epsilon(bed)
+        self.denoiser, self.bed, self.captions = _Epsilon(bed), bed, list(captions)
         self.guidance, self.watcher = guidance, watcher
         self.conditional, self.negative = bed.encode_text(list(captions)), bed.encode_text(list(negatives))
         self.empty = bed.encode_text([""] * len(captions))
@@ -74,10 +76,15 @@ class GuidedDenoiser(nn.Module):
         self.rows = self.extra_rows = 0
         self.evaluations, self.stop_after = 0, None
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._empty: torch.Tensor | None = None
 
     @property
     def unguided(self) -> bool:
         return not isinstance(self.guidance, torch.Tensor) and self.guidance == 1.0
+
+    def _guided(self, conditional: torch.Tensor, unconditional: torch.Tensor) -> torch.Tensor:
+        scale = self.guidance.view(-1, 1, 1, 1) if isinstance(self.guidance, torch.Tensor) else self.guidance
+        return unconditional + scale * (conditional - unconditional)
 
     def forward(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         if self.evaluations == self.stop_after:
@@ -89,10 +96,9 @@ class GuidedDenoiser(nn.Module):
         else:
             both = self.denoiser(torch.cat([x, x]), torch.cat([sigma, sigma]), context=torch.cat([self.conditional, self.negative]))
             conditional, unconditional = both.chunk(2)
-            scale = self.guidance.view(-1, 1, 1, 1) if isinstance(self.guidance, torch.Tensor) else self.guidance
-            denoised = unconditional + scale * (conditional - unconditional)
+            denoised = self._guided(conditional, unconditional)
         self.rows += len(x) * (1 if self.unguided else 2)
-        self._last = (conditional, unconditional)
+        self._last, self._empty = (conditional, unconditional), None
         if isinstance(self.watcher, Recorder):
             return self.watcher.step(x, denoised, sigma, self.guidance, virtual(unconditional, conditional) if self.empty_negative else None)
         return denoised if self.watcher is None else self.watcher.step(x, denoised, sigma, self.guidance)
@@ -104,12 +110,39 @@ class GuidedDenoiser(nn.Module):
 
     def virtual(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """The probe's virtual prediction for the evaluation at hand; costs one row per image unless the empty prompt was evaluated anyway."""
-        conditional, unconditional = self._last
-        if unconditional is None or not self.empty_negative:
-            unconditional = self.denoiser(x, sigma, context=self.empty)
-            self.rows += len(x)
-            self.extra_rows += len(x)
-        return virtual(unconditional, conditional, REFERENCE_GUIDANCE)
+        return self.virtual_of(x, sigma, self._last[0])
+
+    def virtual_of(self, x: torch.Tensor, sigma: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
+        """The same for another conditional prediction of the same evaluation."""
+        if self._empty is None:
+            self._empty = self._last[1] if self.empty_negative else None
+            if self._empty is None:
+                self._empty = self.denoiser(x, sigma, context=self.empty)
+                self.rows += len(x)
+                self.extra_rows += len(x)
+        return virtual(self._empty, conditional, REFERENCE_GUIDANCE)
+
+    def rewording(self, each: int = EACH) -> Rewording:
+        """The captions' versions with a word left out each, as the damping policy "reword" takes them; only flagged images are evaluated."""
+        texts = [versions(caption) for caption in self.captions]
+        count = max(map(len, texts))
+        contexts = [self.bed.encode_text([own[number % len(own)] if own else "" for own in texts]) for number in range(count)]
+        usable, wanted = torch.tensor([bool(own) for own in texts]), torch.zeros(len(texts), dtype=torch.bool)
+
+        def asks(mask: torch.Tensor) -> bool:
+            torch.logical_and(mask, usable, out=wanted)
+            return bool(wanted.any())
+
+        def predict(x: torch.Tensor, sigma: torch.Tensor, number: int, with_virtual: bool) -> Version:
+            rows = wanted.nonzero()[:, 0]
+            # Rows that nobody asked for stay empty: not finite, they do not count.
+            conditional = torch.full_like(x, float("nan"))
+            conditional[rows] = self.denoiser(x[rows], sigma[rows], context=contexts[number][rows])
+            self.rows += len(rows)
+            guided = conditional if self.unguided else self._guided(conditional, self._last[1])
+            return Version(guided, self.virtual_of(x, sigma, conditional) if with_virtual else None)
+
+        return Rewording(count, predict, each, asks)
 
 
 @dataclass

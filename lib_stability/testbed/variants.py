@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..profiles import BUNDLED
 from .captions import Memorized, memorized
 
 FOLDER = Path(__file__).parent / "weights"
@@ -49,6 +50,11 @@ class Variant:
     def weights(self) -> Path:
         """Where the trained weights lie in the package."""
         return FOLDER / ("testbed.safetensors" if self is MAIN else f"testbed-{self.name}.safetensors")
+
+    @property
+    def profile(self) -> Path:
+        """Its calibrated profile; only the main one's is offered to web UIs."""
+        return BUNDLED / "testbed.json" if self is MAIN else FOLDER / f"testbed-{self.name}-profile.json"
 
     @property
     def numbers(self) -> int:

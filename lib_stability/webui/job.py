@@ -13,7 +13,7 @@ import torch
 
 from ..infotext import Settings
 from ..verdict import NOT_JUDGED, Verdict, gravest
-from . import host, probing
+from . import host, probing, rewording
 from .library import LIBRARY, Library
 from .passes import Failed, Pass
 
@@ -44,6 +44,8 @@ class Job:
         self._current: tuple[Key, Pass | Failed] | None = None
         self._fresh = True
         self._empty: tuple[tuple, list] | None = None
+        self._versions: rewording.Conditionings = []
+        self._prepared = rewording.Prepared()
 
     # -- while sampling --------------------------------------------------------------------------------------------------------------
 
@@ -51,6 +53,8 @@ class Job:
         """The host is about to sample: the next evaluation opens a pass. Said twice it counts once."""
         self._fresh = True
         p = self.owner()
+        rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and not self.trouble and p is not None
+        self._versions = self._prepared.of(p) if rewords else []
         if self.trouble or p is None or not self._may_probe(p):
             self._empty = None
             return
@@ -79,7 +83,8 @@ class Job:
         try:
             if self._fresh or self._current is None or self._current[0] != key:
                 self._close_current()
-                self._begin(key, lambda: Pass(call.denoiser, self.settings, self.library, self.general, self._empty, self._negatives(p)))
+                prepared = self._empty, self._negatives(p), self._versions
+                self._begin(key, lambda: Pass(call.denoiser, self.settings, self.library, self.general, *prepared))
             return self._current[1].step(call)
         except Exception as error:
             log.exception("Memorization Guard: an error, this pass goes on without it")
@@ -115,7 +120,7 @@ class Job:
     def close(self) -> None:
         """Let go of everything but the results."""
         self._close_current()
-        self._current, self._empty = None, None
+        self._current, self._empty, self._versions, self._prepared = None, None, [], rewording.Prepared()
 
     def verdict(self, iteration: int, position: int, hires: bool = False) -> Verdict | None:
         """What is known of one image by now; None for a pass that has not happened (yet)."""

@@ -16,6 +16,7 @@ from ..verdict import NOT_JUDGED, Verdict, merge
 from . import host, probing
 from .latents import LEAST_COVERAGE, View
 from .library import Library, Served
+from .rewording import Conditionings, Reworder
 from .stopping import Poll
 
 #: What the conditioning of the empty prompt was made for, beginning with model and checkpoint, and that conditioning.
@@ -42,10 +43,19 @@ class Pass:
         See :func:`.probing.empty_conditioning`; None rules the probe out.
     negatives : list of str
         Negative prompts of the batch.
+    versions : Conditionings
+        Of the prompts' versions, for the damping policy "reword"; may be empty.
     """
 
     def __init__(
-        self, denoiser: object, settings: Settings, library: Library, general: bool, empty: tuple[tuple, list] | None, negatives: list[str]
+        self,
+        denoiser: object,
+        settings: Settings,
+        library: Library,
+        general: bool,
+        empty: tuple[tuple, list] | None,
+        negatives: list[str],
+        versions: Conditionings = (),
     ) -> None:
         self.settings, self.library, self.general, self.negatives = settings, library, general, negatives
         self.weights = host.prompt_weights(denoiser)
@@ -60,6 +70,8 @@ class Pass:
         sums = host.weight_sums(denoiser, self.weights)
         self._multiple: float | torch.Tensor = sums[0] if len(set(sums)) == 1 else torch.tensor(sums) if sums else 1.0
         self._doubt = self._why_in_doubt(denoiser)
+        # Prompts joined by AND have no versions.
+        self._versions = versions if all(len(parts) == 1 for parts in self.weights) else ()
 
     def _why_in_doubt(self, denoiser: object) -> str:
         if host.is_edit_model(denoiser):
@@ -91,8 +103,12 @@ class Pass:
             probe = Probe(profile.probe, self._virtual, self.settings.probe, self.settings.probe_evaluations, profile.probe_guidance)
         parameterisation = "flow" if described.prediction == "flow" else "sigma"
         region = profile.watch if profile else None
+        rewording = None
+        if self._versions and not self.guards:
+            scale = profile.probe_guidance if probe else 1.0
+            rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
         self.served.append(served)
-        self.guards.append(Guard(region, self.settings.to_options(), probe, parameterisation, doubt))
+        self.guards.append(Guard(region, self.settings.to_options(), probe, parameterisation, doubt, rewording))
         if len(self.guards) > 1:
             self.guards[-1].succeed(self.guards[-2])
 
@@ -114,7 +130,7 @@ class Pass:
         self._call = call
         result = guard.step(*read, call.guidance)
         self._call = None
-        if self.settings.mode == "stop" and guard.stopped is not None and self._poll.all_set(guard.stopped):
+        if self.settings.mode == "stop" and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
             shared.state.skipped = self.skipped = True
             # The host hands out this where a batch is skipped; the prediction that it holds is the copy.
             call.denoiser.sampler.last_latent = torch.zeros_like(call.x)

@@ -20,14 +20,21 @@ def size(p: object) -> tuple[int, int]:
 
 def empty_conditioning(p: object, prompt: str = "") -> list | None:
     """Conditioning of the empty prompt (or another one without AND) for one image, in the host's schedule format; to be made before sampling."""
+    return conditionings(p, [prompt], negative=True)
+
+
+def conditionings(p: object, prompts: list[str], negative: bool = False) -> list:
+    """Conditionings of several prompts without AND, one an image, in the host's schedule format; to be made before sampling."""
     from modules import devices, prompt_parser
 
+    if not prompts:
+        return []
     width, height = size(p)
-    text = prompt_parser.SdConditioning([prompt], is_negative_prompt=True, width=width, height=height)
+    texts = prompt_parser.SdConditioning(prompts, is_negative_prompt=negative, width=width, height=height)
     if getattr(p, "distilled_cfg_scale", None) is not None:
-        text.distilled_cfg_scale = p.distilled_cfg_scale
+        texts.distilled_cfg_scale = p.distilled_cfg_scale
     with devices.autocast():
-        return prompt_parser.get_learned_conditioning(p.sd_model, text, p.steps)
+        return prompt_parser.get_learned_conditioning(p.sd_model, texts, p.steps)
 
 
 def virtual_prediction(call: SimpleNamespace, empty: list, weights: list[list[float]], scale: float, guidance: object) -> torch.Tensor:
@@ -63,13 +70,22 @@ def plain_prediction(call: SimpleNamespace, cond: list) -> torch.Tensor:
     from modules import prompt_parser
 
     text = prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step)
-    if not host.is_forge(call.denoiser):
-        return _evaluate(call, call.x, call.sigma, text, call.params.image_cond[-len(call.x) :])
+    # At scale 1 Forge leaves out the unconditional half, whatever it is.
+    return guided_on_forge(call, text, text, 1.0)[0] if host.is_forge(call.denoiser) else evaluate(call, text)
+
+
+def evaluate(call: SimpleNamespace, cond: object) -> torch.Tensor:
+    """On A1111: the prediction for `cond`, one conditioning an image, at the evaluation under way, in the terms of the host's denoiser."""
+    return _evaluate(call, call.x, call.sigma, cond, call.params.image_cond[-len(call.x) :])
+
+
+def guided_on_forge(call: SimpleNamespace, cond: object, uncond: object, scale: float) -> tuple:
+    """On Forge and its relatives: guided prediction of `cond` against `uncond`, one of each an image; behind it, on Forge, the conditional and the
+    unconditional one."""
     instead = copy.copy(call)
     instead.params = copy.copy(call.params)
-    instead.params.text_cond = text
-    # At scale 1 Forge leaves out the unconditional half, whatever it is.
-    return _sample_on_forge(instead, text, [[1.0]] * len(call.x), 1.0)[0]
+    instead.params.text_cond = cond
+    return _sample_on_forge(instead, cond if uncond is None else uncond, [[1.0]] * len(call.x), scale)
 
 
 def _rows(cond: object, span: slice) -> object:

@@ -1,0 +1,42 @@
+"""Versions of a prompt with one part left out each: text in, text out, in the prompt syntax of the web UIs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+#: Versions of a prompt at most; a longer prompt is left out by stretches of neighbouring words.
+MOST = 12
+#: A word, but for what the web UIs' prompt syntax means by one: joints, and the numbers of weights and schedules.
+_WORD = re.compile(r"[^\W\d_][\w'’-]*")
+_JOINTS = frozenset({"AND", "BREAK"})
+#: Extra networks are not words of the prompt.
+_NETWORK = re.compile(r"<[^<>]*>")
+
+
+def words(prompt: str) -> list[tuple[int, int]]:
+    """Where the words of a prompt stand, as (start, end)."""
+    networks = [found.span() for found in _NETWORK.finditer(prompt)]
+    found = [one.span() for one in _WORD.finditer(prompt) if one.group() not in _JOINTS]
+    return [(start, end) for start, end in found if not any(low <= start < high for low, high in networks)]
+
+
+def parts(prompt: str, most: int = MOST) -> list[list[tuple[int, int]]]:
+    """The words of a prompt in at most `most` stretches of nearly equal length; none where there are fewer than two words."""
+    found = words(prompt)
+    if len(found) < 2:
+        return []
+    count = min(most, len(found))
+    bounds = [round(number * len(found) / count) for number in range(count + 1)]
+    return [found[low:high] for low, high in itertools.pairwise(bounds)]
+
+
+def versions(prompt: str, most: int = MOST) -> list[str]:
+    """The prompt without each of its :func:`parts` in turn; brackets, weights and separators stay where they are."""
+    out = []
+    for stretch in parts(prompt, most):
+        text = prompt
+        for start, end in reversed(stretch):
+            text = text[:start] + text[end:]
+        out.append(re.sub(r" {2,}", " ", text).strip())
+    return out

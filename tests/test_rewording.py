@@ -1,0 +1,114 @@
+"""Guidance by the prompt with a part left out: the mean of the stable versions, for flagged images only."""
+
+import pytest
+import torch
+from guard_fixtures import guard, noisy, picture, predictions, probe, same_bits, step
+
+from lib_stability.guard import UNKNOWN_NEGATIVE
+from lib_stability.rewording import Rewording, Version
+
+
+class Versions:
+    """Made-up versions: a batch of predictions each; remembers which were asked for."""
+
+    def __init__(self, *batches: torch.Tensor, virtual: torch.Tensor | None = None):
+        self.batches, self.virtual, self.asked = batches, virtual, []
+
+    def __call__(self, x, sigma, number, with_virtual):
+        self.asked.append(number)
+        return Version(self.batches[number], self.virtual if with_virtual else None)
+
+    def rewording(self, each: int = 4, **more) -> Rewording:
+        return Rewording(len(self.batches), self, each, **more)
+
+
+def rewording_guard(versions: Versions, each: int = 4, **more):
+    return guard("damp", "reword", rewording=versions.rewording(each), **more)
+
+
+def test_a_flagged_image_gets_the_mean_of_the_versions_and_others_keep_their_bits():
+    denoised = predictions("strong", "ordinary")
+    versions = Versions(predictions("ordinary", "ordinary", seed=5), predictions("ordinary", "ordinary", seed=9))
+    watcher = rewording_guard(versions)
+    result = step(watcher, noisy(2), denoised)
+    torch.testing.assert_close(result[:1], (picture(seed=5) + picture(seed=9)) / 2)
+    assert same_bits(result[1:], denoised[1:])
+    assert versions.asked == [0, 1]
+    first, second = watcher.report()
+    assert (first.damped, first.flagged, second.damped, second.flagged) == (1, True, 0, False)
+
+
+def test_nothing_is_evaluated_before_an_image_is_flagged():
+    versions = Versions(predictions("ordinary"))
+    watcher = rewording_guard(versions)
+    kept = predictions("ordinary")
+    assert same_bits(step(watcher, noisy(1), kept), kept) and versions.asked == []
+    step(watcher, noisy(1), predictions("strong"))
+    assert versions.asked == [0]
+    # From then on every evaluation is replaced, whether it would be flagged or not: the whole prompt pulls back.
+    result = step(watcher, noisy(1), kept)
+    assert versions.asked == [0, 0] and same_bits(result, predictions("ordinary"))
+
+
+def test_versions_take_turns():
+    versions = Versions(*(predictions("ordinary", seed=n) for n in range(3)))
+    watcher = rewording_guard(versions, each=2)
+    for _ in range(3):
+        step(watcher, noisy(1), predictions("strong"))
+    assert versions.asked == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_version_that_is_unstable_itself_is_out_for_good():
+    versions = Versions(predictions("strong", seed=1), predictions("ordinary", seed=2))
+    watcher = rewording_guard(versions)
+    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
+    versions.batches = (predictions("ordinary", seed=3), versions.batches[1])
+    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
+
+
+def test_without_a_stable_version_damping_is_directional():
+    x, denoised = noisy(1), predictions("strong")
+    for bad in (predictions("strong", seed=1), torch.full((1, 4, 16, 16), float("nan"))):
+        assert same_bits(step(rewording_guard(Versions(bad)), x, denoised), step(guard("damp", "directional"), x, denoised))
+    assert same_bits(step(guard("damp", "reword"), x, denoised), step(guard("damp", "directional"), x, denoised)), "nor without any version"
+
+
+def test_an_image_is_the_same_alone_and_in_a_batch_with_a_broken_neighbour():
+    version = predictions("ordinary", seed=4)
+    alone = step(rewording_guard(Versions(version)), noisy(1), predictions("strong"))
+    broken = torch.full((1, 4, 16, 16), float("nan"))
+    both = step(rewording_guard(Versions(torch.cat([version, broken]))), noisy(2), torch.cat([predictions("strong"), broken]))
+    assert same_bits(both[:1], alone)
+
+
+def test_where_the_watch_is_blind_versions_are_judged_by_their_virtual_prediction():
+    denoised, version = predictions("ordinary"), predictions("strong", seed=3)
+    for virtual, used in ((predictions("ordinary", seed=7), True), (predictions("strong", seed=7), False)):
+        versions = Versions(version, virtual=virtual)
+        watcher = rewording_guard(versions, probe=probe(predictions("strong", seed=8)), doubt=UNKNOWN_NEGATIVE)
+        assert same_bits(step(watcher, noisy(1), denoised), version) is used
+        assert watcher.report()[0].detector == "probe"
+
+
+def test_only_the_policy_reword_in_mode_damp_rewords():
+    for mode, policy in (("report", "reword"), ("stop", "reword"), ("damp", "directional"), ("damp", "radial")):
+        versions = Versions(predictions("ordinary"))
+        step(guard(mode, policy, rewording=versions.rewording()), noisy(1), predictions("strong"))
+        assert versions.asked == [], (mode, policy)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_comes_back_in_its_own_dtype(dtype):
+    versions = Versions(predictions("ordinary", seed=5).to(dtype), predictions("ordinary", seed=9).to(dtype))
+    result = step(rewording_guard(versions), noisy(1).to(dtype), predictions("strong").to(dtype))
+    assert result.dtype == dtype
+    torch.testing.assert_close(result.float(), (picture(seed=5) + picture(seed=9)) / 2, rtol=2e-2, atol=2e-2)
+
+
+def test_a_late_answer_costs_an_evaluation_of_directional_damping_and_no_wait():
+    answers = iter([False, True])
+    versions = Versions(predictions("ordinary", seed=5))
+    watcher = guard("damp", "reword", rewording=versions.rewording(asks=lambda mask: next(answers)))
+    x, denoised = noisy(1), predictions("strong")
+    assert same_bits(step(watcher, x, denoised), step(guard("damp", "directional"), x, denoised))
+    assert same_bits(step(watcher, x, denoised), picture(seed=5))
