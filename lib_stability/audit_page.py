@@ -83,9 +83,8 @@ def _lines(row: dict) -> Sequence[str]:
         if row[prefix + "score"] is not None:
             said.append(f"score {row[prefix + 'score']:g}")
         if row[prefix + "flagged_at"]:
-            said.append(
-                f"flagged at {row[prefix + 'flagged_at']}/{row[prefix + 'evaluations'] or '?'} by the {row[prefix + 'flagged_by'] or 'watch'}"
-            )
+            at = f"{row[prefix + 'flagged_at']}/{row[prefix + 'evaluations'] or '?'}"
+            said.append(f"flagged at {at} by the {row[prefix + 'flagged_by'] or 'watch'}")
         said += [f"{word} {row[prefix + key]}" for word, key in (("damped in", "damped"), ("blanked from", "stopped_at")) if row[prefix + key]]
         said += [row[prefix + "reason"]] if row[prefix + "reason"] else []
         if said:

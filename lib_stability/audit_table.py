@@ -57,8 +57,11 @@ class Table:
         order = self._order(group)
         for index in order[start : None if most is None else start + most]:
             row = dict(zip(COLUMNS, self._rows[index]))
-            name = os.path.relpath(row["file"], self.top) if self.top else row["file"]
-            yield {**row, "group": GROUPS[self._groups[index]], "name": name}
+            yield {**row, "group": GROUPS[self._groups[index]], "name": self._name(row["file"])}
+
+    def _name(self, path: str) -> str:
+        start = os.path.join(self.top, "")
+        return path[len(start) :] if self.top and path.startswith(start) else path
 
     def write(self, path: Path, group: str = "") -> None:
         """Write the rows as CSV or JSON lines, as the command ``audit`` does, with names relative to `top`."""

@@ -42,6 +42,8 @@ def _made(path: str, changed: int, size: int) -> str:
         if picture.width * picture.height > MOST_PIXELS:
             raise ValueError("too large")
         picture.draft("RGB", (2 * SIDE, 2 * SIDE))  # a JPEG is decoded at a fraction of its size
+        if picture.mode.startswith("I"):  # 16 bits a pixel, which Pillow cannot scale
+            picture = picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")
         picture.thumbnail((SIDE, SIDE))
         plain = Image.new("RGB", picture.size, "white")
         seen = picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")

@@ -1,4 +1,4 @@
-"""Long work in a thread of its own, with progress and cancelling: one at a time in the whole process of what uses the model, and of what reads files."""
+"""Long work in a thread of its own, with progress and cancelling; in the whole process one at a time for the model, and one for files."""
 
 from __future__ import annotations
 
@@ -108,6 +108,5 @@ class Task:
         if self.state != "running":
             return f"{self.kind.capitalize()} {self.state}" + (f": {self.error}" if self.error else "")
         left = self._left()
-        return f"{self.kind.capitalize()}: {self.done} of {self.total or '…'} {self.note}".rstrip() + (
-            "" if left is None else f", about {left:.0f} s left"
-        )
+        said = f"{self.kind.capitalize()}: {self.done} of {self.total or '…'} {self.note}".rstrip()
+        return said + ("" if left is None else f", about {left:.0f} s left")

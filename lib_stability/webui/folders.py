@@ -13,26 +13,9 @@ from pathlib import Path
 from ..validation import ValidationError
 from . import host
 
-#: The host's options that name an output folder.
-OUTPUTS = tuple(
-    f"outdir_{name}"
-    for name in (
-        "samples",
-        "txt2img_samples",
-        "img2img_samples",
-        "extras_samples",
-        "grids",
-        "txt2img_grids",
-        "img2img_grids",
-        "save",
-        "init_images",
-        "videos",
-    )
-)
-#: Of these, what ``--hide-ui-dir-config`` keeps visitors from changing on every host.
-_RESTRICTED = {
-    f"outdir_{name}" for name in ("samples", "txt2img_samples", "img2img_samples", "extras_samples", "grids", "txt2img_grids", "save", "init_images")
-}
+#: The host's options ``outdir_…``, and those of them that ``--hide-ui-dir-config`` keeps visitors from changing on every host.
+_RESTRICTED = ("samples", "txt2img_samples", "img2img_samples", "extras_samples", "grids", "txt2img_grids", "save", "init_images")
+OUTPUTS = (*_RESTRICTED, "img2img_grids", "videos")
 #: Our own option: folders of the user's that may be audited, too.
 MORE = "memorization_guard_audit_folders"
 MOST = 4096
@@ -70,7 +53,7 @@ def offered() -> list[Root]:
     """The host's output folders that exist, each once."""
     found = {}
     for name in OUTPUTS:
-        label = getattr(host.opts(), name, None)
+        label = getattr(host.opts(), f"outdir_{name}", None)
         if isinstance(label, str) and label.strip():
             root = Root.of(label.strip(), _base())
             if _may_be_trusted(name, root) and os.path.isdir(root.real):
