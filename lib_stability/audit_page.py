@@ -66,7 +66,7 @@ def _card(row: dict, picture: str | None) -> str:
     shown = html.escape(plain(row["name"]), quote=True)
     told = "".join(f"<li>{html.escape(plain(line))}</li>" for line in _lines(row))
     nothing = "no preview" if is_picture(row["file"]) else "text file"
-    seen = f"<img src='{picture}' alt='' loading='lazy'>" if picture else f"<div class='memorization-guard-no-preview'>{nothing}</div>"
+    seen = f"<img src='{picture}' alt=''>" if picture else f"<div class='memorization-guard-no-preview'>{nothing}</div>"
     base = html.escape(plain(os.path.basename(row["file"])), quote=True)
     return f"<figure title='{shown}'>{seen}<figcaption>{_badge(row['group'])}<b>{base}</b><ul>{told}</ul></figcaption></figure>"
 

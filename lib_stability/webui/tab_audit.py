@@ -81,7 +81,7 @@ def build() -> tuple[object, list]:
         gr.HTML("<p>Reads the verdicts back from saved pictures. Nothing is changed; only the thumbnails of the page shown are decoded.</p>")
         with gr.Row():
             chosen = kept(gr.Dropdown(choices(), value=EVERYTHING, label="Folder", elem_id=id_of("audit_folder")))
-            typed = text("audit_path", "Or the path of a folder within them", 1)
+            typed = text("audit_path", "Or the path of a folder within them", 1, 1)
         with gr.Row():
             begin = button("audit", "Audit", variant="primary")
             stop = button("cancel_audit", "Cancel")

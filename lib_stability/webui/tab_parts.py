@@ -36,10 +36,10 @@ def slider(name: str, label: str, low: float, high: float, value: float, step: f
     return kept(gr.Slider(float(low), float(high), value=float(value), step=float(step), label=label, elem_id=id_of(name)))
 
 
-def text(name: str, label: str, lines: int) -> object:
+def text(name: str, label: str, lines: int, most: int = 12) -> object:
     import gradio as gr
 
-    return kept(gr.Textbox("", label=label, lines=lines, max_lines=max(lines, 12), elem_id=id_of(name)))
+    return kept(gr.Textbox("", label=label, lines=lines, max_lines=most, elem_id=id_of(name)))
 
 
 def button(name: str, label: str, **more: object) -> object:

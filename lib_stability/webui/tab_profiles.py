@@ -159,8 +159,8 @@ def build() -> tuple[object, object]:
 
     shown = gr.HTML(table(), elem_id=id_of("profiles"))
     with gr.Accordion("Show, export, import or delete a profile", open=False):
+        chosen = kept(gr.Dropdown(names(), value=None, label="Profile", elem_id=id_of("profile")))
         with gr.Row():
-            chosen = kept(gr.Dropdown(names(), value=None, label="Profile", elem_id=id_of("profile")))
             look = button("profile_show", "Show", variant="primary")
             hand_out = button("profile_export", "Export")
             remove = button("profile_delete", "Delete…")
