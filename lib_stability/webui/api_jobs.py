@@ -93,7 +93,7 @@ def _audit_endpoints() -> dict[str, Callable]:
     from fastapi.responses import JSONResponse
 
     def offered() -> dict:
-        return {"folders": [root.label for root in folders.offered()]}
+        return {"folders": folders.listed()}
 
     def rows(verdict: str = "", start: int = 0, count: int = 100) -> JSONResponse:
         task = latest("audit")

@@ -55,7 +55,7 @@ class Options:
             return cls(text, (top,), tuple(roots))
         tops = tuple(Path(root.path) for root in folders.offered())
         if not tops:
-            raise ValidationError("folder: this web UI has no output folder that exists and may be looked into")
+            raise ValidationError("folder: this web UI has no output folder that exists and is open; --gradio-allowed-path opens one")
         return cls("", tops, tuple(folders.opened()))
 
     def admits(self, path: str) -> bool:

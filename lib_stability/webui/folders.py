@@ -69,6 +69,11 @@ def opened() -> list[Root]:
     return [*offered(), *_allowed(), *(root for root in mine if not _is_top(root.real))]
 
 
+def listed() -> list[str]:
+    """Names of what may be looked into and exists, to be chosen from."""
+    return list(dict.fromkeys(root.label for root in opened() if os.path.isdir(root.real)))
+
+
 def resolve(text: str) -> tuple[Path, list[Root]]:
     """The folder that `text` names, and the roots that it may be walked within.
 

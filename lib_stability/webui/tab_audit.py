@@ -17,7 +17,7 @@ _GONE = "This audit is no longer kept: start it again."
 
 def choices() -> list[str]:
     """The folders that can be chosen without typing."""
-    return [EVERYTHING, *(root.label for root in folders.offered())]
+    return [EVERYTHING, *folders.listed()]
 
 
 def start(chosen: str, typed: str) -> Iterator[tuple]:

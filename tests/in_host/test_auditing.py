@@ -196,7 +196,7 @@ def test_what_the_administrator_opens(host, outputs, tmp_path, options):
     command = host.shared.cmd_opts
     assert allowed(outputs) and not allowed(other) and not allowed(ROOT) and not allowed(ROOT / "regions")
     command.gradio_allowed_path = [*command.gradio_allowed_path, str(other)]
-    assert allowed(other) and not allowed(mine) and not allowed(ROOT / "regions")
+    assert allowed(other) and not allowed(mine) and not allowed(ROOT / "regions") and tab_audit.choices()[1:] == [str(outputs), str(other)]
     options.set(folders.MORE, f"\n{mine}\n/\n")
     assert allowed(mine) and not allowed("/etc")
     command.disable_extension_access = True

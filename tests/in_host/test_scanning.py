@@ -116,6 +116,7 @@ def test_the_command_line_calibrates(folder, server, tmp_path, capsys):  # noqa:
     size = ["--width", "64", "--height", "64", "--steps", "4", "--prompts", str(prompts)]
     status, said, shown = run(capsys, "calibrate", "--webui-url", server, "--runs", "24", *size)
     assert status == 0 and "from 24 runs" in said and "24/24 runs" in shown
+    assert "Only 24 reference runs" in shown.splitlines()[0] and "Only 24 reference runs" in said.splitlines()[-1]
     assert [path.suffix for path in folder.iterdir()] == [".json"]
 
 
