@@ -7,6 +7,7 @@ import html
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import FORGE
@@ -164,19 +165,16 @@ def test_a_calibration_may_go_on_beside_it(slowly, folder):  # noqa: F811
 
 
 def test_it_rests_while_the_host_generates(pictures, host, monkeypatch):
-    def took() -> float:
-        began = time.monotonic()
-        audited()
-        return time.monotonic() - began
-
-    real = auditing.examine_all
-    monkeypatch.setattr(auditing, "examine_all", lambda part: time.sleep(0.1) or real(part))
-    alone = took()
+    rests = []
+    monkeypatch.setattr(auditing, "time", SimpleNamespace(monotonic=time.monotonic, sleep=rests.append))
+    audited()
+    assert rests == []
     host.shared.state.begin("txt2img")
     try:
-        assert took() > alone + 0.5
+        audited()
     finally:
         host.shared.state.end()
+    assert len(rests) == 1 and 0 < rests[0] <= auditing.LONGEST_REST
 
 
 # -- the rule ---------------------------------------------------------------------------------------------------------------------------
