@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -50,25 +50,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--expect", default="", metavar="HASH", help="with --verify-ledger: a last hash noted before, which has to be there still")
 
 
-def find(paths: Iterable[Path]) -> Iterator[Item]:
+def find(paths: Iterable[Path], admits: Callable[[str], bool] = lambda path: True) -> Iterator[Item]:
     """Pictures and text files below `paths`, folders in the order of their names and each once: links that lead back end there.
 
-    A text file beside a picture of the same name belongs to that picture: it is read where the picture holds no infotext.
+    A text file beside a picture of the same name belongs to that picture: it is read where the picture holds no infotext. Of what is found below
+    a folder, `admits` is asked about each folder and each link before either is looked into.
     """
     visited: set = set()
     named: set[str] = set()
     for path in paths:
         if path.is_dir():
-            yield from _walk(str(path), visited)
+            yield from _walk(str(path), visited, admits)
         elif (real := os.path.realpath(path)) not in named:
             named.add(real)
             yield Item(str(path), named=True)
 
 
-def _walk(top: str, visited: set) -> Iterator[Item]:
+def _walk(top: str, visited: set, admits: Callable[[str], bool]) -> Iterator[Item]:
     folders = [top]
     while folders:
         folder = folders.pop()
+        if not admits(folder):
+            continue
         try:
             stat = os.stat(folder)
             # Some file systems number nothing.
@@ -77,9 +80,9 @@ def _walk(top: str, visited: set) -> Iterator[Item]:
                 continue
             visited.add(identity)
             with os.scandir(folder) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+                found = sorted((one for one in entries if not one.is_symlink() or admits(one.path)), key=lambda entry: entry.name)
         except OSError as error:
-            print(f"audit: {_plain(folder)}: {error.strerror}", file=sys.stderr)
+            print(f"audit: {plain(folder)}: {error.strerror}", file=sys.stderr)
             continue
         folders += [entry.path for entry in reversed(found) if _is(entry, "is_dir")]
         files = [entry for entry in found if (is_picture(entry.name) or entry.name.lower().endswith(TEXTS)) and _is(entry, "is_file")]
@@ -144,7 +147,7 @@ def _counted(found: Iterable[dict], total: int) -> Iterator[dict]:
     print(f"\r{'':50}\r", end="", file=sys.stderr, flush=True)
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
     """For a terminal: no control characters, nothing that cannot be printed."""
     return "".join(c if c.isprintable() else "?" for c in str(text))
 
@@ -154,7 +157,7 @@ def _cell(value: object) -> object:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def write(table: list[dict], path: Path, prompts: bool = False) -> None:
+def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
     """Write rows as CSV or JSON lines, by the ending of `path`; the file is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
@@ -191,7 +194,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise ValueError("--expect goes with --verify-ledger" if arguments.expect else "name a picture, a text file or a folder")
     missing = [path for path in arguments.paths if not (path.is_file() or path.is_dir())]
     if missing:
-        raise ValueError(f"{_plain(missing[0])} is no file and no folder")
+        raise ValueError(f"{plain(missing[0])} is no file and no folder")
     if arguments.out and arguments.out.suffix.lower() not in (".csv", ".jsonl"):
         raise ValueError("--out has to end in .csv or .jsonl")
     if arguments.jobs < 0:
@@ -202,7 +205,7 @@ def main(arguments: argparse.Namespace) -> int:
         write(table, arguments.out, arguments.prompts)
     broken = [row for row in table if row["problem"] and (row["verdict"] == UNREADABLE or row["problem"] not in _ORDINARY)]
     for row in broken[:_LISTED]:
-        print(f"{_plain(row['file'])}: {_plain(row['problem'])}", file=sys.stderr)
+        print(f"{plain(row['file'])}: {plain(row['problem'])}", file=sys.stderr)
     if len(broken) > _LISTED:
         print(f"and {len(broken) - _LISTED} more, see the column problem of --out", file=sys.stderr)
     print(summary(table))
@@ -215,12 +218,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.paths or arguments.out or arguments.fail_on:
         raise ValueError("--verify-ledger goes with --expect only")
     if not folder.is_dir():
-        raise ValueError(f"{_plain(folder)} is not a folder")
+        raise ValueError(f"{plain(folder)} is not a folder")
     if arguments.expect and not _SHA256.fullmatch(arguments.expect):
         raise ValueError("--expect wants the 64 hexadecimal digits that --verify-ledger has printed before")
     trouble = ledger.verify(folder, arguments.expect)
     for message in trouble:
-        print(_plain(message))
+        print(plain(message))
     print(f"{'NOT sound' if trouble else 'sound'}: {sum(1 for _ in ledger.read(folder))} lines in {len(ledger.files(folder))} files")
     print(f"last hash: {ledger.last_hash(folder)}")
     return int(bool(trouble))

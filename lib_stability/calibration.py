@@ -18,6 +18,15 @@ from .region import StabilityRegion, Trajectory
 
 #: Guidance scales that reference runs are spread over.
 GUIDANCE_RANGE = (1.0, 15.0)
+#: Below this many runs even the rate of the level High is beyond what the runs themselves resolve (see :class:`.sensitivity.Tail`).
+FEW = 100
+
+
+def caution(runs: int) -> str:
+    """What to say of a calibration from so few `runs`; "" from :data:`FEW` on."""
+    if runs >= FEW:
+        return ""
+    return f"Only {runs} reference runs: below {FEW} the thresholds, above all those of Low and of strong, rest on extrapolation. Take 200 for keeps."
 
 
 class Recorder:

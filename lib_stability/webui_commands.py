@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import scan_report
+from .calibration import FEW, caution
 from .reference import read_prompts
 from .webui_client import Client, ClientError
 
@@ -24,7 +25,9 @@ def add_commands(commands: argparse._SubParsersAction, bounded: Callable) -> Non
     """Add both commands; `bounded` makes an argparse type for a range."""
     calibrate = commands.add_parser("calibrate", help="calibrate the checkpoint that a running web UI has loaded")
     _add_server(calibrate)
-    calibrate.add_argument("--runs", type=bounded(int, 20, 5000), default=200, help="reference runs (%(default)s)")
+    calibrate.add_argument(
+        "--runs", type=bounded(int, 20, 5000), default=200, help=f"reference runs (%(default)s); below {FEW} the thresholds rest on extrapolation"
+    )
     calibrate.add_argument("--steps", type=bounded(int, 4, 150), default=20, help="sampling steps (%(default)s)")
     _add_batches(calibrate, bounded, 4, 64)
     calibrate.add_argument("--negative", default="", metavar="PROMPT", help="negative prompt that generations will use")
@@ -78,6 +81,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     """Run a calibration in the web UI and say what came out."""
     body = {name: getattr(arguments, name) for name in ("runs", "width", "height", "steps", "batch_size")}
     body |= {"negative_prompt": arguments.negative, "prompts": read_prompts(arguments.prompts) if arguments.prompts else []}
+    if caution(arguments.runs):
+        print(f"calibrate: {caution(arguments.runs)}", file=sys.stderr)
     bar = Bar("runs")
     try:
         client = Client(arguments.webui_url, arguments.auth)
@@ -90,6 +95,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     for region, levels in result["levels"].items():
         said = ", ".join(f"{level} z > {one['threshold']:.2f} ({100 * one['measured']:.1f} %)" for level, one in levels.items())
         print(f"  {region}, with false alarms among its own runs, each judged by all others: {said}")
+    if result.get("warning"):  # an older extension says nothing
+        print(f"  {result['warning']}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Long work in a thread of its own: one at a time in the whole process, with progress and cancelling."""
+"""Long work in a thread of its own, with progress and cancelling; in the whole process one at a time for the model, and one for files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from uuid import uuid4
 from .sampling import Cancelled
 
 log = logging.getLogger(__name__)
-_one_at_a_time = threading.Lock()
-_running: Task | None = None
+#: What tasks may need: each lane has room for one.
+MODEL, FILES = "model", "files"
+_lanes = {lane: threading.Lock() for lane in (MODEL, FILES)}
+_running: dict[str, Task] = {}
 
 
 class Busy(Exception):
@@ -25,13 +27,15 @@ class Task:
     Parameters
     ----------
     kind : str
-        "calibration" or "scan".
+        "calibration", "scan" or "audit".
     work : callable
         Gets the task, reports by :meth:`progress`, looks at :attr:`stop`, returns the result as plain values.
+    lane : str
+        :data:`MODEL` or :data:`FILES`.
     """
 
-    def __init__(self, kind: str, work: Callable[[Task], dict]) -> None:
-        self.id, self.kind, self.stop = uuid4().hex, kind, threading.Event()
+    def __init__(self, kind: str, work: Callable[[Task], dict], lane: str = MODEL) -> None:
+        self.id, self.kind, self.lane, self.stop = uuid4().hex, kind, lane, threading.Event()
         self.state, self.done, self.total, self.note, self.error = "running", 0, 0, "", ""
         self.result: dict | None = None
         self._work, self._began, self._first = work, time.monotonic(), None
@@ -45,10 +49,10 @@ class Task:
         Busy
             Another task runs.
         """
-        global _running
-        if not _one_at_a_time.acquire(blocking=False):
-            raise Busy(f"a {_running.kind if _running else 'task'} is running; wait for it or cancel it")
-        _running = self
+        if not _lanes[self.lane].acquire(blocking=False):
+            kind = getattr(_running.get(self.lane), "kind", "task")
+            raise Busy(f"{'an' if kind[0] == 'a' else 'a'} {kind} is running; wait for it or cancel it")
+        _running[self.lane] = self
         self._thread = threading.Thread(target=self._run, name=f"memorization guard {self.kind}", daemon=True)
         self._thread.start()
         return self
@@ -66,12 +70,12 @@ class Task:
             self.error = str(error) or type(error).__name__
         finally:
             self._work = None
-            _one_at_a_time.release()
+            _lanes[self.lane].release()
             self.state = state  # last: whoever reads it may start the next
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """So much of it is over; raises Cancelled where it is to end."""
-        if done and self._first is None:
+        """So much of it is over, of a `total` that is 0 while nobody knows; raises Cancelled where it is to end."""
+        if done and total and self._first is None:
             self._first = time.monotonic(), done
         self.done, self.total, self.note = done, total, note
         if self.stop.is_set():
@@ -88,7 +92,7 @@ class Task:
         return self.state != "running"
 
     def _left(self) -> float | None:
-        if self.state != "running" or self._first is None:
+        if self.state != "running" or self._first is None or not self.total:
             return None
         # The first step is left out where possible: it may have loaded the model.
         began, already = self._first if self.done > self._first[1] else (self._began, 0)
@@ -104,4 +108,5 @@ class Task:
         if self.state != "running":
             return f"{self.kind.capitalize()} {self.state}" + (f": {self.error}" if self.error else "")
         left = self._left()
-        return f"{self.kind.capitalize()}: {self.done} of {self.total or '…'} {self.note}" + ("" if left is None else f", about {left:.0f} s left")
+        said = f"{self.kind.capitalize()}: {self.done} of {self.total or '…'} {self.note}".rstrip()
+        return said + ("" if left is None else f", about {left:.0f} s left")

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from .. import profiles, reference, trimming
-from ..calibration import GUIDANCE_RANGE, fit_profile, spread_guidance
+from ..calibration import GUIDANCE_RANGE, caution, fit_profile, spread_guidance
 from ..probe import REFERENCE_GUIDANCE
 from ..profiles import Model, Profile
 from ..region import StabilityRegion, Trajectory
@@ -103,6 +103,7 @@ def run(options: Options, running: Task) -> dict:
         "profile": profile.name,
         "file": path.name,
         "runs": len(kept),
+        "warning": caution(len(kept)),
         "left_out": [prompts[i % len(prompts)] for i in sorted(left_out)],
         "batch_size": batch,
         "levels": {"watch": false_alarms(profile.watch), "probe": false_alarms(profile.probe)},

@@ -41,6 +41,7 @@ def _add_options() -> None:
     def radio(choices: list[str]) -> dict:
         return {"component": gr.Radio, "component_args": {"choices": choices}}
 
+    lines = {"component": gr.Textbox, "component_args": {"lines": 2}}
     default = Settings()
     table = {
         "enabled": (False, "Guard every generation unless its accordion is unticked", {}),
@@ -54,6 +55,7 @@ def _add_options() -> None:
         "probe_evaluations": (default.probe_evaluations, "Evaluations that are probed", slider(1, MAX_EVALUATIONS, 1)),
         "no_profile": (GENERAL, "A checkpoint that no profile was made for", radio([GENERAL, NOTHING])),
         "infotext": (DETAILS[1], "What to write into an image's infotext", radio(list(DETAILS))),
+        "audit_folders": ("", "Further folders that the tab may audit, one a line; ignored where the web UI is open to others", lines),
         "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {LEDGER_FOLDER}", {}),
     }
     for name, (value, label, extra) in table.items():

@@ -53,7 +53,7 @@ def logged():
 def options(host, tmp_path):
     """The host's options, put back afterwards; pictures go to a temporary folder."""
     before = dict(host.shared.opts.data)
-    host.shared.opts.set("outdir", str(tmp_path))
+    host.shared.opts.set("outdir_samples", str(tmp_path))
     yield host.shared.opts
     host.shared.opts.data.clear()
     host.shared.opts.data.update(before)

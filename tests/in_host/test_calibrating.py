@@ -28,9 +28,9 @@ def folder(tmp_path, monkeypatch, host):
     user = tmp_path / "user"
     monkeypatch.setattr(library.LIBRARY, "folders", (library.BUNDLED, user))
     yield user
-    if background._running is not None:
-        background._running.cancel()
-        assert background._running.wait(60)
+    for task in background._running.values():
+        task.cancel()
+        assert task.wait(60)
 
 
 def calibrated(**options) -> dict:

@@ -14,7 +14,7 @@ from test_served import ROOT, page  # noqa: F401
 from lib_stability import cli, scan_report
 from lib_stability.testbed.captions import memorized, ordinary_samples
 from lib_stability.validation import ValidationError
-from lib_stability.webui import sampling, scanning, tab
+from lib_stability.webui import sampling, scanning, tab, tab_calibrate, tab_parts, tab_profiles, tab_scan
 
 MEMORIZED = [one.caption for one in memorized()]
 UNSEEN = [caption for caption, _ in ordinary_samples(24, 77, "evaluation")]
@@ -116,6 +116,7 @@ def test_the_command_line_calibrates(folder, server, tmp_path, capsys):  # noqa:
     size = ["--width", "64", "--height", "64", "--steps", "4", "--prompts", str(prompts)]
     status, said, shown = run(capsys, "calibrate", "--webui-url", server, "--runs", "24", *size)
     assert status == 0 and "from 24 runs" in said and "24/24 runs" in shown
+    assert "Only 24 reference runs" in shown.splitlines()[0] and "Only 24 reference runs" in said.splitlines()[-1]
     assert [path.suffix for path in folder.iterdir()] == [".json"]
 
 
@@ -129,15 +130,15 @@ def test_wrong_addresses_in_one_line(server, capsys, url, complaint):
 
 
 def test_the_tab_calibrates_and_scans(folder, host, options):  # noqa: F811
-    steps = list(tab.calibrate(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, "", "\n".join(ORDINARY)))
+    steps = list(tab_calibrate.calibrate(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, "", "\n".join(ORDINARY)))
     line, plot, table = steps[-1]
     assert "Calibration done" in line and plot.size[0] > 500 and "testbed-" in table
-    assert "●" in tab.profiles_table()
-    assert "runs: " in next(iter(tab.calibrate(1.0, 4.0, 64.0, 64.0, 4.0, "", "")))[0]
-    line, ranking = list(tab.scan(f"{MEMORIZED[0]}\n# no\n<i>red</i> circle", 1.0))[-1]
+    assert "●" in tab_profiles.table()
+    assert "runs: " in next(iter(tab_calibrate.calibrate(1.0, 4.0, 64.0, 64.0, 4.0, "", "")))[0]
+    line, ranking = list(tab_scan.scan(f"{MEMORIZED[0]}\n# no\n<i>red</i> circle", 1.0))[-1]
     assert "Scan done" in line and "&lt;i&gt;red" in ranking and "<i>" not in ranking
-    assert "Nothing is running" in tab.cancel("scan")
-    assert len(tab.refresh()) == 3
+    assert "Nothing is running" in tab_parts.cancel("scan")
+    assert len(tab.refresh()) == 13
 
 
 def test_the_tab_in_a_browser(page, folder, options):  # noqa: F811

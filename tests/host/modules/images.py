@@ -15,7 +15,7 @@ _number = itertools.count()
 
 def save_image(image, folder, info: str | None = None, suffix: str = "") -> Path | None:
     """Write a PNG with `info` as its text chunk "parameters"; nothing without a folder."""
-    folder = folder or shared.opts.outdir
+    folder = folder or shared.opts.outdir_samples
     if not folder:
         return None
     path = Path(folder) / f"{next(_number):05}{suffix}.png"

@@ -240,8 +240,8 @@ def _process(p) -> Processed:
         p.scripts.before_process_batch(p, batch_number=n, prompts=p.prompts, seeds=p.seeds)
         p.scripts.process_batch(p, batch_number=n, prompts=p.prompts, seeds=p.seeds)
         p.setup_conds()
-        if n == 0 and shared.opts.outdir and not shared.cmd_opts.no_prompt_history:
-            (Path(shared.opts.outdir) / "params.txt").write_text(create_infotext(p, p.all_prompts, p.all_seeds), encoding="utf-8")
+        if n == 0 and shared.opts.outdir_samples and not shared.cmd_opts.no_prompt_history:
+            (Path(shared.opts.outdir_samples) / "params.txt").write_text(create_infotext(p, p.all_prompts, p.all_seeds), encoding="utf-8")
         samples = p.sample(conditioning=p.c, unconditional_conditioning=p.uc, seeds=p.seeds, prompts=p.prompts)
         decoded = torch.stack(samples) if getattr(samples, "already_decoded", False) else shared.sd_model.decode_first_stage(samples)
         shared.state.nextjob()
@@ -275,6 +275,9 @@ def run(kind: str, script_args: list, **fields) -> Processed:
     runner = scripts.scripts_img2img if kind == "img2img" else scripts.scripts_txt2img
     cls = StableDiffusionProcessingImg2Img if kind == "img2img" else StableDiffusionProcessingTxt2Img
     shared.state.begin(kind)
-    with closing(cls(**fields)) as p:
-        p.scripts, p.script_args = runner, script_args
-        return runner.run(p, *script_args) or process_images(p)
+    try:
+        with closing(cls(**fields)) as p:
+            p.scripts, p.script_args = runner, script_args
+            return runner.run(p, *script_args) or process_images(p)
+    finally:
+        shared.state.end()

@@ -6,6 +6,8 @@ import sys
 import types
 from types import SimpleNamespace
 
+from modules.paths_internal import data_path
+
 
 class OptionInfo:
     def __init__(self, default=None, label="", component=None, component_args=None, onchange=None, section=None, refresh=None, infotext=None):
@@ -74,12 +76,22 @@ options_templates = options_section(
         "batch_cond_uncond": OptionInfo(True, "Batch cond and uncond"),
         "save_images_before_highres_fix": OptionInfo(False, "Save a copy before hires fix"),
         "return_grid": OptionInfo(True, "Show grid"),
-        "outdir": OptionInfo("", "Output folder"),
+        "outdir_samples": OptionInfo("", "Output folder"),
+        "outdir_txt2img_samples": OptionInfo("outputs/txt2img-images", "Output folder for txt2img"),
         "hires_fix_refiner_pass": OptionInfo("second pass", "Hires fix: which pass to enable refiner for"),
     },
 )
 opts = Options(options_templates)
-cmd_opts = SimpleNamespace(api=True, api_auth=None, nowebui=False, gradio_auth=None, no_prompt_history=False)
+cmd_opts = SimpleNamespace(
+    api=True,
+    api_auth=None,
+    nowebui=False,
+    gradio_auth=None,
+    no_prompt_history=False,
+    gradio_allowed_path=[data_path],
+    disable_extension_access=False,
+    hide_ui_dir_config=False,
+)
 state = State()
 
 

@@ -1,0 +1,182 @@
+"""Profiles in the tab: shown, exported, imported, deleted; and what is said of a small calibration."""
+
+from __future__ import annotations
+
+import html
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import FORGE
+from test_calibrating import ORDINARY, SMALL, calibrated, folder  # noqa: F401
+from test_served import ROOT, page  # noqa: F401
+
+from lib_stability import calibration, profiles
+from lib_stability.webui import calibrating, library, tab_calibrate, tab_profiles
+from lib_stability.webui.background import Task
+
+
+@pytest.fixture
+def upload(tmp_path):
+    """Makes a file as gradio leaves an upload: in the folder for temporary files."""
+    made = Path(tempfile.mkdtemp(prefix="gradio-like-"))
+
+    def upload(name: str = "My model (v2)", file: str = "x.json", text: str | None = None) -> object:
+        data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
+        path = made / file
+        path.write_text(json.dumps({**data, "name": name}) if text is None else text, encoding="utf-8")
+        return SimpleNamespace(name=str(path))
+
+    yield upload
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def strangers(host):
+    """A web UI that is open to others."""
+    host.shared.cmd_opts.disable_extension_access = True
+    yield
+    host.shared.cmd_opts.disable_extension_access = False
+
+
+def test_a_profile_is_shown_in_words_and_as_a_plot(host, folder):  # noqa: F811
+    said, plot = tab_profiles.show("Testbed")
+    assert "Testbed: calibrated, for testbed with epsilon prediction" in said and "low z &gt; " in said and "runs 400" in said
+    assert plot.size[0] > 500
+    for nothing in (None, "", "no such", "../x"):
+        assert tab_profiles.show(nothing) == (tab_profiles.line("Choose a profile first."), None)
+
+
+def test_there_and_back(host, folder, upload):  # noqa: F811
+    said, chosen, table = tab_profiles.bring(upload())
+    assert (
+        "My model (v2) imported" in said and chosen["value"] == "My model (v2)" and "My model (v2)" in chosen["choices"] and "My model (v2)" in table
+    )
+    said, file = tab_profiles.export("My model (v2)")
+    assert profiles.read(Path(file["value"])).name == "My model (v2)" and Path(file["value"]).name.startswith("My-model-v2.")
+    assert "Choose a profile first" in tab_profiles.export("../x")[0]
+    said, asked, really, _ = tab_profiles.ask("My model (v2)")
+    assert "Delete My model (v2) for good?" in said and asked == "My model (v2)" and really["visible"] and len(list(folder.iterdir())) == 1
+    said, asked, really, _, chosen, table = tab_profiles.delete(asked)
+    assert "deleted" in said and asked == "" and not really["visible"] and "My model" not in table and list(folder.iterdir()) == []
+    assert "no profile is named" in html.unescape(tab_profiles.delete("My model (v2)")[0])
+
+
+def test_bundled_ones_stay(host, folder, upload):  # noqa: F811
+    assert "cannot be deleted" in tab_profiles.ask("Testbed")[0] and tab_profiles.ask("Testbed")[1] == ""
+    assert "cannot be deleted" in tab_profiles.delete("Testbed")[0] and (profiles.BUNDLED / "testbed.json").exists()
+    assert "is the name of a bundled profile" in tab_profiles.bring(upload("Testbed"))[0] and not folder.exists()
+    assert "Choose a profile first" in tab_profiles.delete("")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("../../x", None), ("<b>x</b>", None), ("", None), ("x", "{}"), ("x", "<script>"), ("x", "[" * 100_000), ("x", " " * (profiles.MAX_BYTES + 1))],
+)
+def test_what_is_no_profile_is_refused_in_one_line(host, folder, upload, name, text):  # noqa: F811
+    said, _, table = tab_profiles.bring(upload(name, text=text))
+    assert "Refused: " in said and said.count("<") == 2 and "\n" not in said and not folder.exists() and "<script>" not in table
+
+
+def test_only_uploads_are_read(host, folder, upload):  # noqa: F811
+    """An old gradio takes the page's word for where the upload lies."""
+    outside = ROOT / "outputs" / "not uploaded.json"
+    outside.parent.mkdir(exist_ok=True)
+    shutil.copy(upload().name, outside)
+    try:
+        assert "was not uploaded" in tab_profiles.bring(SimpleNamespace(name=str(outside)))[0] and not folder.exists()
+        link = Path(upload("x", "link.json").name)
+        link.unlink()
+        link.symlink_to(outside)
+        assert "was not uploaded" in tab_profiles.bring(str(link))[0] and not folder.exists()
+    finally:
+        outside.unlink()
+    assert "Choose a profile" in tab_profiles.bring(None)[0]
+
+
+def test_strangers_neither_import_nor_delete(host, folder, upload, strangers):  # noqa: F811
+    host.shared.cmd_opts.disable_extension_access = False
+    tab_profiles.bring(upload())
+    host.shared.cmd_opts.disable_extension_access = True
+    assert "open to others" in tab_profiles.bring(upload("Another"))[0] and "open to others" in tab_profiles.ask("My model (v2)")[0]
+    assert "open to others" in tab_profiles.delete("My model (v2)")[0] and len(list(folder.iterdir())) == 1
+    assert tab_profiles.export("My model (v2)")[1]["value"] and tab_profiles.show("My model (v2)")[1]
+
+
+def test_a_small_calibration_says_so_before_and_after(host, folder):  # noqa: F811
+    steps = list(tab_calibrate.calibrate(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, "", "\n".join(ORDINARY)))
+    assert all("Only 20 reference runs" in step[0] and "rest on extrapolation" in step[0] for step in steps)
+    assert "Calibration done" in steps[-1][0] and steps[-1][1].size[0] > 500
+    assert calibrated()["warning"] == calibration.caution(20) != ""
+
+
+def test_from_a_hundred_runs_on_nothing_is_said():
+    assert calibration.caution(99).startswith("Only 99 reference runs") and calibration.caution(100) == "" == calibration.caution(400)
+
+
+def test_a_profile_for_another_prediction_never_serves(host, folder):  # noqa: F811
+    result = calibrated()
+    made = profiles.read(folder / result["file"])
+    other = profiles.Model(made.model.family, "v", made.model.checkpoint, made.model.sha256)
+    assert library.LIBRARY.serve("Auto", made.model).profile.name == made.name
+    for general in (False, True):
+        chosen = library.LIBRARY.serve("Auto", other, general).profile
+        assert chosen is None or (chosen.model.prediction, chosen.model.family) == ("v", profiles.ANY)
+    served = library.LIBRARY.serve(made.name, other)
+    assert served.profile is None and "is for epsilon prediction" in served.why
+
+
+def test_time_left_is_told_from_the_pace():
+    task = Task("calibration", lambda running: {})
+    assert task.to_json()["seconds_left"] is None
+    task.progress(500, 0, "files found")
+    assert task.to_json()["seconds_left"] is None and "500 of …" in task.line()
+    task.progress(10, 110)
+    task._first = (task._first[0] - 5, 10)
+    task.progress(20, 110)
+    assert task.to_json()["seconds_left"] == pytest.approx(45, abs=1) and ", about 45 s left" in task.line()
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(host, folder, monkeypatch, logged):  # noqa: F811
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(profiles.os, "replace", full)
+    task = calibrating.task(calibrating.Options.parse(SMALL)).start()
+    assert task.wait(120) and task.state == "failed" and "no space left" in task.error
+    assert list(folder.iterdir()) == [] and logged.pop().exc_info
+
+
+def test_in_a_browser(page, folder, upload):  # noqa: F811
+    """Import a file, show it, export it, and delete it after being asked."""
+    prefix = "#memorization_guard_tab_"
+    page.locator("button", has_text="Memorization Guard").first.click()
+
+    def says(name: str, text: str) -> None:
+        page.wait_for_function("([id, text]) => document.querySelector(id)?.innerText.includes(text)", arg=[prefix + name, text], timeout=60_000)
+
+    page.get_by_text("Show, export, import or delete a profile").first.click()
+    page.locator(f"{prefix}profile_upload input[type=file]").set_input_files(upload("My model (v2)", "anything.json").name)
+    page.wait_for_function("id => document.querySelector(id).innerText.includes('anything')", arg=prefix + "profile_upload", timeout=60_000)
+    page.locator(prefix + "profile_import").click()
+    says("profile_said", "My model (v2) imported")
+    says("profiles", "My model (v2)")
+    page.locator(prefix + "profile_show").click()
+    page.wait_for_selector(f"{prefix}profile_plot img", timeout=60_000)
+    page.locator(prefix + "profile_export").click()
+    page.wait_for_selector(f"{prefix}profile_file a[href]", timeout=60_000)
+    with page.expect_download() as started:
+        page.locator(f"{prefix}profile_file a[href]").first.click()
+    assert profiles.read(Path(started.value.path())).name == "My model (v2)"
+    target = ROOT / "outputs" / "screenshots" / f"profiles-{'forge' if FORGE else 'a1111'}.png"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    page.locator(prefix + "profile_delete").click()
+    says("profile_said", "for good?")
+    page.screenshot(path=str(target), full_page=True)
+    page.locator(prefix + "profile_really").click()
+    says("profile_said", "deleted")
+    page.wait_for_function("id => !document.querySelector(id).innerText.includes('My model')", arg=prefix + "profiles", timeout=60_000)
+    assert list(folder.iterdir()) == [] and not page.locator(prefix + "profile_really").is_visible()
