@@ -39,15 +39,22 @@ def test_a_flagged_image_gets_the_mean_of_the_versions_and_others_keep_their_bit
 
 
 def test_nothing_is_evaluated_before_an_image_is_flagged():
-    versions = Versions(predictions("ordinary"))
+    versions = Versions(predictions("ordinary", seed=5))
     watcher = rewording_guard(versions)
-    kept = predictions("ordinary")
+    kept = predictions("ordinary", seed=6)
     assert same_bits(step(watcher, noisy(1), kept), kept) and versions.asked == []
     step(watcher, noisy(1), predictions("strong"))
     assert versions.asked == [0]
     # From then on every evaluation is replaced, whether it would be flagged or not: the whole prompt pulls back.
     result = step(watcher, noisy(1), kept)
-    assert versions.asked == [0, 0] and same_bits(result, predictions("ordinary"))
+    assert versions.asked == [0, 0] and same_bits(result, picture(seed=5))
+
+
+def test_a_version_near_the_memorized_picture_is_turned_away_from_it():
+    towards = picture(seed=0)  # the flagged prediction's own direction, at an ordinary norm
+    x, denoised = noisy(1), predictions("strong", seed=0)
+    result = step(rewording_guard(Versions(towards)), x, denoised)
+    assert (result * towards).mean() < 0 < (denoised * towards).mean()
 
 
 def test_versions_take_turns():
