@@ -12,7 +12,7 @@ from lib_stability.damping import Damping
 from lib_stability.norms import rms
 from lib_stability.testbed import compare, compare_mitigation, compare_mitigation_tables, model
 from lib_stability.testbed.attributes import AttributeReader
-from lib_stability.testbed.captions import all_words
+from lib_stability.testbed.captions import all_words, memorized
 from lib_stability.testbed.detection import Setting
 from lib_stability.testbed.rivals import broken_damping, jain, mitigations, sail, somepalli, wen_embedding
 from lib_stability.testbed.rivals.broken_memories import STATISTICS, Tables
@@ -20,7 +20,7 @@ from lib_stability.testbed.rivals.mitigation import Context, LowerGuidance, Miti
 from lib_stability.testbed.rivals.mitigations import Judged, Ours, choose, dominating, entries
 from lib_stability.testbed.sample import GuidedDenoiser, first_level, sample, start_noise
 
-MEMORIZED = ["david large black cross", "alice small red star"]
+MEMORIZED = [item.caption for item in memorized()[:2]]
 
 
 @pytest.fixture(scope="module")
@@ -364,8 +364,6 @@ def test_a_whole_comparison_in_small(bed, profile, monkeypatch):
 
 
 def small(kind):
-    from lib_stability.testbed.captions import memorized
-
     items = [item for item in memorized() if item.kind == kind][:3]
     return [item.caption for item in items], items
 

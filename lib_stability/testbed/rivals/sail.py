@@ -10,8 +10,8 @@ SD 1: Adam, rate 0.05, alpha 0.05, threshold 8.2, at most 10 steps, then a fresh
 itself.
 
 Norms, and the displacement of length 1, are those of a latent of the papers' size, see :func:`.mitigation.paper_norm`: |x| is 128 there, so 8.2 asks
-for ``|s| <= 1.8``. Assumed: the direction is taken at the current x and not differentiated through; fresh noise is drawn up to `starts` times (the
-authors draw until they have enough, raising the threshold now and then), and where none gets there the best of all is taken.
+for ``|s| <= 1.8``. Assumed: the direction is taken at the current x and not differentiated through. The authors draw fresh noise, and now and then
+raise the threshold, until they have enough; here `starts` noises are tried, one as published, and where none gets there the best found is taken.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Initialisation(Mitigation):
     alpha: float = 0.05
     steps: int = 10
     rate: float = 0.05
-    starts: int = 2
+    starts: int = 1
     name = "SAIL"
     trigger = "own"
 
