@@ -134,7 +134,7 @@ def test_the_optimised_embedding_lowers_the_first_steps_norm_and_stops_at_the_ta
     assert (norms(after)[:2] < 0.7 * plain[:2]).all()
     assert torch.equal(after[2], before[2])  # below the target to begin with
     assert torch.equal(after[:2, 0], before[:2, 0]) or (after[:2, 0] - before[:2, 0]).abs().max() < 0.02  # weight decay alone
-    assert model.rows > 3 and 0 < model.backward_rows <= 18 and before.is_inference() is False
+    assert model.rows > 3 and 0 < model.backward_rows <= 18
 
 
 def test_the_objective_of_sail_falls_and_quiet_noise_is_left_alone(bed):
@@ -186,7 +186,7 @@ def damped(clean_norms, share, index=0, strong=14.0):
     damper.index = index
     denoised = batch(*(value / 4 for value in clean_norms))  # 16 elements: norm = 4 times the value
     sigma = torch.full((len(clean_norms),), float(np.exp(tables().levels[index])))
-    x = -10 * denoised
+    x = -100 * denoised
     return damper, x, sigma, damper.step(x, denoised, sigma, 7.5).flatten(1).norm(dim=1).tolist()
 
 
@@ -204,7 +204,7 @@ def test_a_strong_run_is_rescaled_at_any_step_and_its_latent_clamped():
     moved = damper.correct(x * 0.2, following)
     assert torch.equal(moved[0], x[0] * 0.2)
     z = moved[1] / (1 + 0.25) ** 0.5
-    assert float(z.norm()) == pytest.approx(10 - 0.3, rel=1e-5) or float(z.norm()) == pytest.approx(10 + 0.3, rel=1e-5)
+    assert float(z.norm()) == pytest.approx(10 + 3 * 0.1, rel=1e-5)
 
 
 def test_the_class_of_a_run_is_that_of_its_first_unstable_step():

@@ -115,9 +115,8 @@ class Case:
 
 def prepare(bed: Testbed, profile: Profile, kind: str, setting: Setting, size: Size, seed: int, tick: Callable[[int], None]) -> Case:
     """Tables, undamped pictures of memorized captions and of their ordinary twins, and the guard's flags on both."""
-    captions, items = memorized_captions(kind, size.copies, seed)
-    if kind == "whole":
-        captions, items = captions[TUNING * size.copies :], items[TUNING * size.copies :]
+    items = memorized_captions(kind, size.copies, seed)[1][TUNING * size.copies if kind == "whole" else 0 :]
+    captions = [item.caption for item in items]  # a template's own example, whose scene is known
     references = [caption for caption, _ in ordinary_samples(size.references, calibrate.SEED, "calibration")]
     context = Context(profile, broken_damping.fit(bed, references, setting, calibrate.SEED, tick))
 

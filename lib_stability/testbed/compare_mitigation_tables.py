@@ -36,21 +36,24 @@ def _parameters(row: dict) -> str:
 def lines(case: dict) -> list[list[str]]:
     """One line for each method and variant. Where the guard flags every memorized picture, a rival with our detector in front differs in ordinary
     pictures alone, and both are one line with two values there; else it has a line of its own."""
-    found, done = [], set()
+    groups: dict[tuple, list[dict]] = {}
     for row in case["rows"]:
-        key = (row["method"], row["variant"])
-        twin = [one for one in case["rows"] if (one["method"], one["variant"]) == key and one["trigger"] == "our detector"]
-        alike = bool(twin) and all(twin[0][name] == row[name] for name in ("copies", "attributes", "error"))
-        if alike and key in done:
-            continue
-        done.add(key)
-        shown = [row, twin[0]] if alike and twin[0] is not row else [row]
-        label = f"**{row['method']}**" if row["ours"] else row["method"]
-        label += ", with our detector" if shown == [row] and row["trigger"] == "our detector" else ""
-        changed = [" / ".join(_or_dash(one.get(name), form) for one in shown) for name, form in _ORDINARY]
-        cells = [label, _parameters(row), rate(row["copies"]), rate(row["attributes"]), f"{row['error']:.3f}", *changed]
-        found.append([*cells, f"{row['rows_forward']:.0f}", f"{row['rows_backward']:.0f}", f"{row['seconds_ratio']:.2f}"])
+        groups.setdefault((row["method"], row["variant"]), []).append(row)
+    found = []
+    for group in groups.values():
+        alike = all(row[name] == group[0][name] for row in group for name in ("copies", "attributes", "error"))
+        for shown in [group] if alike else [[row] for row in group]:
+            found.append(_line(shown))
     return found
+
+
+def _line(shown: list[dict]) -> list[str]:
+    row = shown[0]
+    label = f"**{row['method']}**" if row["ours"] else row["method"]
+    label += ", with our detector" if row["trigger"] == "our detector" else ""
+    changed = [" / ".join(_or_dash(one.get(name), form) for one in shown) for name, form in _ORDINARY]
+    cells = [label, _parameters(row), rate(row["copies"]), rate(row["attributes"]), f"{row['error']:.3f}", *changed]
+    return [*cells, f"{row['rows_forward']:.0f}", f"{row['rows_backward']:.0f}", f"{row['seconds_ratio']:.2f}"]
 
 
 _ORDINARY = (("ordinary_changed", lambda v: rate(v, 0)), ("ordinary_rms", "{:.1f}".format), ("ordinary_error", "{:.3f}".format))
