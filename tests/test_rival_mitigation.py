@@ -322,7 +322,7 @@ def result():
     rows.append(line("Jain, static", 0.2, 0.9, variant="tuned"))
     reference = line("none", 1.0, 0.9) | {"flagged": 1.0, "ordinary_flagged": 0.0, "copies_by_chance": 0.0, "attributes_ordinary": 0.94, "runs": 24}
     reference["error_ordinary"] = 0.19
-    return {"criterion": "largest attributes - copies", "references": [reference], "rows": rows, "bar": compare_mitigation.bars(rows)}
+    return {"criterion": "largest attributes - copies", "tried": [], "references": [reference], "rows": rows, "bar": compare_mitigation.bars(rows)}
 
 
 def test_the_table_joins_what_differs_in_ordinary_pictures_alone_and_says_by_how_much_a_bar_is_missed(tmp_path):

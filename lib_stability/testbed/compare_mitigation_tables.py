@@ -70,7 +70,8 @@ def table(case: dict) -> str:
     )
     before = f"undamped: {rate(case['copies'])} copies, attributes {rate(case['attributes'])}, error {case['error']:.3f}"
     flags = f"the guard flags {rate(case['flagged'])} of the {case['runs']} memorized and {rate(case['ordinary_flagged'])} of the ordinary runs"
-    head = f"{title(case).capitalize()} ({before}; {chance}; {flags}):"
+    name = title(case)
+    head = f"{name[0].upper()}{name[1:]} ({before}; {chance}; {flags}):"
     return f"{head}\n\n{markdown(HEAD, lines(case))}\n\n{verdict(case['bar'])}"
 
 
@@ -100,9 +101,10 @@ def tables(result: dict) -> str:
         "Mitigation. Copies and attributes are of memorized captions; error is the RMS that the model itself changes when it denoises the finished "
         "latent once more (grain raises it). Ordinary pictures: share changed, RMS of the change in levels of 255, and their denoising error; where "
         "two values are given the second is with our detector in front, which leaves what it does not flag alone. Extra rows of the U-Net, rows "
-        "differentiated through, and time (1 is undamped) are per memorized picture. Tuned by "
-        f"{result['criterion']} on other captions."
+        "differentiated through, and time (1 is undamped) are per memorized picture."
     )
+    if result["tried"]:
+        text += f" Tuned for the {result['criterion']} on other captions."
     return "\n\n".join([text, *(table(case) for case in cases(result))])
 
 
