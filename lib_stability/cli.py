@@ -52,9 +52,12 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--quick", action="store_true", help="a subset, within 3 minutes on two cores")
     evaluate.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="profile to evaluate (%(default)s)")
 
-    compare = commands.add_parser("compare", help="the guard beside published detectors of memorized prompts, on the testbed")
-    compare.add_argument("--out", type=Path, default=Path("outputs/compare"), help="folder for compare.json and compare.md (%(default)s)")
+    compare = commands.add_parser("compare", help="the guard beside published detectors and mitigations of memorization, on the testbed")
+    compare.add_argument("--out", type=Path, default=Path("outputs/compare"), help="folder for compare.json, compare.md and a figure (%(default)s)")
     compare.add_argument("--quick", action="store_true", help="fewer settings and runs, within 3 minutes on two cores")
+    compare.add_argument("--only", choices=("detection", "mitigation"), help="one half; the folder's other half is kept")
+    compare.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="the guard's profile (%(default)s)")
+    compare.add_argument("--weights", type=Path, help="another testbed's weights, which the profile has to belong to (the bundled one's)")
 
     bench = commands.add_parser("bench", help="cost of the guard per model evaluation on this CPU")
     _add_bench(bench)
@@ -157,11 +160,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    profile = profiles.read(TESTBED_PROFILE)
-    from .testbed import compare, compare_tables
+    profile = profiles.read(arguments.profile)
+    from .testbed import compare, model
 
-    result = compare.compare(compare.QUICK if arguments.quick else compare.FULL, arguments.out, profile)
-    print(f"{compare_tables.summary(result)}\n\n{compare_tables.details(result['rows'])}\n\nWritten to {arguments.out}/")
+    bed = model.Testbed.load(arguments.weights or model.WEIGHTS)
+    compare.compare(compare.QUICK if arguments.quick else compare.FULL, arguments.out, profile, bed, arguments.only)
+    print(f"{(arguments.out / 'compare.md').read_text()}\nWritten to {arguments.out}/")
     return 0
 
 

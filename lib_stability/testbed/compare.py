@@ -3,6 +3,8 @@
 Everything is set up once, for DDIM with 20 steps, guidance 7.5 and no negative prompt: tables, tuned settings, and thresholds for 1 % false alarms
 from ordinary captions of the calibration half (the guard has its own profile, of eight samplers and guidance 1 to 15). Then one thing at a time
 differs from that. Every detector looks at the same evaluations of the same runs.
+
+The other half, what mitigations do to copies and to what was asked for, is :mod:`.compare_mitigation`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ..profiles import Profile
 from ..sensitivity import Tail, thresholds
-from . import calibrate, mitigation
+from . import calibrate, compare_mitigation, compare_mitigation_tables, mitigation
 from .captions import memorized, ordinary_samples
 from .compare_tables import details, summary
 from .detection import EVALUATION_SEED, Setting, auc, tpr_at
@@ -57,10 +59,12 @@ class Size:
     thresholds: int
     settings: tuple[str, ...]
     schedulers: tuple[str, ...] = ("DDIM", "PNDM")
+    mitigation: compare_mitigation.Size = compare_mitigation.FULL
 
 
 FULL = Size(2, 80, 250, tuple(SETTINGS))
-QUICK = Size(1, 36, 50, QUICK_SETTINGS, ("DDIM",))
+QUICK = Size(1, 36, 50, QUICK_SETTINGS, ("DDIM",), compare_mitigation.QUICK)
+HALVES = ("detection", "mitigation")
 
 
 @dataclass
@@ -139,27 +143,58 @@ def total_runs(size: Size) -> int:
     return before + len(size.settings) * (whole * size.copies + size.ordinary)
 
 
-def compare(size: Size, out: Path, profile: Profile, bed: Testbed | None = None) -> dict:
-    """Run everything, write ``compare.json`` and ``compare.md`` into `out`, and return the content of the JSON."""
+def compare(size: Size, out: Path, profile: Profile, bed: Testbed | None = None, only: str | None = None) -> dict:
+    """Run everything, write ``compare.json``, ``compare.md`` and ``mitigation.png`` into `out`, and return the content of the JSON.
+
+    With `only`, one of :data:`HALVES`, what an earlier run left of the other half stays.
+    """
     bed = bed or Testbed.load()
     out.mkdir(parents=True, exist_ok=True)
+    file = out / "compare.json"
+    result = json.loads(file.read_text()) if only and file.exists() else {}
+    halves = [only] if only else HALVES
+    runs = {"detection": total_runs(size), "mitigation": compare_mitigation.total_runs(size.mitigation)}
+
+    def save(part: dict) -> None:
+        result.update(part)
+        file.write_text(json.dumps(result, indent=1) + "\n")
+
+    with tqdm(total=sum(runs[half] for half in halves), unit="run", mininterval=2) as bar:
+        if "detection" in halves:
+            detect(bed, profile, size, bar, save)
+        if "mitigation" in halves:
+            compare_mitigation.compare(
+                bed, profile, size.mitigation, bar.update, lambda part: save({"mitigation": part}), lambda text: bar.set_description(text)
+            )
+    write(result, out)
+    return result
+
+
+def detect(bed: Testbed, profile: Profile, size: Size, bar: tqdm, save: Callable[[dict], None]) -> None:
+    """The detection half; `save` gets what there is after each setting."""
     candidates = [caption for caption, _ in ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
     own_limits = {name: thresholds(region, "medium").mild for name, region in (("watch", profile.watch), ("probe", profile.probe))}
-    with tqdm(total=total_runs(size), unit="run", mininterval=2) as bar:
-        bar.set_description("tables, tuning, thresholds")
-        known = calibrated(bed, profile, size, bar.update)
-        ordinary, dropped = mitigation.truly_ordinary(bed, candidates, SEED - 50_000, bar.update)
-        captions = [item.caption for item in memorized() if item.kind == "whole"][TUNING:] * size.copies
-        result = {"profile": profile.name, "tuned": asdict(known.choice), "published": asdict(Choice()), "ordinary_that_copy": dropped, "rows": []}
-        timesteps = sorted({asthana.TIMESTEP, known.choice.timestep})
-        for name in size.settings:
-            setting = SETTINGS[name]
-            bar.set_description(name)
-            positive = observe(bed, profile, captions, setting, SEED, timesteps, bar.update)
-            negative = observe(bed, profile, ordinary, setting, SEED + 50_000, timesteps, bar.update)
-            result["rows"] += [row(name, setting, one, 1.0, positive, negative) for one in guards(own_limits, setting)]
-            result["rows"] += [row(name, setting, one, known.limits[one.label], positive, negative) for one in known.rivals]
-            result["bar"] = bars(result["rows"])
-            (out / "compare.json").write_text(json.dumps(result, indent=1) + "\n")
-    (out / "compare.md").write_text(f"{summary(result)}\n\n{details(result['rows'])}\n")
-    return result
+    bar.set_description("tables, tuning, thresholds")
+    known = calibrated(bed, profile, size, bar.update)
+    ordinary, dropped = mitigation.truly_ordinary(bed, candidates, SEED - 50_000, bar.update)
+    captions = [item.caption for item in memorized() if item.kind == "whole"][TUNING:] * size.copies
+    result = {"profile": profile.name, "tuned": asdict(known.choice), "published": asdict(Choice()), "ordinary_that_copy": dropped, "rows": []}
+    timesteps = sorted({asthana.TIMESTEP, known.choice.timestep})
+    for name in size.settings:
+        setting = SETTINGS[name]
+        bar.set_description(name)
+        positive = observe(bed, profile, captions, setting, SEED, timesteps, bar.update)
+        negative = observe(bed, profile, ordinary, setting, SEED + 50_000, timesteps, bar.update)
+        result["rows"] += [row(name, setting, one, 1.0, positive, negative) for one in guards(own_limits, setting)]
+        result["rows"] += [row(name, setting, one, known.limits[one.label], positive, negative) for one in known.rivals]
+        result["bar"] = bars(result["rows"])
+        save(result)
+
+
+def write(result: dict, out: Path) -> None:
+    """The tables and the figure of what there is in `result`."""
+    parts = [summary(result), details(result["rows"])] if result.get("rows") else []
+    if "mitigation" in result:
+        parts.insert(1, compare_mitigation_tables.tables(result["mitigation"]))
+        compare_mitigation_tables.scatter(out / "mitigation.png", result["mitigation"])
+    (out / "compare.md").write_text("\n\n".join(parts) + "\n")

@@ -75,6 +75,12 @@ class GuidedDenoiser(nn.Module):
         #: Rows that the U-Net evaluated, and how many of them only the probe wanted.
         self.rows = self.extra_rows = 0
         self.evaluations, self.stop_after = 0, None
+        #: What mitigations other than a guard may set: a function of the starting noise and the first noise level that returns the noise to start
+        #: from (it may also change `conditional`), and one of ``(x, sigma)`` that returns the latent to go on from, before each evaluation and at
+        #: the end. Rows that they differentiate through count in `backward_rows`.
+        self.prepare: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+        self.correct: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+        self.backward_rows = 0
         self._last: tuple[torch.Tensor, torch.Tensor] | None = None
         self._empty: torch.Tensor | None = None
 
@@ -90,6 +96,8 @@ class GuidedDenoiser(nn.Module):
         if self.evaluations == self.stop_after:
             raise Enough
         self.evaluations += 1
+        if self.correct is not None:
+            x.copy_(self.correct(x, sigma))  # the sampler's own tensor, so that its step starts from there too
         if self.unguided:
             conditional, unconditional = self.denoiser(x, sigma, context=self.conditional), None
             denoised = conditional
@@ -147,11 +155,12 @@ class GuidedDenoiser(nn.Module):
 
 @dataclass
 class Samples:
-    """Latents ``(batch, 4, side, side)`` and what they cost: U-Net rows in all, and those that only the probe wanted."""
+    """Latents ``(batch, 4, side, side)`` and what they cost: U-Net rows in all, those that only the probe wanted, and rows differentiated through."""
 
     latents: torch.Tensor
     rows: int
     extra_rows: int
+    backward_rows: int = 0
 
 
 def sigmas_for(model: _Epsilon, schedule: str, steps: int) -> torch.Tensor:
@@ -213,6 +222,8 @@ def sample(
     model = GuidedDenoiser(bed, captions, negatives or [""] * len(captions), guidance)
     model.watcher = watch(model) if watch else None
     noise = start_noise(seeds, size or bed.variant.side)
+    if model.prepare is not None:
+        noise = model.prepare(noise, first_level(model.denoiser, sampler, schedule, steps))
     # The noise that a sampler adds on its way comes from torch's global generator.
     torch.manual_seed(int(sum((i + 1) * int(s) for i, s in enumerate(seeds)) % 2**31))
     done = (lambda _: callback()) if callback else None
@@ -223,13 +234,24 @@ def sample(
         else:
             sigmas = sigmas_for(model.denoiser, schedule, steps)
             latents = SAMPLERS[sampler][0](model, noise * sigmas[0], sigmas, callback=done, disable=True)
+        if model.correct is not None:
+            latents = model.correct(latents, torch.zeros(len(latents)))
     except Enough:
         latents = noise[:0]
-    return Samples(latents, model.rows, model.extra_rows)
+    return Samples(latents, model.rows, model.extra_rows, model.backward_rows)
 
 
-def _sample_scheduler(model: GuidedDenoiser, kind: type, noise: torch.Tensor, steps: int, done) -> torch.Tensor:
-    """A diffusers scheduler over the same denoiser: variance-preserving latent in, epsilon out."""
+def first_level(denoiser: _Epsilon, sampler: str, schedule: str, steps: int) -> torch.Tensor:
+    """The noise level of the first evaluation, a tensor without dimensions."""
+    if sampler not in SCHEDULERS:
+        return sigmas_for(denoiser, schedule, steps)[0]
+    scheduler = _scheduler(SCHEDULERS[sampler], steps)
+    alpha = scheduler.alphas_cumprod[scheduler.timesteps[0]]
+    return ((1 - alpha) / alpha).sqrt()
+
+
+def _scheduler(kind: type, steps: int):
+    """A diffusers scheduler with SD 1's settings."""
     scheduler = kind(
         num_train_timesteps=1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", set_alpha_to_one=False, steps_offset=1
     )
@@ -238,12 +260,19 @@ def _sample_scheduler(model: GuidedDenoiser, kind: type, noise: torch.Tensor, st
     else:
         scheduler.register_to_config(skip_prk_steps=True)
     scheduler.set_timesteps(steps)
-    latent = noise
+    return scheduler
+
+
+def _sample_scheduler(model: GuidedDenoiser, kind: type, noise: torch.Tensor, steps: int, done) -> torch.Tensor:
+    """A diffusers scheduler over the same denoiser: variance-preserving latent in, epsilon out."""
+    scheduler, latent = _scheduler(kind, steps), noise
     for t in scheduler.timesteps:
         alpha = scheduler.alphas_cumprod[t]
         sigma = ((1 - alpha) / alpha).sqrt()
         x = latent / alpha.sqrt()
         denoised = model(x, sigma.expand(len(x)))
+        if model.correct is not None:
+            latent = x * alpha.sqrt()
         latent = scheduler.step((x - denoised) / sigma, t, latent).prev_sample
         if done:
             done(None)
