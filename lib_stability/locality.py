@@ -111,6 +111,15 @@ class LocalMap:
         kept = (functional.interpolate(energy, size, mode="area").sqrt() * scale)[0, 0]
         return cls(tuple(tuple(round(value, 2) for value in row) for row in kept.clamp(0, 999).nan_to_num(0.0).tolist()))
 
+    @classmethod
+    def from_json(cls, data: dict) -> LocalMap:
+        """What :meth:`to_json` gave."""
+        return cls(tuple(map(tuple, data["rows"])), data["threshold"])
+
+    def to_json(self) -> dict:
+        """Plain values: `rows`, `threshold`, and the `share` and `place` of what lies above it."""
+        return {"rows": [list(row) for row in self.rows], "threshold": self.threshold, "share": round(self.share, 3), "place": self.place()}
+
     @property
     def array(self) -> np.ndarray:
         """Float32 ``(h, w)``."""

@@ -34,16 +34,8 @@ SEED = EVALUATION_SEED + 40_000_000
 SAMPLERS = ("Euler", "Euler a", "DPM++ 2M")
 SETTINGS = (
     Setting(guidance=7.5),
-    Setting(guidance=3.0),
-    Setting(guidance=2.0),
-    Setting(steps=8, guidance=3.0),
-    Setting("DPM++ 2M", guidance=7.5),
-    Setting("Euler a", guidance=7.5),
-    Setting("DPM++ 2M", guidance=3.0),
-    Setting("Euler a", guidance=3.0),
-    Setting(guidance=12.0),
-    Setting("DPM++ 2M", guidance=12.0),
-    Setting("Euler a", guidance=12.0),
+    *(Setting(sampler, steps=12, guidance=guidance) for guidance in (3.0, 7.5, 12.0) for sampler in SAMPLERS),
+    Setting(steps=8, guidance=2.0),
 )
 #: Statistics of one evaluation beside the whole picture's RMS: the side of the square window with the largest RMS (0: the RMS that the top tenth of
 #: the positions exceeds), and the least noise level at which it is judged.
@@ -71,7 +63,7 @@ class Size:
     settings: tuple[Setting, ...] = SETTINGS
 
 
-FULL = Size(150, 6, {"whole": 4, "template": 10, "half": 8, "quarter": 10, "eighth": 8}, 12, 6)
+FULL = Size(99, 4, {"whole": 2, "template": 8, "half": 6, "quarter": 8, "eighth": 6}, 12, 4)
 QUICK = Size(24, 2, {"whole": 2, "template": 4, "half": 4, "quarter": 2, "eighth": 2}, 6, 2, (Setting(steps=10),))
 
 

@@ -54,6 +54,8 @@ def _add_options() -> None:
         "probe_evaluations": (default.probe_evaluations, "Evaluations that are probed", slider(1, MAX_EVALUATIONS, 1)),
         "no_profile": (GENERAL, "A checkpoint that no profile was made for", radio([GENERAL, NOTHING])),
         "infotext": (DETAILS[1], "What to write into an image's infotext", radio(list(DETAILS))),
+        "map": (True, "Map of where the memorized content sits, under the verdict of a flagged image", {}),
+        "save_map": (False, "Save the map beside the picture, as <picture>-mg-map.png", {}),
         "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {LEDGER_FOLDER}", {}),
     }
     for name, (value, label, extra) in table.items():
