@@ -109,6 +109,12 @@ def locate(arguments: argparse.Namespace) -> int:
     from . import locate_tables
 
     profile = profiles.read(profiles.BUNDLED / "testbed.json")
+    if arguments.figure:
+        from . import locate_figure
+
+        locate_figure.draw(arguments.figure, profile)
+        print(f"written to {arguments.figure}")
+        return 0
     result = measuring.locate(measuring.QUICK if arguments.quick else measuring.FULL, arguments.out, profile)
     print(f"{locate_tables.report(result)}\n\nWritten to {arguments.out}/")
     return 0
