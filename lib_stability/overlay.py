@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -93,8 +94,6 @@ def svg(found: LocalMap, picture: Image.Image | None = None, title: str = "") ->
 
 def wrapped(found: LocalMap, longest: int = 56) -> list[str]:
     """The map's description in lines of at most this many characters."""
-    import textwrap
-
     return textwrap.wrap(found.describe(), longest)
 
 
