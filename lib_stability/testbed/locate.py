@@ -23,7 +23,7 @@ from ..norms import measure, per_sample
 from ..profiles import Profile
 from ..region import StabilityRegion, Trajectory
 from ..sensitivity import thresholds
-from . import calibrate, composites, locate_tables
+from . import calibrate, composites, judge, locate_tables
 from .composites import Observed, captions_for, ordinary
 from .detection import EVALUATION_SEED, Setting, auc, tpr_at
 from .model import LATENT_SIZE, Testbed
@@ -180,7 +180,10 @@ def references(bed: Testbed, count: int, tick: Callable[[int], None]) -> dict[st
 
 
 def detection(regions: dict[str, StabilityRegion], positive: Observed, negative: list[Observed], guidance: float) -> dict[str, dict]:
-    """For each of :data:`LOCAL`: AUC, TPR at 1 % FPR, and what the Medium threshold catches and lets through."""
+    """For each of :data:`LOCAL`: AUC, TPR at 1 % FPR, and what the Medium threshold catches and lets through.
+
+    An ordinary caption that hands out a memorized picture is no ordinary run, see :func:`.mitigation.truly_ordinary`.
+    """
     found = {}
 
     def judged(seen: Observed) -> dict[str, np.ndarray]:
@@ -188,8 +191,9 @@ def detection(regions: dict[str, StabilityRegion], positive: Observed, negative:
         return {name: scores(regions[name], told[name]) for name in LOCAL}
 
     above, below = judged(positive), [judged(seen) for seen in negative]
+    kept = ~np.concatenate([judge.copies(seen.pixels, "whole").numpy() for seen in negative])
     for name, region in regions.items():
-        limit, ordinary_scores = thresholds(region, "medium").mild, np.concatenate([one[name] for one in below])
+        limit, ordinary_scores = thresholds(region, "medium").mild, np.concatenate([one[name] for one in below])[kept]
         found[name] = {
             "auc": auc(above[name], ordinary_scores),
             "tpr_at_1pct_fpr": tpr_at(above[name], ordinary_scores),
