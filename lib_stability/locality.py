@@ -146,5 +146,5 @@ class LocalMap:
         array, place = self.array, self.place()
         if place == "nowhere":
             return f"No part exceeds {self.threshold:g} times an ordinary norm (at most {array.max():.1f} times): nothing stands out"
-        where = "" if place == "everywhere" else f", mostly {place}"
+        where = ", nearly everywhere" if place == "everywhere" else f", mostly {place}"
         return f"{100 * self.share:.0f} % of the picture is above {self.threshold:g} times an ordinary norm (up to {array.max():.1f} times){where}"

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from .locality import LocalMap
 
 #: The colour of what exceeds ordinary norms, readable over grey and on light and dark pages, and how much of it covers the picture at most.
-COLOUR, COVER = (224, 72, 62), 0.8
+COLOUR, COVER = (224, 72, 62), 0.6
 #: The value from which on the colour no longer deepens.
 TOP = 3.0
 #: Without a picture the map lies on this grey.
@@ -64,8 +64,8 @@ def _border(above: np.ndarray, width: int) -> np.ndarray:
 
 def svg(found: LocalMap, picture: Image.Image | None = None, title: str = "") -> str:
     """Inline SVG: the drawing, what its colours and its line mean, and in words where the marked part lies."""
-    image = draw(found, picture)
-    image.thumbnail((SIDE, SIDE))
+    scale = SIDE / max(picture.size) if picture is not None else 1
+    image = draw(found, picture, picture and tuple(max(1, round(side * scale)) for side in picture.size))
     label = html.escape(title or "Map of where the memorized content sits")
     width, height = image.size
     left, total = width + 24, max(height, 150) + 8

@@ -16,7 +16,7 @@ from lib_stability.testbed.composites import KINDS, Composite, captions_for, mas
 from lib_stability.testbed.detection import Setting
 from lib_stability.testbed.model import LATENT_SIZE, Testbed
 from lib_stability.testbed.sample import GuidedDenoiser, sample
-from lib_stability.testbed.scenes import render
+from lib_stability.testbed.scenes import render_backdrop
 
 SHORT = Setting(steps=2)
 
@@ -64,12 +64,12 @@ def test_a_composite_of_one_caption_is_that_captions_picture(full):
 
 def test_a_template_is_where_its_backdrop_shows():
     _, items, _ = captions_for("template", 2, False, 5)
-    scene = items[0].scene
-    pixels = judge.to_pixels(render(scene))[None]
-    found = truth_of("template", pixels, items[:1])[0]
-    assert 0.6 < found.float().mean() < 1
-    down, across = (int(value / 128 * LATENT_SIZE) for value in (scene.y, scene.x))
-    assert not found[down, across] or scene.shape == "ring"
+    backdrop = judge.to_pixels(render_backdrop(items[0].scene.backdrop))
+    pixels = backdrop[None].clone()
+    pixels[..., 32:64, 40:80] = -backdrop[:, 32:64, 40:80].sign()
+    covered = torch.zeros(LATENT_SIZE, LATENT_SIZE, dtype=torch.bool)
+    covered[4:8, 5:10] = True
+    assert torch.equal(truth_of("template", pixels, items[:1])[0], ~covered)
     assert not truth_of("half", pixels, None).any()
 
 
