@@ -21,7 +21,7 @@ from .region import StabilityRegion, Trajectory
 from .sensitivity import Thresholds
 
 SHAPES = ((1, 4, 64, 64), (8, 4, 64, 64), (8, 4, 128, 128))
-MODES = ("report", "damp", "damp flagged")
+MODES = ("report", "report mapped", "damp", "damp flagged")
 #: Evaluations that one guard sees before a new one takes over.
 PASS = 150
 #: The cost that Broken Memories reports for an image of 50 steps, in seconds.
@@ -56,7 +56,7 @@ class Case:
 
     def guard(self, region: StabilityRegion) -> Guard:
         """A fresh guard of this mode."""
-        return Guard(region, Options(mode=self.mode.split()[0], sensitivity="paper"))
+        return Guard(region, Options(mode=self.mode.split()[0], sensitivity="paper", locate="mapped" in self.mode))
 
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Latent at noise level 1, and its prediction: ordinary, or inflated where the mode wants it flagged."""

@@ -91,6 +91,10 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path, metavar="DIR", help="folder for the checkpoint, such as the web UI's models/Stable-diffusion")
     study = actions.add_parser("study", help="how many reference prompts a calibration needs, within 10 minutes on two cores")
     study.add_argument("--out", type=Path, default=Path("outputs/study.json"), help="file to write (%(default)s)")
+    locate = actions.add_parser("locate", help="how well the map finds the memorized part, and what a local score catches")
+    locate.add_argument("--out", type=Path, default=Path("outputs/locality"), help="folder for locality.json and locality.md (%(default)s)")
+    locate.add_argument("--figure", type=Path, metavar="FILE", help="measure nothing, draw a sheet of maps")
+    locate.add_argument("--quick", action="store_true", help="one setting and few runs, within 3 minutes on two cores")
     return parser
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from .damping import Acted, Damping, Remembered, damp
+from .locality import Locator
 from .norms import measure, per_sample, rms
 from .probe import LEAST_GUIDANCE, Probe
 from .region import Expected, StabilityRegion
@@ -28,7 +30,7 @@ HUGE = torch.finfo(torch.float32).max
 
 @dataclass(frozen=True)
 class Options:
-    """What a guard does: its mode, sensitivity level (`tau` for "custom"), and how it damps.
+    """What a guard does: its mode, sensitivity level (`tau` for "custom"), how it damps, and whether it maps where flagged images are unstable.
 
     Mode "report" changes nothing, "damp" damps flagged images, "stop" blanks an image from the evaluation on that flags it as strong.
     """
@@ -37,6 +39,7 @@ class Options:
     sensitivity: str = "medium"
     tau: float = PAPER_MILD
     damping: Damping = Damping()
+    locate: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -92,6 +95,7 @@ class Guard:
         self._stopped: torch.Tensor | None = None
         #: By the latent's shape: some samplers (SMEA, Dy) evaluate at another size in between, where a direction of this one means nothing.
         self._remembered: dict[torch.Size, Remembered] = {}
+        self._locator = Locator() if options.locate else None
 
     def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
         """Judge one model evaluation; returns `denoised`, damped where an image is flagged and the mode is "damp".
@@ -131,9 +135,14 @@ class Guard:
             expected = self.region.look_up(sigma, guidance)
             watched = self._judge(self._within(expected, guidance), self.watch_limits, x, denoised, sigma)
             unstable, size = watched.unstable, watched.norms.clean
+            if self._locator:
+                self._locator.add(denoised, expected.mean[:, 1], unstable)
         if self.probe and self.probe.wanted(self.evaluations, knows):
             predicted = self.probe.predict(x, sigma)
-            probed = self._judge(self.probe.region.look_up(sigma, self.probe.guidance), self.probe_limits, x, predicted, sigma)
+            usual = self.probe.region.look_up(sigma, self.probe.guidance)
+            probed = self._judge(usual, self.probe_limits, x, predicted, sigma)
+            if self._locator:
+                self._locator.add(predicted, usual.mean[:, 1], probed.unstable)
             unstable = probed.unstable if unstable is None else unstable | probed.unstable
             source = torch.where(per_sample(probed.unstable, x), predicted, denoised)
             size = probed.norms.clean if size is None else torch.where(probed.unstable, probed.norms.clean, size)
@@ -238,6 +247,8 @@ class Guard:
     def succeed(self, before: Guard) -> None:
         """Take over from the guard that watched the pass up to here, where another model goes on with the same images."""
         self._flagged, self._stopped, self._remembered = before._flagged, before._stopped, before._remembered
+        if self._locator and before._locator:
+            self._locator = before._locator
 
     @property
     def stopped(self) -> torch.Tensor | None:
@@ -251,6 +262,11 @@ class Guard:
         if margin * self._widest > 0.9:
             spread = spread.clamp(max=0.9 / margin)  # at least a tenth of the mean is left
         return torch.addcmul(mean, mean, spread if acting is None else spread * acting, value=-margin)
+
+    def maps(self) -> list[np.ndarray | None]:
+        """Where each image was unstable, see :meth:`.locality.Locator.maps`; None for one that was not. Read from the device here and only here."""
+        found = self._locator.maps() if self._locator and self.error is None else []
+        return found or [None] * self.batch
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""

@@ -109,3 +109,20 @@ def study(arguments: argparse.Namespace) -> int:
         print(f"{detector.capitalize()}:\n\n{prompts.table(result['rows'], detector)}\n")
     print(f"written to {arguments.out}")
     return 0
+
+
+def locate(arguments: argparse.Namespace) -> int:
+    """How well the map finds what is memorized, and whether a local score catches more."""
+    from . import locate as measuring
+    from . import locate_tables
+
+    profile = profiles.read(profiles.BUNDLED / "testbed.json")
+    if arguments.figure:
+        from . import locate_figure
+
+        locate_figure.draw(arguments.figure, profile)
+        print(f"written to {arguments.figure}")
+        return 0
+    result = measuring.locate(measuring.QUICK if arguments.quick else measuring.FULL, arguments.out, profile)
+    print(f"{locate_tables.report(result)}\n\nWritten to {arguments.out}/")
+    return 0

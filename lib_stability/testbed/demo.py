@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL.PngImagePlugin import PngInfo
 from tqdm.auto import tqdm
 
-from .. import chart, figures, infotext, profiles
+from .. import chart, figures, infotext, overlay, profiles
 from ..damping import Damping
 from ..guard import UNKNOWN_NEGATIVE, Guard
 from ..history import history
 from ..infotext import Settings
+from ..locality import LocalMap
 from ..probe import Probe
 from ..sensitivity import thresholds
 from ..verdict import Verdict
@@ -54,8 +55,8 @@ def jobs(prompts: Sequence[str], seed: int, seeds: int) -> list[Job]:
     return [Job(caption, seed + n, known.get(caption)) for caption in captions for n in range(seeds)]
 
 
-def _generate(bed: Testbed, todo: Sequence[Job], arguments: argparse.Namespace, guard_for, tick) -> tuple[torch.Tensor, list[Verdict], list]:
-    pixels, verdicts, seen = [], [], []
+def _generate(bed: Testbed, todo: Sequence[Job], arguments: argparse.Namespace, guard_for, tick) -> tuple[torch.Tensor, list[Verdict], list, list]:
+    pixels, verdicts, seen, maps = [], [], [], []
     captions, seeds = [job.caption for job in todo], [job.seed for job in todo]
     options = {"sampler": arguments.sampler, "schedule": arguments.schedule, "steps": arguments.steps, "guidance": arguments.guidance}
     for done in batches(bed, captions, seeds, [arguments.negative] * len(todo), guard_for, BATCH, callback=tick, **options):
@@ -63,7 +64,8 @@ def _generate(bed: Testbed, todo: Sequence[Job], arguments: argparse.Namespace, 
         if done.guard:
             verdicts += done.guard.report()
             seen += history(done.guard)
-    return torch.cat(pixels), verdicts, seen
+            maps += done.guard.maps()
+    return torch.cat(pixels), verdicts, seen, maps
 
 
 def _copy(pixels: torch.Tensor, item: Memorized | None) -> tuple[bool, float]:
@@ -89,6 +91,12 @@ def _save(path: Path, pixels: torch.Tensor, job: Job, arguments: argparse.Namesp
     figures.to_image(pixels).save(path, pnginfo=info)
 
 
+def _save_map(path: Path, pixels: torch.Tensor, found: LocalMap) -> None:
+    """The map over the unguarded picture: a damped one no longer shows what was copied."""
+    picture = figures.to_image(pixels)
+    overlay.draw(found, picture.resize((2 * picture.width, 2 * picture.height))).save(path)
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Run the demo; returns the exit status."""
     profile = next(one for one in profiles.load_all([profiles.BUNDLED])[0] if one.model.family == "testbed")
@@ -111,12 +119,13 @@ def main(arguments: argparse.Namespace) -> int:
     def guard_for(model: GuidedDenoiser) -> Guard:
         look = Probe(profile.probe, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance)
         rewording = model.rewording() if settings.damping == "reword" else None
-        return Guard(profile.watch, settings.to_options(), look, doubt=UNKNOWN_NEGATIVE if arguments.negative else "", rewording=rewording)
+        doubt = UNKNOWN_NEGATIVE if arguments.negative else ""
+        return Guard(profile.watch, replace(settings.to_options(), locate=True), look, doubt=doubt, rewording=rewording)
 
     with tqdm(total=2 * -(-len(todo) // BATCH) * arguments.steps, desc="unguarded", unit="step") as bar:
         plain, *_ = _generate(bed, todo, arguments, None, bar.update)
         bar.set_description("guarded")
-        guarded, verdicts, seen = _generate(bed, todo, arguments, guard_for, bar.update)
+        guarded, verdicts, seen, maps = _generate(bed, todo, arguments, guard_for, bar.update)
 
     level = thresholds(profile.watch, settings.sensitivity, settings.tau)
     print(f"\n{settings.sensitivity} sensitivity: {level.describe()}")
@@ -132,6 +141,8 @@ def main(arguments: argparse.Namespace) -> int:
         drawn = chart.trajectory(seen[index], verdict.threshold or level.mild, f"{job.caption}: {verdict.verdict}")
         drawn = drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
         (folder / f"{name}-trajectory.svg").write_text(drawn, encoding="utf-8")
+        if maps[index] is not None:
+            _save_map(folder / f"{name}-map.png", images[0][0], LocalMap.of(maps[index]))
         total = verdict.evaluations
         at, acted = (f"{n}/{total}" if n else "" for n in (verdict.flagged_at, verdict.damped))
         score = "" if verdict.score is None else f"{verdict.score:.1f}"
@@ -143,6 +154,8 @@ def main(arguments: argparse.Namespace) -> int:
         rows.append((label, [training, *(figures.to_image(image[0]) for image in images)]))
     _montage(rows).save(folder / "montage.png")
     print(f"\nPictures with infotext, trajectories and montage.png (training picture | unguarded | guarded) are in {folder}/")
+    if any(one is not None for one in maps):
+        print("*-map.png shows which part of a flagged picture exceeds ordinary norms, over the unguarded generation.")
     return 0
 
 

@@ -98,18 +98,19 @@ class GuidedDenoiser(nn.Module):
         self.evaluations += 1
         if self.correct is not None:
             x.copy_(self.correct(x, sigma))  # the sampler's own tensor, so that its step starts from there too
-        if self.unguided:
-            conditional, unconditional = self.denoiser(x, sigma, context=self.conditional), None
-            denoised = conditional
-        else:
-            both = self.denoiser(torch.cat([x, x]), torch.cat([sigma, sigma]), context=torch.cat([self.conditional, self.negative]))
-            conditional, unconditional = both.chunk(2)
-            denoised = self._guided(conditional, unconditional)
-        self.rows += len(x) * (1 if self.unguided else 2)
+        conditional, unconditional = self.evaluate(x, sigma)
+        denoised = conditional if unconditional is None else self._guided(conditional, unconditional)
         self._last, self._empty = (conditional, unconditional), None
         if isinstance(self.watcher, Recorder):
             return self.watcher.step(x, denoised, sigma, self.guidance, virtual(unconditional, conditional) if self.empty_negative else None)
         return denoised if self.watcher is None else self.watcher.step(x, denoised, sigma, self.guidance)
+
+    def evaluate(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Conditional prediction, and that of the negative prompt (None at guidance 1); counts the U-Net's rows."""
+        contexts = [self.conditional] if self.unguided else [self.conditional, self.negative]
+        self.rows += len(x) * len(contexts)
+        found = self.denoiser(torch.cat([x] * len(contexts)), torch.cat([sigma] * len(contexts)), context=torch.cat(contexts)).chunk(len(contexts))
+        return (found[0], None) if self.unguided else tuple(found)
 
     @property
     def predictions(self) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -199,6 +200,7 @@ def sample(
     callback: Callable[[], None] | None = None,
     size: int | None = None,
     stop_after: int | None = None,
+    make: Callable[..., GuidedDenoiser] = GuidedDenoiser,
 ) -> Samples:
     """Sample one batch.
 
@@ -212,6 +214,8 @@ def sample(
         Side of the latents, by default the testbed's own.
     stop_after : int, optional
         Stop after this many evaluations, where only a detector's first readings are wanted; the latents are then empty.
+    make : callable
+        Makes the denoiser, with the arguments of :class:`GuidedDenoiser`.
 
     Raises
     ------
@@ -219,7 +223,7 @@ def sample(
         An unknown sampler, schedule or word.
     """
     check_names(sampler, schedule)
-    model = GuidedDenoiser(bed, captions, negatives or [""] * len(captions), guidance)
+    model = make(bed, captions, negatives or [""] * len(captions), guidance)
     model.watcher = watch(model) if watch else None
     noise = start_noise(seeds, size or bed.variant.side)
     if model.prepare is not None:

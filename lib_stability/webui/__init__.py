@@ -8,7 +8,7 @@ from __future__ import annotations
 
 def register() -> None:
     """Hang everything into the host: hooks, settings, axes, API. Safe to call again after "Reload UI"."""
-    from . import api, hooks, ledgering, page, settings, tab, xyz
+    from . import api, hooks, ledgering, mapping, page, saved, settings, tab, xyz
 
-    for part in (settings, hooks, ledgering, page, xyz, tab, api):
+    for part in (settings, hooks, saved, ledgering, mapping, page, xyz, tab, api):
         part.register()

@@ -10,8 +10,10 @@ from dataclasses import asdict
 from types import SimpleNamespace
 
 import torch
+from PIL import Image
 
 from ..infotext import Settings
+from ..locality import LocalMap
 from ..verdict import NOT_JUDGED, Verdict, gravest
 from . import host, probing, rewording
 from .library import LIBRARY, Library
@@ -34,11 +36,16 @@ def of(p: object) -> Job | None:
 class Job:
     """Attached to `p` by :func:`attach`; dies with it."""
 
-    def __init__(self, p: object, settings: Settings, library: Library = LIBRARY, general: bool = True, trouble: str = "") -> None:
+    def __init__(
+        self, p: object, settings: Settings, library: Library = LIBRARY, general: bool = True, trouble: str = "", locate: bool = False
+    ) -> None:
         self.owner = weakref.ref(p)
         self.settings, self.library, self.general = settings, library, general
         #: Why nothing of this job can be judged: arguments that make no sense.
         self.trouble = trouble
+        self.locate = locate
+        #: By batch and position, the finished pictures that have a map.
+        self.pictures: dict[tuple[int, int], Image.Image] = {}
         self.passes: dict[Key, list[Pass | Failed]] = {}
         self.sampled: set[int] = set()
         self._current: tuple[Key, Pass | Failed] | None = None
@@ -83,7 +90,7 @@ class Job:
         try:
             if self._fresh or self._current is None or self._current[0] != key:
                 self._close_current()
-                prepared = self._empty, self._negatives(p), self._versions
+                prepared = self._empty, self._negatives(p), self._versions, self.locate
                 self._begin(key, lambda: Pass(call.denoiser, self.settings, self.library, self.general, *prepared))
             return self._current[1].step(call)
         except Exception as error:
@@ -132,6 +139,11 @@ class Job:
             return None
         return Verdict(NOT_JUDGED, reason=self.trouble or "nothing sampled")
 
+    def map(self, iteration: int, position: int, hires: bool = False) -> LocalMap | None:
+        """Where a flagged image is unstable, if that was asked for."""
+        found = [one.results()[2] for one in self.passes.get((iteration, hires), [])]
+        return next((maps[position] for maps in found if position < len(maps) and maps[position]), None)
+
     def served(self) -> str:
         """Names of the profiles that served, in order."""
         names = [f"{one.profile.name} ({one.profile.kind})" for each in self.passes.values() for p in each for one in p.served if one.profile]
@@ -165,7 +177,8 @@ class Job:
             if verdict is not None:
                 seen = [one.results()[1] for one in self.passes.get((iteration, hires), [])]
                 evaluations = [one.to_json() for each in seen if position < len(each) for one in each[position]]
-                out[name] = {**asdict(verdict), "trajectory": evaluations}
+                local = self.map(iteration, position, hires)
+                out[name] = {**asdict(verdict), "trajectory": evaluations, "map": local and local.to_json()}
         return out
 
 

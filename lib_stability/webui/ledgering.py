@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 import logging
-import weakref
 
 from .. import ledger
 from ..rows import HIRES, describe, prompt_hash
 from ..verdict import Verdict
-from . import callbacks, job, settings
+from . import job, saved, settings
 
 log = logging.getLogger(__name__)
 FOLDER = settings.LEDGER_FOLDER
-#: Per job, what the host has saved so far: (batch, position), picture, file name. A picture whose job is gone is let go of, too.
-_saved: weakref.WeakKeyDictionary[job.Job, list[tuple[tuple[int, int], weakref.ref, str]]] = weakref.WeakKeyDictionary()
 
 
 def register() -> None:
     """Hear of every saved picture."""
-    callbacks.once("image_saved", image_saved)
+    saved.wanted(wanted)
 
 
 def wanted() -> bool:
     """Whether the ledger is on."""
     return settings.option("ledger", False) is True
-
-
-def image_saved(params: object) -> None:
-    """``on_image_saved``: remember which file a picture went to."""
-    p = getattr(params, "p", None)
-    found = job.of(p)
-    if isinstance(found, job.Job) and wanted():
-        where = getattr(p, "iteration", 0), getattr(p, "batch_index", 0)
-        _saved.setdefault(found, []).append((where, weakref.ref(params.image), str(params.filename)))
-
-
-def _names(found: job.Job, processed: object) -> dict[tuple[int, int], str]:
-    """File names of the job's images.
-
-    The host saves grids, masks and pictures from before hires with the same `p`, so a file counts only if its very picture is among the results,
-    and of several for one image the one that comes first there: masks follow their image.
-    """
-    results = {id(picture): order for order, picture in enumerate(processed.images) if order >= processed.index_of_first_image}
-    known = [(results[id(picture())], where, name) for where, picture, name in _saved.get(found, []) if id(picture()) in results]
-    return {where: name for _, where, name in sorted(known, reverse=True)}
 
 
 def write(found: job.Job, p: object, processed: object) -> None:
@@ -54,12 +31,10 @@ def write(found: job.Job, p: object, processed: object) -> None:
         ledger.append(FOLDER, _records(found, p, processed))
     except Exception:
         log.exception("Memorization Guard: the ledger could not be written")
-    finally:
-        _saved.pop(found, None)
 
 
 def _records(found: job.Job, p: object, processed: object) -> list[dict]:
-    data, names = found.to_json(), _names(found, processed)
+    data, names = found.to_json(), saved.names(found, processed)
     records = []
     for image in data["images"]:
         where = image["iteration"], image["position"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from .. import chart
+from .. import chart, overlay
 from ..infotext import parse_text, read
 from ..verdict import NOT_JUDGED, Verdict
 from . import callbacks, record
@@ -44,7 +44,7 @@ def from_infotext_html(shown: str | None) -> str:
     lines = []
     for hires, verdict in enumerate(verdicts):
         if verdict is not None:
-            lines.append(_line("Hires pass: " if hires else "", verdict) + _chart(params, bool(hires)))
+            lines.append(_line("Hires pass: " if hires else "", verdict) + _map(params, bool(hires)) + _chart(params, bool(hires)))
     return "".join(lines)
 
 
@@ -55,6 +55,15 @@ def _chart(params: dict[str, str], hires: bool) -> str:
         return ""
     drawn = chart.trajectory(*found, "Trajectory of the hires pass" if hires else "Trajectory")
     return f"<details class='memorization-guard-trajectory'><summary>Trajectory</summary>{drawn}</details>"
+
+
+def _map(params: dict[str, str], hires: bool) -> str:
+    """Which part was flagged, folded up, where the image is one of the last job and has a map."""
+    found = record.local_map(params, hires)
+    if found is None:
+        return ""
+    drawn = overlay.svg(*found, "Which part, hires pass" if hires else "Which part")
+    return f"<details class='memorization-guard-which'><summary>Which part</summary>{drawn}</details>"
 
 
 def _line(prefix: str, verdict: Verdict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from ..guard import UNKNOWN_NEGATIVE, Guard
 from ..history import history
 from ..infotext import Settings
+from ..locality import LocalMap
 from ..probe import Probe
 from ..profiles import Profile
 from ..verdict import NOT_JUDGED, Verdict, merge
@@ -21,6 +23,8 @@ from .stopping import Poll
 
 #: What the conditioning of the empty prompt was made for, beginning with model and checkpoint, and that conditioning.
 Empty = tuple[tuple, list]
+#: Verdict, evaluations and map of every image.
+Results = tuple[list[Verdict], list[list], list[LocalMap | None]]
 
 
 def knows_negatives(profile: Profile, negatives: list[str]) -> bool:
@@ -45,6 +49,8 @@ class Pass:
         Negative prompts of the batch.
     versions : Conditionings
         Of the prompts' versions, for the damping policy "reword"; may be empty.
+    locate : bool
+        Whether flagged images are mapped.
     """
 
     def __init__(
@@ -56,15 +62,17 @@ class Pass:
         empty: tuple[tuple, list] | None,
         negatives: list[str],
         versions: Conditionings = (),
+        locate: bool = False,
     ) -> None:
         self.settings, self.library, self.general, self.negatives = settings, library, general, negatives
         self.weights = host.prompt_weights(denoiser)
         self.view = View(denoiser)
+        self.options = replace(settings.to_options(), locate=locate)
         self.served: list[Served] = []
         self.guards: list[Guard] = []
         self._empty, self._loaded, self._call = empty, None, None
         self._poll = Poll()
-        self._over: tuple[list[Verdict], list[list]] | None = None
+        self._over: Results | None = None
         #: Whether this pass told the host to skip the rest of its batch.
         self.skipped = False
         sums = host.weight_sums(denoiser, self.weights)
@@ -108,7 +116,7 @@ class Pass:
             scale = profile.probe_guidance if probe else 1.0
             rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
         self.served.append(served)
-        self.guards.append(Guard(region, self.settings.to_options(), probe, parameterisation, doubt, rewording))
+        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording))
         if len(self.guards) > 1:
             self.guards[-1].succeed(self.guards[-2])
 
@@ -142,15 +150,18 @@ class Pass:
         out = probing.virtual_prediction(call, self._empty[1], self.weights or [[1.0]] * len(x), scale, call.guidance)
         return self.view.read(call, out)[1]
 
-    def results(self) -> tuple[list[Verdict], list[list]]:
-        """Verdicts and evaluations of every image; waits for the device."""
+    def results(self) -> Results:
+        """Verdicts, evaluations and maps of every image; waits for the device."""
         if self._over is not None:
             return self._over
         parts = [guard.report() for guard in self.guards]
         seen = [history(guard) for guard in self.guards]
         batch = max(map(len, parts), default=0)
         verdicts = [merge([part[image] for part in parts if image < len(part)]) for image in range(batch)]
-        return verdicts, [[one for part in seen if image < len(part) for one in part[image]] for image in range(batch)]
+        # A guard goes on with the map of the one before. Norms of an inpainted picture are scaled up to those of the freed part, positions are not.
+        scale = self.view.coverage**0.5
+        maps = [None if one is None else LocalMap.of(one, scale) for one in (self.guards[-1].maps() if self.guards else [])]
+        return verdicts, [[one for part in seen if image < len(part) for one in part[image]] for image in range(batch)], maps
 
     def close(self) -> None:
         """Keep the results as plain numbers and let go of every tensor, model and host object."""
@@ -166,12 +177,12 @@ class Failed:
 
     def __init__(self, batch: int, error: Exception) -> None:
         self.served: list[Served] = []
-        self._results = ([Verdict(NOT_JUDGED, reason=f"error {type(error).__name__}")] * batch, [[] for _ in range(batch)])
+        self._results = ([Verdict(NOT_JUDGED, reason=f"error {type(error).__name__}")] * batch, [[] for _ in range(batch)], [None] * batch)
 
     def step(self, call: SimpleNamespace) -> None:
         """Nothing is looked at any more."""
 
-    def results(self) -> tuple[list[Verdict], list[list]]:
+    def results(self) -> Results:
         return self._results
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from modules import scripts
 
 from ..infotext import Settings
 from ..validation import ValidationError
-from . import arguments, infotexts, job, ledgering, record, settings, xyz
+from . import arguments, infotexts, job, ledgering, mapping, record, saved, settings, xyz
 from .controls import Controls
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class GuardScript(scripts.Script):
         chosen, trouble = self._settings(p, args)
         if not chosen.enabled:
             return
-        job.attach(p, job.Job(p, chosen, general=settings.general_prior_allowed(), trouble=trouble))
+        job.attach(p, job.Job(p, chosen, general=settings.general_prior_allowed(), trouble=trouble, locate=mapping.wanted()))
         infotexts.attach(p)
 
     @staticmethod
@@ -60,9 +60,14 @@ class GuardScript(scripts.Script):
         if found is not None:
             found.batch_done(getattr(p, "iteration", 0))
 
+    def postprocess_image(self, p, pp, *args) -> None:
+        mapping.keep_picture(job.of(p), p, pp.image)
+
     def postprocess(self, p, processed, *args) -> None:
         found = job.of(p)
         if found is not None:
             found.close()
             record.remember(found, getattr(p, "all_seeds", ()), p.batch_size)
+            mapping.save(found, processed)
             ledgering.write(found, p, processed)
+            saved.forget(found)

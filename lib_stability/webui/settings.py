@@ -56,6 +56,8 @@ def _add_options() -> None:
         "no_profile": (GENERAL, "A checkpoint that no profile was made for", radio([GENERAL, NOTHING])),
         "infotext": (DETAILS[1], "What to write into an image's infotext", radio(list(DETAILS))),
         "audit_folders": ("", "Further folders that the tab may audit, one a line; ignored where the web UI is open to others", lines),
+        "map": (True, "Map of where the memorized content sits, under the verdict of a flagged image", {}),
+        "save_map": (False, "Save the map beside the picture, as <picture>-mg-map.png", {}),
         "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {LEDGER_FOLDER}", {}),
     }
     for name, (value, label, extra) in table.items():

@@ -141,7 +141,9 @@ def test_a_person_reads_the_verdict(page, options):
     assert badges.count() >= 3 and badges.first.evaluate("item => getComputedStyle(item, '::after').content") == '"strong"'
     page.locator("#txt2img_gallery .thumbnail-item").nth(1).click()
     page.wait_for_selector("#memorization_guard_verdict_txt2img svg circle", state="attached", timeout=20_000)
-    page.locator("#memorization_guard_verdict_txt2img summary").first.click()
+    for summary in page.locator("#memorization_guard_verdict_txt2img summary").all():
+        summary.click()
+    assert page.locator("#memorization_guard_verdict_txt2img svg.memorization-guard-map image").first.is_visible()
     folder = ROOT / "outputs" / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(folder / f"verdict-{'forge' if FORGE else 'a1111'}.png"), full_page=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from modules import errors, images, infotext_utils, prompt_parser, sd_models, sd_samplers, shape, shared
-from modules.scripts import ScriptRunner
+from modules.scripts import PostprocessImageArgs, ScriptRunner
 from PIL import Image
 
 
@@ -249,6 +249,9 @@ def _process(p) -> Processed:
         p.prompts, p.negative_prompts = p.all_prompts[part], p.all_negative_prompts[part]
         for i, picture in enumerate(to_pictures(decoded)):
             p.batch_index = i
+            finished = PostprocessImageArgs(picture)
+            p.scripts.postprocess_image(p, finished)
+            picture = finished.image
             text = create_infotext(p, p.prompts, p.seeds, index=i, all_negative_prompts=p.negative_prompts)
             if not p.do_not_save_samples:
                 images.save_image(picture, "", text)

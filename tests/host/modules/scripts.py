@@ -17,6 +17,11 @@ scripts_data: list[ScriptClassData] = []
 current_basedir = ""
 
 
+class PostprocessImageArgs:
+    def __init__(self, image):
+        self.image = image
+
+
 class Script:
     name = filename = None
     args_from = args_to = None
