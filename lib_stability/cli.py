@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="detection and damping tables on the testbed")
     evaluate.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for evaluate.json and figures (%(default)s)")
     evaluate.add_argument("--quick", action="store_true", help="a subset, within 3 minutes on two cores")
+    evaluate.add_argument("--only", choices=("detection", "damping"), help="run one part, and keep the other as the folder has it")
     evaluate.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="profile to evaluate (%(default)s)")
 
     compare = commands.add_parser("compare", help="the guard beside published detectors and mitigations of memorization, on the testbed")
@@ -154,7 +155,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     profile = profiles.read(arguments.profile)
     from .testbed import evaluate, tables
 
-    result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile)
+    result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile, only=arguments.only)
     print(f"Thresholds of {profile.name} ({profile.kind}):")
     for level in ("low", "medium", "high", "paper"):
         print(f"  {level}: watch {sensitivity.thresholds(profile.watch, level).describe()}")

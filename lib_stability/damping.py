@@ -13,7 +13,7 @@ import torch
 
 from .norms import inner, per_sample, rms
 
-POLICIES = ("directional", "radial", "reword")
+POLICIES = ("reword", "directional", "radial")
 STRENGTH_RANGE, MARGIN_RANGE, RELEASE_RANGE = (0.0, 4.0), (-3.0, 5.0), (0.0, 1.0)
 
 
@@ -23,20 +23,20 @@ class Damping:
 
     Parameters
     ----------
-    policy : "directional", "radial" or "reword"
-        Radial is the rescaling of Broken Memories; directional first takes out the remembered direction; reword guides by the prompt with one part
-        left out, in turn, and is directional where it cannot.
+    policy : "reword", "directional" or "radial"
+        Reword guides by the prompt with one part left out, in turn, and is directional where it cannot; directional takes out the remembered
+        direction, then limits the norm; radial, the rescaling of Broken Memories, does only that.
     strength : float
-        Multiple of the component along the remembered direction that is taken out (beta): 1 removes it, more reflects it. Directional only.
+        Multiple of the component along the remembered direction that is taken out (beta): 1 removes it, more reflects it. Not for radial damping.
     margin : float, optional
-        The radial limit lies this many relative spreads below the region's mean; by default 2 for directional damping (its remainder is
-        grainier than an ordinary prediction of equal norm) and 0 for radial damping.
+        The radial limit lies this many relative spreads below the region's mean; by default 0 for radial damping, else 2 (what is left
+        without the direction is grainier than an ordinary prediction of equal norm).
     release : float
         Directional damping acts while the cosine of the prediction and the remembered direction exceeds this. Below, only the radial limit at the
         region's mean is kept; a prediction that is unstable there pulls somewhere else, and that becomes the direction.
     """
 
-    policy: str = "directional"
+    policy: str = "reword"
     strength: float = 3.0
     margin: float | None = None
     release: float = 0.5

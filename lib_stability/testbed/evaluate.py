@@ -62,7 +62,8 @@ DAMPING = [
     Setting("Heun", "uniform", 15, 5.0),
     Setting(negative="words", probe=True),
 ]
-POLICIES = [Damping(), Damping("radial")]
+PARTS = ("detection", "damping")
+POLICIES = [Damping(), Damping("directional"), Damping("radial")]
 
 QUICK_WATCH = [Setting(guidance=1.0), Setting(guidance=3.0), Setting(), Setting("DPM++ 2M", "karras", 20, 6.0)]
 QUICK_PROBE = [Setting(guidance=1.0, negative="words", probe=True), Setting(guidance=7.5, negative="caption", probe=True)]
@@ -118,26 +119,34 @@ def _damping(bed: Testbed, reader: AttributeReader, profile: Profile, size: Size
             yield mitigation.row(bed, reader, items, setting, policy, before, after, ordinary, guarded)
 
 
-def total_runs(size: Size) -> int:
-    """Runs that an evaluation samples, for its progress bar."""
+def total_runs(size: Size, part: str) -> int:
+    """Runs that a part of an evaluation samples, for its progress bar."""
     whole, template = (sum(item.kind == kind for item in memorized()) for kind in ("whole", "template"))
     shared = len({*size.templates} & {*size.watch, *size.probe})
     detected = (len(size.watch) + len(size.probe)) * (whole * size.copies + size.ordinary)
     detected += len(size.templates) * 3 * template * size.copies + (len(size.templates) - shared) * size.ordinary
     damped = 2 * (1 + len(POLICIES)) * size.damped * (whole * len(size.damping) + template)
-    return size.ordinary + detected + damped
+    return size.ordinary + detected if part == "detection" else damped
 
 
-def evaluate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None) -> dict:
-    """Run everything, write ``evaluate.json``, ``tables.md`` and the figures into `out`, and return the content of the JSON."""
+def evaluate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None, only: str | None = None) -> dict:
+    """Run everything, write ``evaluate.json``, ``tables.md`` and the figures into `out`, and return the content of the JSON.
+
+    `only` one of :data:`PARTS` is run anew; the other is kept as `out` has it.
+    """
     bed, reader = bed or Testbed.load(), AttributeReader.load()
     out.mkdir(parents=True, exist_ok=True)
-    with tqdm(total=total_runs(size), unit="run", mininterval=2) as bar:
-        result = {"profile": describe(profile), "detection": [], "damping": []}
-        for part, rows in (("detection", _detection(bed, profile, size, result, bar)), ("damping", _damping(bed, reader, profile, size, bar))):
-            for row in rows:
+    file = out / "evaluate.json"
+    kept = json.loads(file.read_text()) if only and file.exists() else {}
+    result = {"detection": [], "damping": [], **kept, "profile": describe(profile)}
+    parts = [part for part in PARTS if only in (None, part)]
+    with tqdm(total=sum(total_runs(size, part) for part in parts), unit="run", mininterval=2) as bar:
+        makers = {"detection": lambda: _detection(bed, profile, size, result, bar), "damping": lambda: _damping(bed, reader, profile, size, bar)}
+        for part in parts:
+            result[part] = []
+            for row in makers[part]():
                 result[part].append(row)
-                (out / "evaluate.json").write_text(json.dumps(result, indent=1) + "\n")
+                file.write_text(json.dumps(result, indent=1) + "\n")
     (out / "tables.md").write_text(f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}\n")
     draw(bed, profile, result, out)
     return result

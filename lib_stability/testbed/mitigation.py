@@ -23,11 +23,12 @@ from .sample import GuidedDenoiser
 
 @dataclass
 class Pictures:
-    """Finished runs: latents, pictures in -1..1, and the verdicts (empty without a guard)."""
+    """Finished runs: latents, pictures in -1..1, the verdicts (empty without a guard), and the U-Net's rows per run."""
 
     latents: torch.Tensor
     pixels: torch.Tensor
     verdicts: list[Verdict]
+    rows: float = 0.0
 
 
 @torch.inference_mode()
@@ -47,14 +48,15 @@ def generate(
         rewording = model.rewording() if options.damping.policy == "reword" else None
         return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording)
 
-    latents, pixels, verdicts = [], [], []
+    latents, pixels, verdicts, rows = [], [], [], 0
     negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))
     for done in batches(bed, captions, seeds, negatives, guard_for if profile else None, **setting.sampling()):
         latents.append(done.samples.latents)
         pixels.append(bed.decode(done.samples.latents))
         verdicts += done.guard.report() if done.guard else []
+        rows += done.samples.rows
         tick(done.count)
-    return Pictures(torch.cat(latents), torch.cat(pixels), verdicts)
+    return Pictures(torch.cat(latents), torch.cat(pixels), verdicts, rows / len(captions))
 
 
 def row(
@@ -98,6 +100,7 @@ def row(
         "error_ordinary": float(judge.denoising_error(bed, ordinary.latents).mean()),
         "ordinary_flagged": float(flagged.float().mean()),
         "unflagged_changed": float(changed.float().mean()),
+        "rows_ratio": after.rows / before.rows,
     }
 
 

@@ -35,7 +35,7 @@ def detection(rows: list[dict]) -> str:
 def damping(rows: list[dict]) -> str:
     """Damping rows: one line each."""
     head = ["what", "policy", "sampler", "w", "negative", "copies before", "after (of its own picture)", "by chance"]
-    head += ["attributes (ordinary)", "error (ordinary)", "unflagged changed"]
+    head += ["attributes (ordinary)", "error (ordinary)", "unflagged changed", "U-Net rows"]
     lines = [
         [
             row["kind"],
@@ -49,6 +49,7 @@ def damping(rows: list[dict]) -> str:
             f"{rate(row['attributes'])} ({rate(row['attributes_ordinary'])})",
             f"{row['error']:.3f} ({row['error_ordinary']:.3f}, ratio {row['error'] / row['error_ordinary']:.2f})",
             rate(row["unflagged_changed"], 0),
+            f"× {row['rows_ratio']:.2f}",
         ]
         for row in rows
     ]

@@ -43,11 +43,12 @@ class Ours(Mitigation):
 
     def attach(self, model, context: Context) -> Guard:
         profile = context.profile
-        return Guard(profile.watch, Options("damp", damping=self.damping), Probe(profile.probe, model.virtual))
+        rewording = model.rewording() if self.damping.policy == "reword" else None
+        return Guard(profile.watch, Options("damp", damping=self.damping), Probe(profile.probe, model.virtual), rewording=rewording)
 
 
 #: Our policies as they ship; one more is one more entry.
-OURS = (Damping(), Damping("radial"))
+OURS = (Damping(), Damping("directional"), Damping("radial"))
 #: What tuning may choose from, by policy; a policy that is not named here keeps its defaults.
 OUR_GRIDS: dict[str, list[Damping]] = {
     "directional": [Damping("directional", strength, margin) for strength, margin in product((1.5, 2.0, 3.0), (1.0, None, 3.0))],
