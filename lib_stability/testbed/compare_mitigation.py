@@ -31,8 +31,7 @@ SEED = EVALUATION_SEED + 40_000_000
 TUNING = 12
 #: Where methods are tuned, and where ordinary pictures are looked at; the first row of the table.
 OWN = Setting()
-PAPERS = Setting("DDIM", steps=50)
-SETTINGS = (OWN, Setting("DPM++ 2M", guidance=6.0), PAPERS, Setting("Euler a"))
+SETTINGS = (OWN, Setting("DPM++ 2M", guidance=6.0), Setting("Euler a"))
 DEFAULT, TUNED = "as published", "tuned"
 
 

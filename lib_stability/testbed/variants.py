@@ -83,6 +83,6 @@ class Variant:
 
 
 MAIN = Variant("main", 16, (96, 128, 128), 32, 36, 10, 16000, 200, 4800, 64)
-SMALL = Variant("small", 8, (48, 64, 64), 16, 16, 4, 8000, 200, 3000, 64)
+SMALL = Variant("small", 8, (48, 64, 64), 16, 16, 4, 8000, 200, 1700, 64)
 LARGE = Variant("large", 32, (32, 48, 64, 64), 16, 16, 4, 3000, 60, 2400, 32)
 VARIANTS = {one.name: one for one in (SMALL, MAIN, LARGE)}
