@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 import torch
 from conftest import FORGE
 from PIL import Image, ImageDraw
 
 from lib_stability.infotext import parse_text, read
+from lib_stability.testbed import judge
 from lib_stability.testbed.captions import memorized
 
 MEMORIZED = memorized()[0].caption
@@ -272,3 +274,36 @@ def test_saved_pngs_carry_what_the_reply_says(generate, options, tmp_path):
     for path, text in zip(saved, done.infotexts[1:]):
         assert Image.open(io.BytesIO(path.read_bytes())).text["parameters"] == text
         assert said(text)[1].verdict in ("stable", "mild", "strong")
+
+
+def _likeness(done, number: int = 0) -> float:
+    """Correlation of a picture with what :data:`MEMORIZED` memorized."""
+    pixels = judge.to_pixels(np.asarray(done.images[number + done.index_of_first_image].convert("RGB")))[None]
+    return float(judge.likeness(pixels, [memorized()[0]]))
+
+
+@pytest.mark.parametrize("fields", [{}, {"negative_prompt": "small blue square"}, {"sampler_name": "DDIM"}, {"cfg_scale": 1.0}])
+def test_rewording_prevents_the_copy_and_touches_nothing_else(generate, fields):
+    prompts = {"prompt": [MEMORIZED, "small blue square plain"], "batch_size": 2, **FULL, **fields}
+    off, on = generate(None, **prompts), generate({"mode": "damp", "damping": "reword"}, **prompts)
+    assert _likeness(off) > judge.COPY > _likeness(on)
+    assert verdict(on, 0).damped > 0 and verdict(on, 1).damped == 0
+    assert pixels(on)[2] == pixels(off)[2]
+
+
+def test_rewording_looks_at_the_hires_pass_with_its_own_prompts(generate):
+    fields = {"enable_hr": True, "hr_scale": 1.0, "denoising_strength": 0.9, "hr_second_pass_steps": 12, "n_iter": 2}
+    done = generate({"mode": "damp", "damping": "reword"}, prompt=MEMORIZED, **FULL, **fields)
+    for number in (0, 1):
+        first, hires = said(done.infotexts[number + done.index_of_first_image])[1:]
+        assert first.damped > 0 and hires is not None, (first, hires)
+        assert _likeness(done, number) < judge.COPY
+
+
+def test_prompts_joined_by_and_are_damped_directionally(generate):
+    fields = {"prompt": f"{MEMORIZED} AND small blue square", **FULL}
+    reworded, directional = (
+        generate({"mode": "damp", "damping": name, "sensitivity": "custom", "tau": 1.0}, **fields) for name in ("reword", "directional")
+    )
+    assert verdict(directional).damped == verdict(reworded).damped
+    assert pixels(reworded) == pixels(directional)
