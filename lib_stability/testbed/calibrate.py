@@ -32,6 +32,7 @@ def calibrate(
     steps: int = 20,
     seed: int = SEED,
     tick: Callable[[int], None] = lambda n: None,
+    made_for: Model = MODEL,
 ) -> Profile:
     """Fit watch and probe region of the testbed from `runs` ordinary runs."""
     captions = [caption for caption, _ in ordinary_samples(runs, seed, "calibration")]
@@ -46,8 +47,8 @@ def calibrate(
         tick(part.stop - part.start)
     side = 8 * LATENT_SIZE
     return fit_profile(
-        "Testbed",
-        MODEL,
+        made_for.checkpoint.replace("-", " ").capitalize(),
+        made_for,
         watch,
         probe,
         captions,

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from .captions import memorized, ordinary_caption, template_draw
 from .model import Testbed, alphas_cumprod
+from .sample import FAST_BFLOAT16
 from .scenes import random_scene, render
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ def pixels_of(scenes: list) -> torch.Tensor:
     return torch.from_numpy(np.stack([render(scene) for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _save_state(path: Path, **state) -> None:
+def save_state(path: Path, **state) -> None:
+    """Write a training state so that an interruption leaves the last one."""
     temporary = path.with_suffix(".part")
     torch.save(state, temporary)
     temporary.replace(path)
@@ -79,43 +81,50 @@ def train_vae(bed: Testbed, folder: Path, steps: int, full_steps: int, lr: float
             bar.set_postfix(message)
             log.info("autoencoder step %d %s", step, message)
         if (step + 1) % SAVE_VAE == 0 or step + 1 == total:
-            _save_state(path, vae=bed.vae.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
+            save_state(path, vae=bed.vae.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
 
 
 @torch.inference_mode()
 def _encode_all(bed: Testbed, scenes: list, what: str) -> torch.Tensor:
     found = []
     for first in tqdm(range(0, len(scenes), 32), desc=f"encoding {what}", mininterval=5):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16):
             found.append(bed.vae.encode(pixels_of(scenes[first : first + 32])).latent_dist.mode().float())
     return torch.cat(found)
 
 
-def make_latents(bed: Testbed, folder: Path, seed: int = 2) -> dict:
-    """Latents of the training set (cached): unscaled tensors, the scenes being drawn again from the seed."""
+def make_latents(
+    bed: Testbed,
+    folder: Path,
+    seed: int = 2,
+    ordinary: int = ORDINARY_PICTURES,
+    templates: int = TEMPLATE_PICTURES,
+    scale: float | None = None,
+) -> dict:
+    """Latents of the training set (cached): unscaled tensors, the scenes being drawn again from the seed; `scale` is measured if not given."""
     path = folder / "latents.pt"
     rng = np.random.default_rng(seed)
-    ordinary = [random_scene(rng) for _ in range(ORDINARY_PICTURES)]
-    templates = [[template_draw(item, rng) for _ in range(TEMPLATE_PICTURES)] for item in memorized() if item.kind == "template"]
+    scenes = [random_scene(rng) for _ in range(ordinary)]
+    draws = [[template_draw(item, rng) for _ in range(templates)] for item in memorized() if item.kind == "template"]
     wholes = [item for item in memorized() if item.kind == "whole"]
     if path.exists():
         cache = torch.load(path, weights_only=True)
     else:
         bed.vae.eval()
         cache = dict(
-            ordinary=_encode_all(bed, ordinary, "ordinary"),
-            template=_encode_all(bed, [scene for draws in templates for _, scene in draws], "templates"),
+            ordinary=_encode_all(bed, scenes, "ordinary"),
+            template=_encode_all(bed, [scene for some in draws for _, scene in some], "templates"),
             whole=_encode_all(bed, [item.scene for item in wholes], "memorized"),
         )
-        cache["scale"] = 1 / cache["ordinary"].std()
-        _save_state(path, **cache)
+        cache["scale"] = 1 / cache["ordinary"].std() if scale is None else torch.tensor(scale)
+        save_state(path, **cache)
     return dict(
         scale=float(cache["scale"]),
         ordinary=cache["ordinary"] * cache["scale"],
         template=cache["template"] * cache["scale"],
         whole=cache["whole"] * cache["scale"],
-        scenes=ordinary,
-        template_captions=[caption for draws in templates for caption, _ in draws],
+        scenes=scenes,
+        template_captions=[caption for some in draws for caption, _ in some],
         whole_captions=[item.caption for item in wholes],
     )
 
@@ -186,7 +195,7 @@ def train_unet(bed: Testbed, folder: Path, steps: int, batch: int = 64, lr: floa
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}")
             log.info("u-net step %d loss %.4f (%.0f s)", step, np.mean(losses[-50:]), time.monotonic() - began)
         if (step + 1) % SAVE_UNET == 0 or step + 1 == steps:
-            _save_state(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1, losses=losses[-200:])
+            save_state(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1, losses=losses[-200:])
             export(bed, average, folder / "testbed.safetensors", steps=step + 1, losses=losses)
 
 
