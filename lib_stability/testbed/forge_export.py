@@ -21,7 +21,7 @@ from .model import MAX_TOKENS, VAE_CONFIG, Testbed
 
 NAME = "testbed-forge"
 #: The checkpoint of the bundled weights, by which a profile can know it; another training makes another one.
-SHA256 = ""
+SHA256 = "e5d3d64c72315f42cff32b6f65351d32bb3b33303e1afacc1530ef07eebe996d"
 #: What a profile for it is made for.
 MODEL = Model("testbed", "epsilon", NAME, SHA256)
 
@@ -34,9 +34,9 @@ def state_dict(bed: Testbed, time_embedding: dict[str, torch.Tensor]) -> dict[st
     bed : Testbed
         A regrouped one.
     time_embedding : dict
-        The wide time embedding's tensors, by their names in it.
+        As :func:`.wide_time.solve` found it.
     """
-    unet = widen.unet(bed.unet) | {f"{regroup.TIME_EMBEDDING}.{name}": value for name, value in time_embedding.items()}
+    unet = widen.unet(bed.unet, time_embedding)
     vae = widen.vae(bed.vae, bed.scale)
     text = widen.text(bed.text, bed.text.get_input_embeddings().weight[clip_rows()])
     parts = (

@@ -91,8 +91,8 @@ def _transformer(block: nn.Module, spread: Spread, context: Spread) -> Tensors:
     return _join(parts)
 
 
-def unet(net: nn.Module) -> Tensors:
-    """All of the U-Net but its time embedding."""
+def unet(net: nn.Module, time_embedding: Tensors) -> Tensors:
+    """The U-Net; `time_embedding` are the tensors that `wide_time` found for it, by their names in that layer."""
     by_width = UNET_SPREADS
     # A skip connection's channels lie behind the level's own; in the testbed those are never fewer.
     stacks = {one + two: by_width[one].beside(by_width[two]) for one in by_width for two in by_width if one >= two}
@@ -100,6 +100,7 @@ def unet(net: nn.Module) -> Tensors:
     first = by_width[net.config.block_out_channels[0]]
     parts = {"conv_in": _layer(net.conv_in, None, first), "conv_norm_out": _norm(net.conv_norm_out, first)}
     parts["conv_out"] = _layer(net.conv_out, first, None)
+    parts["time_embedding"] = time_embedding | {name: time.write(time_embedding[name]) for name in ("linear_2.weight", "linear_2.bias")}
     for name, block in net.named_modules():
         kind = type(block).__name__
         if kind == "ResnetBlock2D":
