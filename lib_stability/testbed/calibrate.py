@@ -33,6 +33,7 @@ def calibrate(
     seed: int = SEED,
     tick: Callable[[int], None] = lambda n: None,
     made_for: Model = MODEL,
+    name: str = "Testbed",
 ) -> Profile:
     """Fit watch and probe region of the testbed from `runs` ordinary runs."""
     captions = [caption for caption, _ in ordinary_samples(runs, seed, "calibration")]
@@ -47,7 +48,7 @@ def calibrate(
         tick(part.stop - part.start)
     side = 8 * LATENT_SIZE
     return fit_profile(
-        made_for.checkpoint.replace("-", " ").capitalize(),
+        name,
         made_for,
         watch,
         probe,

@@ -37,14 +37,14 @@ def train(arguments: argparse.Namespace) -> int:
 
 def calibrate(arguments: argparse.Namespace) -> int:
     """Fit and write the testbed's profile, or that of its export for Forge."""
-    bed, made_for, out = model.Testbed.load(), calibration.MODEL, profiles.BUNDLED / "testbed.json"
+    bed, made_for, name, out = model.Testbed.load(), calibration.MODEL, "Testbed", profiles.BUNDLED / "testbed.json"
     if arguments.forge:
         from . import forge_export, regroup
 
-        bed, made_for, out = regroup.load(), forge_export.MODEL, profiles.BUNDLED / "testbed-forge.json"
+        bed, made_for, name, out = regroup.load(), forge_export.MODEL, "Testbed for Forge", profiles.BUNDLED / "testbed-forge.json"
     out = arguments.out or out
     with tqdm(total=arguments.runs, desc="reference runs", unit="run") as bar:
-        profile = calibration.calibrate(bed, arguments.runs, tick=bar.update, made_for=made_for)
+        profile = calibration.calibrate(bed, arguments.runs, tick=bar.update, made_for=made_for, name=name)
     profiles.write(profile, out)
     for label, region in (("watch", profile.watch), ("probe", profile.probe)):
         for level in ("low", "medium", "high", "paper"):
