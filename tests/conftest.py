@@ -20,6 +20,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--webui-url", help="address of a running web UI with the extension, for the tests marked live")
     parser.addoption("--webui-size", type=int, default=64, help="edge of the pictures that it is asked for")
     parser.addoption("--webui-auth", help="user:password of its --api-auth")
+    parser.addoption("--webui-runs", type=int, default=100, help="reference runs of the calibration that it is asked for")
+    parser.addoption("--webui-patience", type=int, default=300, help="seconds that a calibration or a scan may take")
 
 
 settings.register_profile("fixed", deadline=None, derandomize=True, max_examples=60)

@@ -269,7 +269,7 @@ def test_every_method_runs_and_counts_its_rows(bed, profile):
     for method in (wen_embedding.Embedding(iterations=1), sail.Initialisation(steps=1, starts=2), jain.Static(), somepalli.AddedWords(1), Ours()):
         found = compare_mitigation.apply(bed, method, MEMORIZED, setting, 3, context)
         assert torch.isfinite(found.pixels).all() and not torch.equal(found.latents, plain.latents)
-        extra = {"Wen, embedding": (3, 1), "SAIL": (16, 4)}.get(method.name, (0, 0))
+        extra = {"Wen, embedding": (3, 1), "SAIL": (16, 4), "Guard, reword": (4, 0)}.get(method.name, (0, 0))
         assert (found.rows - plain.rows, found.backward) == extra, method.name
 
 
@@ -359,7 +359,7 @@ def test_a_whole_comparison_in_small(bed, profile, monkeypatch):
     behind = [row for row in found["rows"] if row["method"] == "Jain, static" and row["trigger"] == "our detector"]
     assert len(always) == len(behind) == 1 and always[0]["ordinary_changed"] == 1.0 and always[0]["ordinary_rms"] > 1
     assert behind[0]["ordinary_changed"] == case["ordinary_flagged"] and behind[0]["rows_forward"] > 0 == always[0]["rows_forward"]
-    assert {one["method"] for one in found["bar"]} == {"Guard, directional"}
+    assert {one["method"] for one in found["bar"]} == {"Guard, reword"}
     assert reader is not None
 
 
@@ -371,6 +371,6 @@ def small(kind):
 def test_captions_of_the_tuning_are_not_compared_and_arguments_are_read():
     arguments = cli.build_parser().parse_args(["compare", "--only", "mitigation"])
     assert arguments.only == "mitigation" and arguments.profile == cli.TESTBED_PROFILE and arguments.weights is None
-    # Tables, undamped runs of 24 captions and their twins, 12 methods with the twins once.
-    assert compare_mitigation.total_runs(compare_mitigation.QUICK) == 24 + 24 * (2 + 12 * 2)
-    assert sum(published.ours for published, _ in entries()) == len(mitigations.OURS) == 2
+    # Tables, undamped runs of 24 captions and their twins, 13 methods with the twins once.
+    assert compare_mitigation.total_runs(compare_mitigation.QUICK) == 24 + 24 * (2 + 13 * 2)
+    assert sum(published.ours for published, _ in entries()) == len(mitigations.OURS) == 3

@@ -145,7 +145,7 @@ def test_evaluate_writes_what_it_promises(tmp_path, monkeypatch):
     assert sum(row["default"] for row in result["damping"]) == 2
     for name in ("trajectories.png", "damping.png"):
         assert Image.open(tmp_path / name).size[0] > 400
-    assert "not judged" in tables.detection(result["detection"]) and "directional" in tables.damping(result["damping"])
+    assert "not judged" in tables.detection(result["detection"]) and "reword" in tables.damping(result["damping"])
 
 
 def test_the_demo_writes_pictures_with_infotext_and_a_montage(tmp_path, capsys):
@@ -156,8 +156,8 @@ def test_the_demo_writes_pictures_with_infotext_and_a_montage(tmp_path, capsys):
     assert caption in table and any(word in table for word in ("strong", "mild"))
     assert Image.open(tmp_path / "montage.png").size[0] > 300
     pictures = sorted(tmp_path.glob("00-*.png"))
-    assert [path.name.split("-")[-1] for path in pictures] == ["guarded.png", "unguarded.png"]
-    texts = [infotext.parse_text(Image.open(path).text["parameters"]) for path in pictures]
+    assert [path.name.split("-")[-1] for path in pictures] == ["guarded.png", "map.png", "unguarded.png"]
+    texts = [infotext.parse_text(Image.open(path).text["parameters"]) for path in pictures if not path.name.endswith("map.png")]
     settings, verdict, _ = infotext.read(texts[0][2])
     assert texts[0][0] == caption and settings.enabled and settings.mode == "damp"
     assert verdict.flagged and verdict.damped > 0 and verdict.evaluations == 12

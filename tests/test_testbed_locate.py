@@ -124,5 +124,5 @@ def test_everything_runs_and_is_written(tmp_path):
     half = next(iter(result["localisation"][1]["maps"].values()))
     assert 0 <= half["iou"] <= 1 and half["auc"] > 0.5
     text = (tmp_path / "locality.md").read_text()
-    assert text.count("| half") == 1 + len(locate.LOCAL) + 1 and "IoU of everything" in text
+    assert text.count("| half ") == 1 + len(locate.LOCAL) + 1 and "IoU of everything" in text
     assert locate_tables.pooled(result, "half", "global")["runs"] == 2

@@ -1,5 +1,7 @@
 """Sampling of the testbed: the real sampler functions, guidance, the probe's virtual prediction, and a resumable training."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from lib_stability.probe import virtual
 from lib_stability.testbed import train as training
 from lib_stability.testbed.model import Testbed, alphas_cumprod
 from lib_stability.testbed.sample import SAMPLER_NAMES, SAMPLERS, GuidedDenoiser, sample, start_noise
+from lib_stability.testbed.variants import MAIN
 
 CAPTIONS = ["large red circle", "small blue star"]
 
@@ -49,7 +52,7 @@ def test_schedules_differ_but_share_their_ends(untrained):
 def test_an_image_does_not_depend_on_its_batch_mates(untrained):
     both = sample(untrained, CAPTIONS, [1, 2], steps=3).latents
     alone = sample(untrained, CAPTIONS[1:], [2], steps=3).latents
-    assert torch.allclose(both[1:], alone, atol=2e-4)
+    assert torch.allclose(both[1:], alone, rtol=1e-3, atol=1e-3)
 
 
 def test_guidance_one_evaluates_half_the_rows(untrained):
@@ -100,11 +103,11 @@ def test_the_schedule_is_stable_diffusion_ones():
 
 
 def test_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "ORDINARY_PICTURES", 32)
-    monkeypatch.setattr(training, "TEMPLATE_PICTURES", 1)
+    few = replace(MAIN, ordinary=32, template_pictures=1)
+    monkeypatch.setattr(training, "MAIN", few)
     monkeypatch.setattr(training, "SAVE_VAE", 1)
     monkeypatch.setattr(training, "SAVE_UNET", 2)
-    straight = training.train(tmp_path / "straight", 2, 1, 4, 4)
+    straight = training.train(tmp_path / "straight", 2, 1, 4, 4, variant=few)
 
     original, calls = training.draw_batch, []
 
@@ -116,7 +119,7 @@ def test_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "draw_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        training.train(tmp_path / "cut", 2, 1, 4, 4)
+        training.train(tmp_path / "cut", 2, 1, 4, 4, variant=few)
     monkeypatch.setattr(training, "draw_batch", original)
-    resumed = training.train(tmp_path / "cut", 2, 1, 4, 4)
+    resumed = training.train(tmp_path / "cut", 2, 1, 4, 4, variant=few)
     assert straight.read_bytes() == resumed.read_bytes()

@@ -38,8 +38,10 @@ def calibrate(
     steps: int = 20,
     seed: int = SEED,
     tick: Callable[[int], None] = lambda n: None,
+    made_for: Model | None = None,
+    name: str = "",
 ) -> Profile:
-    """Fit watch and probe region of the testbed from `runs` ordinary runs."""
+    """Fit watch and probe region of the testbed from `runs` ordinary runs; what the profile says it is made for is, if not given, the bed's own."""
     captions = [caption for caption, _ in ordinary_samples(runs, seed, "calibration")]
     scales = torch.tensor(spread_guidance(runs), dtype=torch.float32)
     watch, probe = [], []
@@ -52,8 +54,8 @@ def calibrate(
         tick(part.stop - part.start)
     side = 8 * bed.variant.side
     return fit_profile(
-        "Testbed" if bed.variant is MAIN else f"Testbed {bed.variant.name}",
-        described(bed.variant),
+        name or ("Testbed" if bed.variant is MAIN else f"Testbed {bed.variant.name}"),
+        made_for or described(bed.variant),
         watch,
         probe,
         captions,

@@ -42,11 +42,17 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def calibrate(arguments: argparse.Namespace) -> int:
-    """Fit and write the testbed's profile."""
+    """Fit and write the testbed's profile, or that of its export for Forge."""
     variant = VARIANTS[arguments.variant]
-    out = arguments.out or variant.profile
+    if arguments.forge:
+        from . import forge_export, regroup
+
+        bed, made_for, name, out = regroup.load(), forge_export.MODEL, "Testbed for Forge", profiles.BUNDLED / "testbed-forge.json"
+    else:
+        bed, made_for, name, out = model.Testbed.load(variant.weights), None, "", variant.profile
+    out = arguments.out or out
     with tqdm(total=arguments.runs, desc="reference runs", unit="run") as bar:
-        profile = calibration.calibrate(model.Testbed.load(variant.weights), arguments.runs, tick=bar.update)
+        profile = calibration.calibrate(bed, arguments.runs, tick=bar.update, made_for=made_for, name=name)
     profiles.write(profile, out)
     for label, region in (("watch", profile.watch), ("probe", profile.probe)):
         for level in ("low", "medium", "high", "paper"):
@@ -91,11 +97,29 @@ def pictures(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the testbed as a checkpoint for AUTOMATIC1111's web UI."""
+    """Write the testbed as a checkpoint for AUTOMATIC1111's web UI, or for Forge."""
+    if arguments.forge:
+        from . import forge_export
+
+        path, sha256 = forge_export.write(arguments.folder)
+        print(f"checkpoint: {path}\nsha256: {sha256}\nForge takes it for Stable Diffusion 1.5; ask for pictures of 128x128")
+        return 0
     from . import export as checkpoint
 
     path, sha256 = checkpoint.write(model.Testbed.load(), arguments.folder)
     print(f"checkpoint: {path}\nsha256: {sha256}\nconfiguration and tokenizer lie beside it; the web UI needs this extension to load it")
+    return 0
+
+
+def regroup(arguments: argparse.Namespace) -> int:
+    """Train the U-Net that Forge's sizes can hold, after the shipped one; resumable."""
+    from . import regroup as training
+
+    weights = training.train(arguments.folder, arguments.steps, arguments.batch, seed=arguments.seed)
+    print(f"weights: {weights}")
+    if arguments.install:
+        shutil.copyfile(weights, training.WEIGHTS)
+        print(f"installed {training.WEIGHTS}")
     return 0
 
 

@@ -10,7 +10,8 @@ from .tables import markdown, rate
 HEAD = ["method", "parameters", "copies", "attributes", "error", "ordinary changed", "by RMS", "their error", "extra rows", "differentiated", "time"]
 #: Colour-blind safe; ours are drawn over everything else.
 OURS, RIVAL = "#cc3311", "#4477aa"
-MARKERS = "osD^v<>PXhd8pH"
+MARKERS = "osD^v<>PXhd8H"
+OUR_MARKERS = {"Guard, reword": "*", "Guard, directional": "p", "Guard, radial": "$R$"}
 
 
 def cases(result: dict) -> list[dict]:
@@ -127,7 +128,7 @@ def scatter(path: Path, result: dict) -> None:
                 continue
             tuned, ours = row["variant"] == "tuned", row["ours"]
             colour = OURS if ours else RIVAL
-            marker = ("*" if "directional" in row["method"] else "p") if ours else markers[row["method"]]
+            marker = OUR_MARKERS[row["method"]] if ours else markers[row["method"]]
             style = {"facecolor": colour if tuned else "white", "edgecolor": colour, "linewidth": 1.6 if ours else 1.1, "alpha": 0.95}
             panel.scatter(100 * row["copies"], 100 * row["attributes"], s=220 if ours else 60, marker=marker, zorder=3 + ours, **style)
         panel.scatter(100 * case["copies"], 100 * case["attributes"], s=70, marker="x", color="black", zorder=3)
@@ -150,7 +151,7 @@ def _handles(names: Sequence[str], markers: dict[str, str]) -> list:
     found = []
     for name in names:
         ours = name not in markers
-        marker = ("*" if "directional" in name else "p") if ours else markers[name]
+        marker = OUR_MARKERS[name] if ours else markers[name]
         found.append(point(name, marker, OURS if ours else RIVAL, 14 if ours else 8))
     found.append(point("undamped", "x", "black", 8))
     found.append(Line2D([], [], color="grey", ls="--", lw=0.9, label="attributes of ordinary twins"))

@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from . import ldm_names
 from .captions import all_words
-from .model import BOS, CLIP_BOS, CLIP_EOS, EOS, MAX_TOKENS, Testbed, alphas_cumprod, token_ids
+from .model import BOS, CLIP_BOS, CLIP_EOS, EOS, MAX_TOKENS, Testbed, alphas_cumprod, betas, token_ids
 
 CLIP_VOCABULARY = CLIP_EOS + 1
 TOKEN_TABLE = ldm_names.TEXT + "embeddings.token_embedding.weight"
 POSITIONS = ldm_names.TEXT + "embeddings.position_ids"
-#: First and last beta of the noise schedule, as `model.alphas_cumprod` has them.
-LINEAR_START, LINEAR_END = 0.00085, 0.012
 
 
 def names(bed: Testbed) -> dict[str, str]:
@@ -44,15 +43,15 @@ def clip_rows() -> torch.Tensor:
 
 def schedule() -> dict[str, torch.Tensor]:
     """The buffers of LDM's schedule that sampling reads, float32 of shape (1000,)."""
-    alphas = alphas_cumprod()
-    before = torch.cat([torch.ones(1), alphas[:-1]])
-    return {
+    alphas = alphas_cumprod().numpy()
+    found = {
         "alphas_cumprod": alphas,
-        "alphas_cumprod_prev": before,
-        "betas": torch.linspace(LINEAR_START**0.5, LINEAR_END**0.5, len(alphas), dtype=torch.float64).square().float(),
-        "sqrt_alphas_cumprod": alphas.sqrt(),
-        "sqrt_one_minus_alphas_cumprod": (1 - alphas).sqrt(),
+        "alphas_cumprod_prev": np.concatenate([np.ones(1), alphas[:-1]]),
+        "betas": betas(),
+        "sqrt_alphas_cumprod": np.sqrt(alphas),
+        "sqrt_one_minus_alphas_cumprod": np.sqrt(1 - alphas),
     }
+    return {name: torch.from_numpy(value).float() for name, value in found.items()}
 
 
 def state_dict(bed: Testbed) -> dict[str, torch.Tensor]:

@@ -7,9 +7,11 @@ padded to 77 tokens as SD 1 pads them. Only the embeddings of the words in use a
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import safe_open
@@ -23,6 +25,8 @@ MAX_TOKENS = 77
 BOS, EOS = 0, 1
 CLIP_BOS, CLIP_EOS = 49406, 49407
 LATENT_CHANNELS = 4
+#: First and last beta of the noise schedule, and how many there are.
+LINEAR_START, LINEAR_END, TIMESTEPS = 0.00085, 0.012, 1000
 LATENT_SIZE = MAIN.side
 _NESTED = "text_model."
 WEIGHTS = MAIN.weights
@@ -48,10 +52,19 @@ TEXT_CONFIG = dict(
 )
 
 
+def betas() -> np.ndarray:
+    """SD 1's scaled-linear noise schedule, shape (1000,), float64.
+
+    By numpy's single operations, each rounded as IEEE 754 says: torch's `linspace` gives other last bits on other processors, and an exported
+    checkpoint, which holds the schedule, is known by its hash.
+    """
+    first, last = math.sqrt(LINEAR_START), math.sqrt(LINEAR_END)
+    return np.square(first + np.arange(TIMESTEPS) / (TIMESTEPS - 1) * (last - first))
+
+
 def alphas_cumprod() -> torch.Tensor:
-    """SD 1's scaled-linear schedule, shape (1000,), float32."""
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    return torch.cumprod(1 - betas, 0).float()
+    """The products of 1 - beta, shape (1000,), float32."""
+    return torch.from_numpy(np.cumprod(1 - betas())).float()
 
 
 def token_ids() -> dict[str, int]:

@@ -37,7 +37,8 @@ def _fast() -> torch.autocast:
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16)
 
 
-def _save_state(path: Path, **state) -> None:
+def save_state(path: Path, **state) -> None:
+    """Write a training state so that an interruption leaves the last one."""
     temporary = path.with_suffix(".part")
     torch.save(state, temporary)
     temporary.replace(path)
@@ -85,7 +86,7 @@ def train_vae(bed: Testbed, folder: Path, steps: int, full_steps: int, lr: float
             bar.set_postfix(message)
             log.info("autoencoder step %d %s", step, message)
         if (step + 1) % SAVE_VAE == 0 or step + 1 == total:
-            _save_state(path, vae=bed.vae.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
+            save_state(path, vae=bed.vae.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
 
 
 @torch.inference_mode()
@@ -97,31 +98,42 @@ def _encode_all(bed: Testbed, scenes: list, what: str) -> torch.Tensor:
     return torch.cat(found)
 
 
-def make_latents(bed: Testbed, folder: Path, seed: int = 2) -> dict:
-    """Latents of the training set (cached): unscaled tensors, the scenes being drawn again from the seed."""
+def make_latents(
+    bed: Testbed,
+    folder: Path,
+    seed: int = 2,
+    ordinary: int | None = None,
+    templates: int | None = None,
+    scale: float | None = None,
+) -> dict:
+    """Latents of the training set (cached): unscaled tensors, the scenes being drawn again from the seed.
+
+    How many ordinary pictures and how many of each template are the variant's own, and `scale` is measured, if not given.
+    """
     path = folder / "latents.pt"
     rng = np.random.default_rng(seed)
-    ordinary = [random_scene(rng) for _ in range(bed.variant.ordinary)]
-    templates = [[template_draw(item, rng) for _ in range(bed.variant.template_pictures)] for item in bed.variant.memorized("template")]
-    wholes = bed.variant.memorized("whole")
+    variant = bed.variant
+    scenes = [random_scene(rng) for _ in range(ordinary or variant.ordinary)]
+    draws = [[template_draw(item, rng) for _ in range(templates or variant.template_pictures)] for item in variant.memorized("template")]
+    wholes = variant.memorized("whole")
     if path.exists():
         cache = torch.load(path, weights_only=True)
     else:
         bed.vae.eval()
         cache = dict(
-            ordinary=_encode_all(bed, ordinary, "ordinary"),
-            template=_encode_all(bed, [scene for draws in templates for _, scene in draws], "templates"),
+            ordinary=_encode_all(bed, scenes, "ordinary"),
+            template=_encode_all(bed, [scene for some in draws for _, scene in some], "templates"),
             whole=_encode_all(bed, [item.scene for item in wholes], "memorized"),
         )
-        cache["scale"] = 1 / cache["ordinary"].std()
-        _save_state(path, **cache)
+        cache["scale"] = 1 / cache["ordinary"].std() if scale is None else torch.tensor(scale)
+        save_state(path, **cache)
     return dict(
         scale=float(cache["scale"]),
         ordinary=cache["ordinary"] * cache["scale"],
         template=cache["template"] * cache["scale"],
         whole=cache["whole"] * cache["scale"],
-        scenes=ordinary,
-        template_captions=[caption for draws in templates for caption, _ in draws],
+        scenes=scenes,
+        template_captions=[caption for some in draws for caption, _ in some],
         whole_captions=[item.caption for item in wholes],
     )
 
@@ -192,7 +204,7 @@ def train_unet(bed: Testbed, folder: Path, steps: int, batch: int = 64, lr: floa
             bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}")
             log.info("u-net step %d loss %.4f (%.0f s)", step, np.mean(losses[-50:]), time.monotonic() - began)
         if (step + 1) % SAVE_UNET == 0 or step + 1 == steps:
-            _save_state(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1, losses=losses[-200:])
+            save_state(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1, losses=losses[-200:])
             export(bed, average, folder / bed.variant.weights.name, steps=step + 1, losses=losses)
 
 

@@ -10,7 +10,11 @@ from client import WebUI
 from lib_stability.testbed.captions import memorized, ordinary_samples
 
 pytestmark = pytest.mark.live
-EXPORTED = "85c3ea8828ff37bed55b1735c194de7577035351e8d9d702456dccd37e1f117b"
+#: Checkpoints of ``testbed export`` and ``testbed export --forge``, and the bundled profile of each.
+EXPORTED = {
+    "1be73e82e32709d5dd06a0e6658950994cc19fa54f8dfc798ee637ad26aefe5a": "Testbed",
+    "c7ff317d2223a21b78a07629e61fc023aa647956fd2770ce7d23b16805272f9a": "Testbed for Forge",
+}
 ROUTES = "/memorization-guard/v1"
 SIZE = {"width": 128, "height": 128}
 
@@ -21,8 +25,11 @@ def testbed(request: pytest.FixtureRequest) -> WebUI:
     if not url:
         pytest.skip("needs --webui-url, the address of a running web UI")
     webui = WebUI(url, 128, request.config.getoption("--webui-auth"))
+    webui.patience, webui.runs = request.config.getoption("--webui-patience"), request.config.getoption("--webui-runs")
     status, options = webui.call("/sdapi/v1/options")
-    if status != 200 or EXPORTED[:10] not in f"{options.get('sd_checkpoint_hash')} {options.get('sd_model_checkpoint')}":
+    said = f"{options.get('sd_checkpoint_hash')} {options.get('sd_model_checkpoint')}" if status == 200 else ""
+    webui.sha256 = next((sha256 for sha256 in EXPORTED if sha256[:10] in said), None)
+    if webui.sha256 is None:
         pytest.skip("the exported testbed is not the loaded checkpoint")
     return webui
 
@@ -31,7 +38,7 @@ def finished(webui: WebUI, kind: str, body: dict) -> dict:
     """Start a task and wait for its end."""
     status, answer = webui.call(f"{ROUTES}/{kind}", body)
     assert status == 202, answer
-    for _ in range(600):
+    for _ in range(2 * webui.patience):
         progress = webui.get(f"{ROUTES}/{kind}")
         assert progress["id"] == answer["id"]
         if progress["state"] != "running":
@@ -42,7 +49,7 @@ def finished(webui: WebUI, kind: str, body: dict) -> dict:
 
 def test_the_bundled_profile_serves_it_and_tells_copies(testbed):
     for caption, flagged in ((memorized()[0].caption, True), ("small blue square", False)):
-        verdict = testbed.txt2img({"profile": "Testbed"}, prompt=caption, steps=20, cfg_scale=7.5).verdict()[1]
+        verdict = testbed.txt2img({"profile": EXPORTED[testbed.sha256]}, prompt=caption, steps=20, cfg_scale=7.5).verdict()[1]
         assert verdict.flagged is flagged
 
 
@@ -53,12 +60,12 @@ def test_bad_tasks_are_refused_by_name(testbed):
 
 
 def test_calibration_makes_a_profile_that_serves_this_checkpoint(testbed):
-    prompts = [caption for caption, _ in ordinary_samples(100, 1_000_000, "calibration")]
-    done = finished(testbed, "calibrate", {"runs": 100, "steps": 20, "batch_size": 8, "prompts": prompts, **SIZE})
+    prompts = [caption for caption, _ in ordinary_samples(testbed.runs, 1_000_000, "calibration")]
+    done = finished(testbed, "calibrate", {"runs": testbed.runs, "steps": 20, "batch_size": 8, "prompts": prompts, **SIZE})
     assert done["state"] == "done", done
     name = done["result"]["profile"]
     listed = {profile["name"]: profile for profile in testbed.get(f"{ROUTES}/profiles")["profiles"]}
-    assert listed[name]["model"]["sha256"] == EXPORTED and listed[name]["kind"] == "calibrated"
+    assert listed[name]["model"]["sha256"] == testbed.sha256 and listed[name]["kind"] == "calibrated"
     assert testbed.txt2img({}, prompt=memorized()[0].caption, steps=20, cfg_scale=7.5).verdict()[1].flagged
     assert testbed.get(f"{ROUTES}/last")["profile"] == f"{name} (calibrated)"
 
