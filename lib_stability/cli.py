@@ -57,8 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--out", type=Path, default=Path("outputs/compare"), help="folder for compare.json, compare.md and a figure (%(default)s)")
     compare.add_argument("--quick", action="store_true", help="fewer settings and runs, within 3 minutes on two cores")
     compare.add_argument("--only", choices=("detection", "mitigation"), help="one half; the folder's other half is kept")
-    compare.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="the guard's profile (%(default)s)")
-    compare.add_argument("--weights", type=Path, help="another testbed's weights, which the profile has to belong to (the bundled one's)")
+    compare.add_argument("--variant", choices=("small", "main", "large"), default="main", help="the testbed's latent size (%(default)s)")
+    compare.add_argument("--profile", type=Path, help="the guard's profile (the variant's own)")
 
     bench = commands.add_parser("bench", help="cost of the guard per model evaluation on this CPU")
     _add_bench(bench)
@@ -109,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
-    from .damping import POLICIES
+    from .damping import POLICIES, Damping
     from .guard import MODES
     from .probe import POLICIES as PROBES
 
@@ -124,7 +124,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=MODES, default="damp", help="report or damp (%(default)s)")
     parser.add_argument("--sensitivity", choices=sensitivity.LEVELS, default="medium", help="(%(default)s)")
     parser.add_argument("--tau", type=bounded(float, 0.1, 1000), default=sensitivity.PAPER_MILD, help="threshold of the custom sensitivity")
-    parser.add_argument("--damping", choices=POLICIES, default="directional", help="(%(default)s)")
+    parser.add_argument("--damping", choices=POLICIES, default=Damping().policy, help="(%(default)s)")
     parser.add_argument("--probe", choices=PROBES, default="auto", help="(%(default)s)")
     parser.add_argument("--out", type=Path, default=Path("outputs/demo"), help="folder for the pictures (%(default)s)")
 
@@ -174,11 +174,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    profile = profiles.read(arguments.profile)
-    from .testbed import compare, model
+    from .testbed import compare, model, variants
 
-    bed = model.Testbed.load(arguments.weights or model.WEIGHTS)
-    compare.compare(compare.QUICK if arguments.quick else compare.FULL, arguments.out, profile, bed, arguments.only)
+    variant = variants.VARIANTS[arguments.variant]
+    profile = profiles.read(arguments.profile or variant.profile)
+    full = compare.FULL if variant is variants.MAIN else compare.OTHER_SIZES
+    compare.compare(compare.QUICK if arguments.quick else full, arguments.out, profile, model.Testbed.load(variant.weights), arguments.only)
     print(f"{(arguments.out / 'compare.md').read_text()}\nWritten to {arguments.out}/")
     return 0
 

@@ -10,7 +10,7 @@ import torch
 from lib_stability import cli, profiles
 from lib_stability.damping import Damping
 from lib_stability.norms import rms
-from lib_stability.testbed import compare, compare_mitigation, compare_mitigation_tables, model
+from lib_stability.testbed import compare, compare_mitigation, compare_mitigation_tables, judge, model
 from lib_stability.testbed.attributes import AttributeReader
 from lib_stability.testbed.captions import all_words, memorized
 from lib_stability.testbed.detection import Setting
@@ -19,6 +19,8 @@ from lib_stability.testbed.rivals.broken_memories import STATISTICS, Tables
 from lib_stability.testbed.rivals.mitigation import Context, LowerGuidance, Mitigation, Plain, paper_norm
 from lib_stability.testbed.rivals.mitigations import Judged, Ours, choose, dominating, entries
 from lib_stability.testbed.sample import GuidedDenoiser, first_level, sample, start_noise
+from lib_stability.testbed.scenes import render
+from lib_stability.testbed.variants import MAIN, SMALL
 
 MEMORIZED = [item.caption for item in memorized()[:2]]
 
@@ -370,7 +372,23 @@ def small(kind):
 
 def test_captions_of_the_tuning_are_not_compared_and_arguments_are_read():
     arguments = cli.build_parser().parse_args(["compare", "--only", "mitigation"])
-    assert arguments.only == "mitigation" and arguments.profile == cli.TESTBED_PROFILE and arguments.weights is None
+    assert arguments.only == "mitigation" and arguments.profile is None and arguments.variant == "main"
     # Tables, undamped runs of 24 captions and their twins, 13 methods with the twins once.
     assert compare_mitigation.total_runs(compare_mitigation.QUICK) == 24 + 24 * (2 + 13 * 2)
     assert sum(published.ours for published, _ in entries()) == len(mitigations.OURS) == 3
+
+
+def test_other_sizes_have_their_own_captions_and_are_judged_alike():
+    small_bed = model.Testbed.load(SMALL.weights)
+    assert small_bed.variant is SMALL and small_bed.unet.config.sample_size == SMALL.side
+    tuned = compare_mitigation.tuning(SMALL)
+    assert tuned == SMALL.wholes // 3 and compare_mitigation.tuning(MAIN) == compare_mitigation.TUNING
+    wholes, templates = 2 * (SMALL.wholes - tuned), 2 * SMALL.templates
+    size = compare_mitigation.Size(2, (Setting(),), (Setting(),), False, 24)
+    assert compare_mitigation.total_runs(size, SMALL) == 2 * 24 + wholes * (2 + 13 * 2) + templates * (2 + 13)
+    items = SMALL.memorized("whole")
+    target = torch.stack([judge.to_pixels(render(item.scene, 8 * SMALL.side)) for item in items])
+    pixels = judge.pictures(small_bed, small_bed.encode(target))
+    assert pixels.shape == (SMALL.wholes, 3, 128, 128) and (judge.likeness(pixels, items) > judge.COPY).float().mean() > 0.8
+    found = compare_mitigation.apply(small_bed, Plain(), [item.caption for item in items], Setting(), 3, Context(None, None))
+    assert found.latents.shape[1:] == (4, 8, 8) and judge.copies(found.pixels, "whole").float().mean() > 0.7

@@ -20,18 +20,18 @@ from tqdm.auto import tqdm
 from ..profiles import Profile
 from ..sensitivity import Tail, thresholds
 from . import calibrate, compare_mitigation, compare_mitigation_tables, mitigation
-from .captions import memorized, ordinary_samples
+from .captions import ordinary_samples
+from .compare_mitigation import tuning as tuning_captions
 from .compare_tables import details, summary
 from .detection import EVALUATION_SEED, Setting, auc, tpr_at
 from .model import Testbed
 from .rivals import asthana, broken_memories, tuning
 from .rivals.detectors import GUARD, Choice, Detector, guards, rivals
 from .rivals.observer import Runs, merged, observe, references
+from .variants import MAIN, Variant
 
 #: First seed of the comparison's evaluation; `evaluate` stays below it.
 SEED = EVALUATION_SEED + 30_000_000
-#: Whole memorized captions that only the tuning sees.
-TUNING = 12
 FALSE_ALARMS = 0.01
 #: The guard's AUC may lie this much below the best rival's.
 TIE = 0.0005
@@ -63,6 +63,8 @@ class Size:
 
 
 FULL = Size(2, 80, 250, tuple(SETTINGS))
+#: At the two other latent sizes.
+OTHER_SIZES = Size(2, 60, 150, QUICK_SETTINGS, ("DDIM",), compare_mitigation.OTHER_SIZES)
 QUICK = Size(1, 36, 50, QUICK_SETTINGS, ("DDIM",), compare_mitigation.QUICK)
 HALVES = ("detection", "mitigation")
 
@@ -83,7 +85,7 @@ def calibrated(bed: Testbed, profile: Profile, size: Size, tick: Callable[[int],
     every = sorted({asthana.TIMESTEP, *asthana.TIMESTEPS})
     runs = {name: observe(bed, profile, captions[:count], Setting(name), calibrate.SEED, (), tick) for name in size.schedulers}
     ordinary = observe(bed, profile, captions[count:], OWN, calibrate.SEED + count, every, tick)
-    whole = [item.caption for item in memorized() if item.kind == "whole"][:TUNING]
+    whole = [item.caption for item in bed.variant.memorized("whole")[: tuning_captions(bed.variant)]]
     found = observe(bed, profile, whole * 2, OWN, SEED - 1_000, every, tick)
     choice = tuning.tune(found.values, ordinary.values)
     tables = {name: broken_memories.Tables.fit(references(one)) for name, one in runs.items()}
@@ -136,10 +138,11 @@ def bars(rows: list[dict]) -> list[dict]:
     return found
 
 
-def total_runs(size: Size) -> int:
+def total_runs(size: Size, variant: Variant = MAIN) -> int:
     """Runs that the comparison samples, for its progress bar."""
-    whole = sum(item.kind == "whole" for item in memorized()) - TUNING
-    before = len(size.schedulers) * broken_memories.REFERENCES + size.thresholds + 2 * TUNING + size.ordinary
+    tuned = tuning_captions(variant)
+    whole = variant.wholes - tuned
+    before = len(size.schedulers) * broken_memories.REFERENCES + size.thresholds + 2 * tuned + size.ordinary
     return before + len(size.settings) * (whole * size.copies + size.ordinary)
 
 
@@ -153,7 +156,7 @@ def compare(size: Size, out: Path, profile: Profile, bed: Testbed | None = None,
     file = out / "compare.json"
     result = json.loads(file.read_text()) if only and file.exists() else {}
     halves = [only] if only else HALVES
-    runs = {"detection": total_runs(size), "mitigation": compare_mitigation.total_runs(size.mitigation)}
+    runs = {"detection": total_runs(size, bed.variant), "mitigation": compare_mitigation.total_runs(size.mitigation, bed.variant)}
 
     def save(part: dict) -> None:
         result.update(part)
@@ -177,7 +180,7 @@ def detect(bed: Testbed, profile: Profile, size: Size, bar: tqdm, save: Callable
     bar.set_description("tables, tuning, thresholds")
     known = calibrated(bed, profile, size, bar.update)
     ordinary, dropped = mitigation.truly_ordinary(bed, candidates, SEED - 50_000, bar.update)
-    captions = [item.caption for item in memorized() if item.kind == "whole"][TUNING:] * size.copies
+    captions = [item.caption for item in bed.variant.memorized("whole")[tuning_captions(bed.variant) :]] * size.copies
     result = {"profile": profile.name, "tuned": asdict(known.choice), "published": asdict(Choice()), "ordinary_that_copy": dropped, "rows": []}
     timesteps = sorted({asthana.TIMESTEP, known.choice.timestep})
     for name in size.settings:

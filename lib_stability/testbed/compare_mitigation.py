@@ -17,17 +17,18 @@ from ..profiles import Profile
 from . import calibrate, judge
 from .attributes import AttributeReader
 from .batches import batches
-from .captions import Memorized, memorized, ordinary_samples
+from .captions import Memorized, ordinary_samples
 from .detection import EVALUATION_SEED, Setting, memorized_captions
 from .mitigation import ordinary_twins
 from .model import Testbed
 from .rivals import broken_damping, broken_memories
 from .rivals.mitigation import Context, Mitigation, Plain
 from .rivals.mitigations import Judged, choose, dominating, entries
+from .variants import MAIN, Variant
 
 #: First seed; detection's comparison stays below it.
 SEED = EVALUATION_SEED + 40_000_000
-#: Whole memorized captions that only the tuning sees.
+#: Whole memorized captions that only the tuning sees, but no more than a third of what a testbed memorized.
 TUNING = 12
 #: Where methods are tuned, and where ordinary pictures are looked at; the first row of the table.
 OWN = Setting()
@@ -50,6 +51,8 @@ class Size:
 
 
 FULL = Size()
+#: At the two other latent sizes, which memorized fewer captions.
+OTHER_SIZES = Size(2, (OWN,), (OWN,))
 QUICK = Size(1, (OWN,), (), False, 24)
 
 
@@ -85,7 +88,7 @@ def apply(
     for done in batches(bed, chosen, seeds, [""] * len(chosen), watch or (lambda model: method.attach(model, context)), **sampling):
         seconds += time.process_time() - start
         latents.append(done.samples.latents)
-        pixels.append(bed.decode(done.samples.latents))
+        pixels.append(judge.pictures(bed, done.samples.latents))
         watchers.append(done.guard)
         rows, backward = rows + done.samples.rows, backward + done.samples.backward_rows
         tick(done.count)
@@ -114,7 +117,7 @@ class Case:
 
 def prepare(bed: Testbed, profile: Profile, kind: str, setting: Setting, size: Size, seed: int, tick: Callable[[int], None]) -> Case:
     """Tables, undamped pictures of memorized captions and of their ordinary twins, and the guard's flags on both."""
-    items = memorized_captions(kind, size.copies, seed)[1][TUNING * size.copies if kind == "whole" else 0 :]
+    items = memorized_captions(kind, size.copies, seed, bed.variant)[1][tuning(bed.variant) * size.copies if kind == "whole" else 0 :]
     captions = [item.caption for item in items]  # a template's own example, whose scene is known
     references = [caption for caption, _ in ordinary_samples(size.references, calibrate.SEED, "calibration")]
     context = Context(profile, broken_damping.fit(bed, references, setting, calibrate.SEED, tick))
@@ -206,7 +209,7 @@ def reference(bed: Testbed, reader: AttributeReader, case: Case) -> dict:
 
 def tune(bed: Testbed, reader: AttributeReader, context: Context, tick) -> tuple[list[tuple[Mitigation, Mitigation]], list[dict]]:
     """Each method's defaults with its tuned parameters, and everything that was tried."""
-    items = [item for item in memorized() if item.kind == "whole"][:TUNING]
+    items = bed.variant.memorized("whole")[: tuning(bed.variant)]
 
     def judged(method: Mitigation) -> Judged:
         done = apply(bed, method, [item.caption for item in items], OWN, SEED - 1_000, context, tick=tick)
@@ -239,17 +242,22 @@ def variants(published: Mitigation, best: Mitigation, both: bool) -> dict[Mitiga
     return shown
 
 
-def total_runs(size: Size) -> int:
+def tuning(variant: Variant) -> int:
+    """How many of the whole captions, the first ones, only the tuning sees."""
+    return min(TUNING, variant.wholes // 3)
+
+
+def total_runs(size: Size, variant: Variant = MAIN) -> int:
     """Runs that are sampled at most, for the progress bar."""
-    counts = {kind: size.copies * sum(item.kind == kind for item in memorized()) for kind in ("whole", "template")}
-    counts["whole"] -= size.copies * TUNING
+    counts = {kind: size.copies * len(variant.memorized(kind)) for kind in ("whole", "template")}
+    counts["whole"] -= size.copies * tuning(variant)
     cases = [("whole", one) for one in size.whole] + [("template", one) for one in size.template]
     total = size.references * (len(cases) + size.tuned)
     for number, (kind, setting) in enumerate(cases):
         shown = len(entries()) * (2 if size.tuned and kind == "whole" and setting == OWN else 1)
         total += counts[kind] * (2 + shown * (2 if number == 0 else 1))
     tried = sum(len(dict.fromkeys([published, *grid])) for published, grid in entries())
-    return total + (TUNING * tried if size.tuned else 0)
+    return total + (tuning(variant) * tried if size.tuned else 0)
 
 
 def compare(

@@ -13,9 +13,10 @@ from ..probe import LEAST_GUIDANCE, MAX_EVALUATIONS, Probe
 from ..profiles import Profile
 from ..sensitivity import TARGETS, thresholds
 from .batches import batches
-from .captions import Memorized, memorized, ordinary_samples, template_draw
+from .captions import Memorized, ordinary_samples, template_draw
 from .model import Testbed
 from .sample import GuidedDenoiser
+from .variants import MAIN, Variant
 
 #: First seed of the evaluation; calibration has its own range, see :data:`.calibrate.SEED`.
 EVALUATION_SEED = 5_000_000
@@ -68,9 +69,9 @@ def negatives_for(kind: str, count: int, seed: int) -> list[str]:
     return [" ".join(rng.permutation(caption.split())[: length()]) for caption in captions]
 
 
-def memorized_captions(kind: str, copies: int, seed: int) -> tuple[list[str], list[Memorized]]:
+def memorized_captions(kind: str, copies: int, seed: int, variant: Variant = MAIN) -> tuple[list[str], list[Memorized]]:
     """Captions of memorized pictures, each `copies` times (a template with a new object each time), and what they memorized."""
-    items = [item for item in memorized() if item.kind == kind for _ in range(copies)]
+    items = [item for item in variant.memorized(kind) for _ in range(copies)]
     if kind == "whole":
         return [item.caption for item in items], items
     rng = np.random.default_rng(seed)

@@ -35,6 +35,14 @@ def to_pixels(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.asarray(array, dtype=np.float32)).permute(2, 0, 1) / 127.5 - 1
 
 
+def pictures(bed: Testbed, latents: torch.Tensor) -> torch.Tensor:
+    """Finished latents as pictures ``(batch, 3, 128, 128)`` in -1..1: decoded, those of another size resized, so that all are judged alike."""
+    pixels = bed.decode(latents)
+    if pixels.shape[-1] == SIZE:
+        return pixels
+    return torch.nn.functional.interpolate(pixels, size=(SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
+
+
 def correlation(pixels: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Pearson correlation of each picture ``(batch, 3, h, w)`` with its target (same shape, or one for all): ``(batch,)``."""
     return (unit_rows(pixels) * unit_rows(target if target.ndim == 4 else target[None])).sum(1)

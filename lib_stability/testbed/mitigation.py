@@ -52,7 +52,7 @@ def generate(
     negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))
     for done in batches(bed, captions, seeds, negatives, guard_for if profile else None, **setting.sampling()):
         latents.append(done.samples.latents)
-        pixels.append(bed.decode(done.samples.latents))
+        pixels.append(judge.pictures(bed, done.samples.latents))
         verdicts += done.guard.report() if done.guard else []
         rows += done.samples.rows
         tick(done.count)
