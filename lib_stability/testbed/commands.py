@@ -135,6 +135,14 @@ def study(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def scale(arguments: argparse.Namespace) -> int:
+    """What moves with the latent's size."""
+    from . import scale as measuring
+
+    print(f"{measuring.report(measuring.scale(arguments.out, arguments.copies))}\nWritten to {arguments.out}/")
+    return 0
+
+
 def locate(arguments: argparse.Namespace) -> int:
     """How well the map finds what is memorized, and whether a local score catches more."""
     from . import locate as measuring
