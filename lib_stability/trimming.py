@@ -10,8 +10,10 @@ from .norms import axis
 from .region import STATISTICS, StabilityRegion, Trajectory
 
 #: Most that is ever left out.
-SHARE = 0.02
-#: How far a run has to stick out, in multiples of the highest score of all that stay. The testbed's ordinary runs reach 1.5.
+SHARE = 0.05
+#: Fewer runs than these are left whole: their scores scatter too much.
+LEAST = 50
+#: How far a run has to stick out, in multiples of the highest score of all that stay. The testbed's ordinary runs reach 1.7.
 RATIO = 2.0
 RULE = f"at most {100 * SHARE:g} % of the runs, those whose leave-one-out score is above {RATIO:g} times the highest of the others"
 
@@ -30,7 +32,7 @@ def copies(runs: list[Trajectory], parameterisation: str = "sigma") -> list[int]
     parameterisation : "sigma" or "flow"
     """
     most = int(SHARE * len(runs))
-    if most < 1:
+    if len(runs) < LEAST:
         return []
     tables, guidance, floor = _tables(runs, parameterisation)
 

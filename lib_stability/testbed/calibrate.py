@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from .. import trimming
 from ..calibration import GUIDANCE_RANGE, Recorder, fit_profile, spread_guidance
 from ..profiles import Model, Profile
 from .captions import ordinary_samples
@@ -52,16 +53,20 @@ def calibrate(
         for found, new in zip((watch, probe), recorder.trajectories()):
             found.extend(new)
         tick(part.stop - part.start)
+    left_out = trimming.copies(probe)
+    kept = [i for i in range(runs) if i not in left_out]
     side = 8 * bed.variant.side
     return fit_profile(
         name or ("Testbed" if bed.variant is MAIN else f"Testbed {bed.variant.name}"),
         made_for or described(bed.variant),
-        watch,
-        probe,
+        [watch[i] for i in kept],
+        [probe[i] for i in kept],
         captions,
         samplers=list(samplers),
         steps=steps,
         size=f"{side}x{side}",
         guidance=list(GUIDANCE_RANGE),
         seed=seed,
+        left_out=len(left_out),
+        left_out_rule=trimming.RULE,
     )
