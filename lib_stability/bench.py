@@ -49,10 +49,11 @@ def made_up_region(runs: int = 24) -> StabilityRegion:
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table: a latent's shape and a mode of :data:`MODES`."""
+    """One row of the table: a latent's shape, a mode of :data:`MODES`, and where the latent lies."""
 
     shape: tuple[int, ...]
     mode: str
+    device: str = "cpu"
 
     def guard(self, region: StabilityRegion) -> Guard:
         """A fresh guard of this mode."""
@@ -61,12 +62,12 @@ class Case:
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Latent at noise level 1, and its prediction: ordinary, or inflated where the mode wants it flagged."""
         noise = torch.Generator().manual_seed(1)
-        x, denoised = (torch.randn(self.shape, generator=noise) for _ in range(2))
+        x, denoised = (torch.randn(self.shape, generator=noise).to(self.device) for _ in range(2))
         return x * 2**0.5, denoised * clean_norm(GUIDANCE) * (INFLATION if self.mode == "damp flagged" else 1)
 
     def levels(self) -> list[torch.Tensor]:
         """Noise levels of one pass."""
-        return [torch.full(self.shape[:1], float(sigma)) for sigma in np.geomspace(14.6, 0.03, PASS)]
+        return [torch.full(self.shape[:1], float(sigma), device=self.device) for sigma in np.geomspace(14.6, 0.03, PASS)]
 
 
 def steps(case: Case, region: StabilityRegion) -> Iterator[Guard]:
@@ -99,13 +100,23 @@ def kept_bytes(guard: Guard) -> int:
     return sum(seen.values())
 
 
-def _microseconds(stepping: Iterator[Guard], repeats: int, seconds: float) -> float:
+def _microseconds(stepping: Iterator, repeats: int, seconds: float, device: str = "cpu") -> float:
+    """Median of single calls; on an accelerator of passes of calls that are queued without waiting, as a sampler does it, until all are done."""
+    queued = 1 if device == "cpu" else PASS
     times, end = [], time.perf_counter() + seconds
-    while len(times) < repeats and (len(times) < 5 or time.perf_counter() < end):
+    while len(times) * queued < repeats and (len(times) < 5 or time.perf_counter() < end):
         start = time.perf_counter()
-        next(stepping)
-        times.append(time.perf_counter() - start)
+        for _ in range(queued):
+            next(stepping)
+        wait(device)
+        times.append((time.perf_counter() - start) / queued)
     return median(times) * 1e6
+
+
+def wait(device: str) -> None:
+    """Until an accelerator has done all that was queued."""
+    if device != "cpu":
+        getattr(torch, torch.device(device).type).synchronize()
 
 
 def _clones(latent: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -125,9 +136,9 @@ def measure_case(case: Case, region: StabilityRegion, repeats: int, seconds: flo
     with Dispatched() as counted:
         next(stepping)
     cloning = _clones(case.inputs()[0])
-    _microseconds(cloning, 20, 1.0)
-    clone = _microseconds(cloning, repeats, seconds / 4)
-    spent = _microseconds(stepping, repeats, seconds)
+    _microseconds(cloning, 20, 1.0, case.device)
+    clone = _microseconds(cloning, repeats, seconds / 4, case.device)
+    spent = _microseconds(stepping, repeats, seconds, case.device)
     return {
         "shape": "x".join(map(str, case.shape)),
         "mode": case.mode,
@@ -139,8 +150,8 @@ def measure_case(case: Case, region: StabilityRegion, repeats: int, seconds: flo
     }
 
 
-def run(repeats: int = 1500, seconds: float = 2.0, out: Path | None = None) -> dict[str, Any]:
-    """Measure every shape and mode with one torch thread on the CPU.
+def run(repeats: int = 1500, seconds: float = 2.0, out: Path | None = None, device: str = "cpu") -> dict[str, Any]:
+    """Measure every shape and mode with one torch thread, on the CPU or on an accelerator.
 
     Parameters
     ----------
@@ -150,6 +161,8 @@ def run(repeats: int = 1500, seconds: float = 2.0, out: Path | None = None) -> d
         Timing of one case ends after this long, whatever `repeats` says; 5 evaluations are timed in any case.
     out : Path, optional
         Where the results are written as JSON.
+    device : str
+        Where the latents lie, in torch's words.
 
     Returns
     -------
@@ -160,7 +173,7 @@ def run(repeats: int = 1500, seconds: float = 2.0, out: Path | None = None) -> d
     region, threads = made_up_region(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        rows = [measure_case(Case(shape, mode), region, repeats, seconds) for shape in SHAPES for mode in MODES]
+        rows = [measure_case(Case(shape, mode, device), region, repeats, seconds) for shape in SHAPES for mode in MODES]
     finally:
         torch.set_num_threads(threads)
     results = {"rows": rows}
@@ -187,10 +200,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``python -m lib_stability bench``."""
     parser.add_argument("--repeats", type=int, default=1500, help="evaluations timed for each latent and mode (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="at most this long for each latent and mode (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu, or an accelerator in torch's words, such as cuda (default: %(default)s)")
+    parser.add_argument("--unet", action="store_true", help="instead, the guard beside a U-Net of Stable Diffusion 1.5's size with random weights")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
     """Measure and print; the arguments are those of :func:`add_arguments`."""
-    print(table(run(args.repeats, args.seconds, args.out)))
+    try:
+        torch.empty(1, device=args.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device: {str(error).splitlines()[0]}") from None
+    if args.unet:
+        from .testbed import bench_unet
+
+        results = bench_unet.run(args.device)
+        if args.out is not None:
+            args.out.write_text(json.dumps(results, indent=1) + "\n")
+        print(bench_unet.table(results))
+    else:
+        print(table(run(args.repeats, args.seconds, args.out, args.device)))
     return 0

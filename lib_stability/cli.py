@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--variant", choices=("small", "main", "large"), default="main", help="the testbed's latent size (%(default)s)")
     compare.add_argument("--profile", type=Path, help="the guard's profile (the variant's own)")
 
-    bench = commands.add_parser("bench", help="cost of the guard per model evaluation on this CPU")
+    bench = commands.add_parser("bench", help="cost of the guard per model evaluation")
     _add_bench(bench)
 
     reading = commands.add_parser("audit", help="read verdicts back from pictures, or verify a ledger")

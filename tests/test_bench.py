@@ -175,3 +175,21 @@ def test_command(monkeypatch, tmp_path, capsys):
     assert len(json.loads(out.read_text())["rows"]) == len(bench.MODES)
     defaults = parser.parse_args([])
     assert defaults.out is None and defaults.repeats > 100 and defaults.seconds > 0
+
+
+def test_an_unknown_device_is_one_line(capsys):
+    from lib_stability.cli import main
+
+    assert main(["bench", "--device", "abacus"]) == 2
+    error = capsys.readouterr().err
+    assert "--device" in error and error.count("\n") == 1
+
+
+def test_the_unet_is_timed_with_and_without_the_guard():
+    from lib_stability.testbed import bench_unet
+
+    small = bench_unet.CONFIG | {"block_out_channels": (32, 32, 32, 32), "norm_num_groups": 8}
+    found = bench_unet.run("cpu", 1, 2, small, ((1, 4, 16, 16),))
+    assert [row["mode"] for row in found["rows"]] == list(bench_unet.MODES)
+    assert min(row[name] for row in found["rows"] for name in ("plain_ms", "guarded_ms")) > 0
+    assert "float32" in bench_unet.table(found) and bench_unet.table(found).count("1x4x16x16") == 3

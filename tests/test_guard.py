@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -72,6 +73,28 @@ def test_step_never_waits_for_an_accelerator(mode, policy):
         torch.cuda.set_sync_debug_mode("default")
     assert watcher.error is None
     assert [v.flagged_at for v in watcher.report()] == [1, 1, 1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+@pytest.mark.parametrize("mode, policy", VARIANTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_accelerator_gives_what_the_cpu_gives(mode, policy, dtype):
+    x, denoised = noisy(3).to(dtype), predictions("ordinary", "strong", "mild").to(dtype)
+    watchers, results = {}, {}
+    for device in ("cpu", "cuda"):
+        watcher = watchers[device] = Guard(region(), replace(options(mode, policy), locate=True))
+        results[device] = [
+            watcher.step(x.to(device), denoised.to(device), torch.full((3,), sigma, device=device), GUIDANCE).float().cpu() for sigma in SIGMAS
+        ]
+    for ours, theirs in zip(results["cpu"], results["cuda"]):
+        torch.testing.assert_close(theirs, ours, rtol=2e-3, atol=2e-3 if dtype == torch.float32 else 2e-2)
+        assert torch.equal(theirs[0], denoised[0].float()), "what is not flagged keeps its bits"
+    for ours, theirs in zip(*(watcher.report() for watcher in watchers.values())):
+        assert (ours.verdict, ours.flagged_at, ours.damped) == (theirs.verdict, theirs.flagged_at, theirs.damped)
+        assert theirs.score == pytest.approx(ours.score, rel=0.01, abs=0.02)
+    for ours, theirs in zip(*(watcher.maps() for watcher in watchers.values())):
+        assert (ours is None) == (theirs is None) and (ours is None or ours == pytest.approx(theirs, rel=0.02, abs=0.02))
 
 
 # -- off, report only ----------------------------------------------------------------------------------------------------------------
