@@ -56,16 +56,17 @@ def measure(evaluate, case: Case, evaluations: int, rounds: int) -> tuple[float,
     return tuple(1e3 * median(found[1:]) for found in times)
 
 
-def run(device: str = "cpu", evaluations: int | None = None, rounds: int = 7, config: dict | None = None, shapes=SHAPES) -> dict[str, Any]:
+def run(device: str = "cpu", evaluations: int | None = None, rounds: int = 5, config: dict | None = None, shapes=SHAPES) -> dict[str, Any]:
     """Measure every shape and mode; half precision on an accelerator. ``{"device", "rows": [{"shape", "mode", "plain_ms", "guarded_ms"}]}``."""
     cpu = device == "cpu"
     dtype = torch.float32 if cpu else torch.float16
-    unet = UNet2DConditionModel(**(config or CONFIG)).to(device, dtype).eval().requires_grad_(False)
+    with torch.device(device):
+        unet = UNet2DConditionModel(**(config or CONFIG)).eval().requires_grad_(False).to(dtype)
     rows = []
     for shape in shapes[:1] if cpu and config is None else shapes:
         evaluate = _evaluation(unet, shape, dtype, device)
         for mode in MODES:
-            plain, guarded = measure(evaluate, Case(shape, mode, device), evaluations or (1 if cpu else 20), rounds)
+            plain, guarded = measure(evaluate, Case(shape, mode, device), evaluations or (1 if cpu else max(2, 40 // shape[0])), rounds)
             rows.append({"shape": "x".join(map(str, shape)), "mode": mode, "plain_ms": round(plain, 3), "guarded_ms": round(guarded, 3)})
     name = "CPU" if cpu else torch.cuda.get_device_name(device)
     return {"device": name, "dtype": str(dtype).removeprefix("torch."), "torch": torch.__version__.split("+")[0], "rows": rows}
