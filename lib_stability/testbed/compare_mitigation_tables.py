@@ -117,7 +117,7 @@ def scatter(path: Path, result: dict) -> None:
     from matplotlib import pyplot as plt
 
     shown = cases(result)
-    across = min(len(shown), 3)
+    across = 2 if len(shown) == 4 else min(len(shown), 3)
     down = -(-len(shown) // across)
     figure, panels = plt.subplots(down, across, figsize=(4.6 * across + 2.6, 3.9 * down), layout="constrained", squeeze=False)
     names = list(dict.fromkeys(row["method"] for row in result["rows"]))
