@@ -18,6 +18,7 @@ from ..validation import ValidationError
 from . import arguments, host, settings
 from .library import LIBRARY
 
+_DAMPING_HINT = "Reword: the prompt less one part, in turn; twice the time for flagged images. Directional, Radial: at no cost, less effective"
 _LEVELS_HINT = ", ".join(f"{level.capitalize()} flags {100 * rate:g} % of ordinary images" for level, rate in TARGETS.items())
 
 
@@ -56,7 +57,7 @@ class Controls:
             line = gr.HTML(profile_line(start.profile, start.sensitivity, start.tau), elem_id=self._id("line"))
             with gr.Accordion("Advanced", open=False):
                 with gr.Row():
-                    self.damping = self._radio("damping", "Damping", DAMPINGS, start.damping)
+                    self.damping = self._radio("damping", "Damping", DAMPINGS, start.damping, info=_DAMPING_HINT)
                     self.strength = self._slider("strength", "Strength of directional damping", STRENGTH_RANGE, start.strength, 0.1)
                     self.tau = self._slider("tau", "Threshold of Custom", TAU_RANGE, start.tau, 0.1)
                 with gr.Row():
