@@ -405,18 +405,34 @@ def test_out_of_memory_in_the_model_leaves_nothing_behind(generate, host, monkey
 
 
 @pytest.mark.parametrize("sampler", ["Euler", "DDIM"])
-@pytest.mark.parametrize("mode", ["report", "damp"])
-def test_the_guard_adds_no_synchronisation_per_step(generate, mode, sampler):
+@pytest.mark.parametrize(
+    "chosen", [{"mode": "report"}, {"mode": "damp", "damping": "directional"}, {"mode": "damp"}], ids=lambda it: "-".join(it.values())
+)
+def test_the_guard_adds_no_synchronisation_per_step(generate, chosen, sampler, monkeypatch):
     """What the guard waits for is read once a pass: it does not grow with the steps."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
     from lib_stability.dispatch import Dispatched
+    from lib_stability.webui.stopping import Poll
+
+    is_true, asked = Poll.is_true, []
+
+    def polled(self, value):
+        # Rewording's mark: read at once on the CPU, an evaluation late and without waiting where waiting would cost.
+        asked.append(1)
+        with _disable_current_modes():
+            return is_true(self, value)
+
+    monkeypatch.setattr(Poll, "is_true", polled)
 
     def waits(guard, steps):
         with Dispatched() as counted:
             generate(guard, prompt=MEMORIZED, sampler_name=sampler, **{**FULL, "steps": steps})
         return counted.synchronisations
 
-    on = {"mode": mode, "probe": "always"}
+    on = {**chosen, "probe": "always"}
     generate(on, prompt=MEMORIZED, **FULL)  # whatever is read once for good
     extra = [waits(on, steps) - waits(None, steps) for steps in (5, 10)]
     # A reading of every evaluation is stacked and copied as one, so twice the steps are no more waits.
     assert extra[0] == extra[1], extra
+    assert bool(asked) == (chosen == {"mode": "damp"})
