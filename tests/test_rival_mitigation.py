@@ -348,7 +348,7 @@ def test_one_half_is_run_and_the_other_kept(tmp_path, bed, profile, monkeypatch)
 def test_a_whole_comparison_in_small(bed, profile, monkeypatch):
     reader, methods = AttributeReader.load(), [(Ours(), [Ours(Damping(strength=1.5))]), (jain.Static(), []), (LowerGuidance(), [LowerGuidance(1.0)])]
     monkeypatch.setattr(compare_mitigation, "entries", lambda: methods)
-    monkeypatch.setattr(compare_mitigation, "memorized_captions", lambda kind, copies, seed: small(kind))
+    monkeypatch.setattr(compare_mitigation, "memorized_captions", lambda kind, copies, seed, variant: small(kind))
     monkeypatch.setattr(compare_mitigation, "TUNING", 1)
     monkeypatch.setattr(compare_mitigation, "OWN", Setting(steps=3))
     saved, done = [], []
