@@ -21,20 +21,27 @@ def words(prompt: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end in found if not any(low <= start < high for low, high in networks)]
 
 
-def parts(prompt: str, most: int = MOST) -> list[list[tuple[int, int]]]:
-    """The words of a prompt in at most `most` stretches of nearly equal length; none where there are fewer than two words."""
+def parts(prompt: str, most: int = MOST, negative: str = "") -> list[list[tuple[int, int]]]:
+    """The words of a prompt in at most `most` stretches of nearly equal length; none where there are fewer than two words.
+
+    Words that the negative prompt names as well are in none of them, unless fewer than two are left so: an image whose prompt no longer asks for what
+    it is guided away from would lose it.
+    """
     found = words(prompt)
     if len(found) < 2:
         return []
+    against = {negative[start:end].casefold() for start, end in words(negative)}
+    free = [(start, end) for start, end in found if prompt[start:end].casefold() not in against]
+    found = free if len(free) > 1 else found
     count = min(most, len(found))
     bounds = [round(number * len(found) / count) for number in range(count + 1)]
     return [found[low:high] for low, high in itertools.pairwise(bounds)]
 
 
-def versions(prompt: str, most: int = MOST) -> list[str]:
+def versions(prompt: str, most: int = MOST, negative: str = "") -> list[str]:
     """The prompt without each of its :func:`parts` in turn; brackets, weights and separators stay where they are."""
     out = []
-    for stretch in parts(prompt, most):
+    for stretch in parts(prompt, most, negative):
         text = prompt
         for start, end in reversed(stretch):
             text = text[:start] + text[end:]

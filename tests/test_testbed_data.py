@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lib_stability.testbed import captions, judge, scenes
+from lib_stability.testbed.attributes import AttributeReader
 from lib_stability.testbed.model import CLIP_EOS, EOS, MAX_TOKENS, token_ids, tokenize
 
 
@@ -110,3 +111,13 @@ def test_a_training_picture_is_a_copy_of_itself_and_of_no_other():
     assert judge.copies(pixels, "whole").all()
     ordinary = torch.stack([judge.to_pixels(scenes.render(scene)) for _, scene in captions.ordinary_samples(200, 9)])
     assert not judge.copies(ordinary, "whole").any()
+
+
+def test_attributes_are_counted_where_a_caption_asks_for_them():
+    reader = AttributeReader.load()
+    for kind, asked in (("whole", {"size", "colour", "shape"}), ("template", {"colour", "shape"})):
+        items = [item for item in captions.memorized() if item.kind == kind]
+        pixels = torch.stack([judge.to_pixels(scenes.render(item.scene)) for item in items])
+        right = judge.attributes_right(reader, pixels, items)
+        assert set(right) == asked and min(right.values()) >= 0.8, (kind, right)
+        assert sum(judge.attributes_right(reader, pixels.roll(1, 0), items).values()) < 0.7 * len(asked)

@@ -25,6 +25,14 @@ def test_syntax_stays_in_place():
     assert all("<lora:alice:0.8>" in one and "BREAK" in one and "AND" in one for one in out)
 
 
+def test_what_the_negative_prompt_names_as_well_stays_in_all_versions():
+    assert versions("alice large pink triangle", negative="Pink, (small:1.2)") == ["large pink triangle", "alice pink triangle", "alice large pink"]
+    # With fewer than two words to leave out there would be nothing to take turns with.
+    assert versions("alice large pink triangle", negative="large pink alice") == versions("alice large pink triangle")
+    # A network's name is no word.
+    assert versions("large alice", negative="<lora:alice:1>") == versions("large alice")
+
+
 def test_a_prompt_of_less_than_two_words_has_no_versions():
     assert versions("") == versions("castle") == versions("(castle:1.3), 2024") == []
 

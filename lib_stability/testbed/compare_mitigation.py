@@ -145,7 +145,7 @@ def _change(bed: Testbed, before: Outcome, after: torch.Tensor, latents: torch.T
 
 def _row(bed: Testbed, reader: AttributeReader, case: Case, method: Mitigation, variant: str, trigger: str, pixels, latents) -> dict:
     kind = case.items[0].kind
-    right = judge.attributes_right(reader, pixels, [item.scene for item in case.items])
+    right = judge.attributes_right(reader, pixels, case.items)
     return {
         "kind": kind,
         **asdict(case.setting),

@@ -65,7 +65,7 @@ DAMPING = [
 PARTS = ("detection", "damping")
 POLICIES = [Damping(), Damping("directional"), Damping("radial")]
 
-QUICK_WATCH = [Setting(guidance=1.0), Setting(guidance=3.0), Setting(), Setting("DPM++ 2M", "karras", 20, 6.0)]
+QUICK_WATCH = [Setting(guidance=1.0), Setting(), Setting("DPM++ 2M", "karras", 20, 6.0)]
 QUICK_PROBE = [Setting(guidance=1.0, negative="words", probe=True), Setting(guidance=7.5, negative="caption", probe=True)]
 QUICK_TEMPLATES = [Setting(guidance=7.5, negative="words", probe=True)]
 QUICK_DAMPING = [Setting()]
@@ -73,7 +73,7 @@ QUICK_DAMPING = [Setting()]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run: memorized captions `copies` times each, `ordinary` captions, damping captions `damped` times each."""
+    """How much is run: memorized captions `copies` times each, `ordinary` captions, damping captions `damped` times each, the first `policies`."""
 
     copies: int
     ordinary: int
@@ -82,10 +82,11 @@ class Size:
     probe: list[Setting]
     templates: list[Setting]
     damping: list[Setting]
+    policies: int | None = None
 
 
-FULL = Size(2, 200, 2, WATCH, PROBE, TEMPLATES, DAMPING)
-QUICK = Size(1, 100, 1, QUICK_WATCH, QUICK_PROBE, QUICK_TEMPLATES, QUICK_DAMPING)
+FULL = Size(2, 200, 4, WATCH, PROBE, TEMPLATES, DAMPING)
+QUICK = Size(1, 48, 1, QUICK_WATCH, QUICK_PROBE, QUICK_TEMPLATES, QUICK_DAMPING, 1)
 
 
 def _detection(bed: Testbed, profile: Profile, size: Size, result: dict, bar: tqdm) -> Iterator[dict]:
@@ -109,13 +110,15 @@ def _damping(bed: Testbed, reader: AttributeReader, profile: Profile, size: Size
         seed = EVALUATION_SEED + 10_000_000 + 100_000 * number
         _, items = detection.memorized_captions(kind, size.damped, seed)
         captions, twins = [item.caption for item in items], mitigation.ordinary_twins(items)
+        # The same for both: a negative prompt that names what the caption asks for costs attributes, guarded or not.
+        against = {"negatives": detection.negatives_for(setting.negative, len(captions), seed)}
         bar.set_description(f"damping {kind} {setting.sampler} {setting.steps}, w={setting.guidance:g}, negative {setting.negative}")
-        before = mitigation.generate(bed, captions, setting, seed, tick=bar.update)
-        ordinary = mitigation.generate(bed, twins, setting, seed + 50_000, tick=bar.update)
-        for policy in POLICIES:
+        before = mitigation.generate(bed, captions, setting, seed, tick=bar.update, **against)
+        ordinary = mitigation.generate(bed, twins, setting, seed + 50_000, tick=bar.update, **against)
+        for policy in POLICIES[: size.policies]:
             options = Options("damp", damping=policy)
-            after = mitigation.generate(bed, captions, setting, seed, profile, options, bar.update)
-            guarded = mitigation.generate(bed, twins, setting, seed + 50_000, profile, options, bar.update)
+            after = mitigation.generate(bed, captions, setting, seed, profile, options, bar.update, **against)
+            guarded = mitigation.generate(bed, twins, setting, seed + 50_000, profile, options, bar.update, **against)
             yield mitigation.row(bed, reader, items, setting, policy, before, after, ordinary, guarded)
 
 
@@ -125,7 +128,7 @@ def total_runs(size: Size, part: str) -> int:
     shared = len({*size.templates} & {*size.watch, *size.probe})
     detected = (len(size.watch) + len(size.probe)) * (whole * size.copies + size.ordinary)
     detected += len(size.templates) * 3 * template * size.copies + (len(size.templates) - shared) * size.ordinary
-    damped = 2 * (1 + len(POLICIES)) * size.damped * (whole * len(size.damping) + template)
+    damped = 2 * (1 + len(POLICIES[: size.policies])) * size.damped * (whole * len(size.damping) + template)
     return size.ordinary + detected if part == "detection" else damped
 
 

@@ -14,7 +14,7 @@ import torch
 from .attributes import ATTRIBUTES, AttributeReader
 from .captions import Memorized, memorized
 from .model import Testbed
-from .scenes import SIZE, Scene, render, render_backdrop
+from .scenes import SIZE, render, render_backdrop
 
 #: Correlation with the training picture from which a picture counts as a copy of it.
 COPY = 0.7
@@ -85,10 +85,15 @@ def copies(pixels: torch.Tensor, kind: str) -> torch.Tensor:
     return nearest(pixels, kind) > (COPY if kind == "whole" else TEMPLATE_COPY)
 
 
-def attributes_right(reader: AttributeReader, pixels: torch.Tensor, scenes: Sequence[Scene]) -> dict[str, float]:
-    """Share of pictures that show the size, the colour and the shape of their scene."""
-    read = reader.read(pixels)
-    return {name: float(np.mean([found[name] == getattr(scene, name) for found, scene in zip(read, scenes)])) for name in ATTRIBUTES}
+def attributes_right(reader: AttributeReader, pixels: torch.Tensor, items: Sequence[Memorized]) -> dict[str, float]:
+    """Share of pictures that show what their captions ask for, by attribute: size, colour and shape, but for those that no caption names."""
+    right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
+    for found, item in zip(reader.read(pixels), items):
+        asked = item.caption.split()
+        for name, known in right.items():
+            if getattr(item.scene, name) in asked:
+                known.append(found[name] == getattr(item.scene, name))
+    return {name: float(np.mean(known)) for name, known in right.items() if known}
 
 
 @torch.inference_mode()

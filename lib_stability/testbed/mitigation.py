@@ -40,8 +40,9 @@ def generate(
     profile: Profile | None = None,
     options: Options | None = None,
     tick: Callable[[int], None] = lambda n: None,
+    negatives: Sequence[str] | None = None,
 ) -> Pictures:
-    """Sample and decode captions, guarded where a profile and options are given."""
+    """Sample and decode captions, guarded where a profile and options are given; the negative prompts are the setting's for `seed` unless given."""
 
     def guard_for(model: GuidedDenoiser) -> Guard:
         look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto")
@@ -49,7 +50,8 @@ def generate(
         return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording)
 
     latents, pixels, verdicts, rows = [], [], [], 0
-    negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))
+    negatives = negatives_for(setting.negative, len(captions), seed) if negatives is None else negatives
+    seeds = range(seed, seed + len(captions))
     for done in batches(bed, captions, seeds, negatives, guard_for if profile else None, **setting.sampling()):
         latents.append(done.samples.latents)
         pixels.append(judge.pictures(bed, done.samples.latents))
@@ -71,10 +73,10 @@ def row(
     ordinary_guarded: Pictures,
 ) -> dict:
     """One entry of the damping table of ``evaluate.json``."""
-    scenes, kind = [item.scene for item in items], items[0].kind
+    kind = items[0].kind
     flagged = torch.tensor([verdict.flagged for verdict in ordinary_guarded.verdicts])
     changed = (ordinary.latents != ordinary_guarded.latents).flatten(1).any(1) & ~flagged
-    right, right_ordinary = (judge.attributes_right(reader, pictures.pixels, scenes) for pictures in (after, ordinary))
+    right, right_ordinary = (judge.attributes_right(reader, pictures.pixels, items) for pictures in (after, ordinary))
     return {
         "policy": policy.policy,
         "strength": policy.strength,

@@ -67,7 +67,7 @@ class GuidedDenoiser(nn.Module):
 
     def __init__(self, bed: Testbed, captions: Sequence[str], negatives: Sequence[str], guidance: float | torch.Tensor, watcher=None) -> None:
         super().__init__()
-        self.denoiser, self.bed, self.captions = _Epsilon(bed), bed, list(captions)
+        self.denoiser, self.bed, self.captions, self.negatives = _Epsilon(bed), bed, list(captions), list(negatives)
         self.guidance, self.watcher = guidance, watcher
         self.conditional, self.negative = bed.encode_text(list(captions)), bed.encode_text(list(negatives))
         self.empty = bed.encode_text([""] * len(captions))
@@ -133,7 +133,7 @@ class GuidedDenoiser(nn.Module):
 
     def rewording(self, each: int = EACH) -> Rewording:
         """The captions' versions with a word left out each, as the damping policy "reword" takes them; only flagged images are evaluated."""
-        texts = [versions(caption) for caption in self.captions]
+        texts = [versions(caption, negative=negative) for caption, negative in zip(self.captions, self.negatives)]
         count = max(map(len, texts))
         contexts = [self.bed.encode_text([own[number % len(own)] if own else "" for own in texts]) for number in range(count)]
         usable, wanted = torch.tensor([bool(own) for own in texts]), torch.zeros(len(texts), dtype=torch.bool)

@@ -61,7 +61,7 @@ class Job:
         self._fresh = True
         p = self.owner()
         rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and not self.trouble and p is not None
-        self._versions = self._prepared.of(p) if rewords else []
+        self._versions = self._prepared.of(p, self._negatives(p)) if rewords else []
         if self.trouble or p is None or not self._may_probe(p):
             self._empty = None
             return

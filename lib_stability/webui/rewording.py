@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import torch
@@ -22,14 +23,15 @@ class Prepared:
     def __init__(self) -> None:
         self._known: dict[tuple, list] = {}
 
-    def of(self, p: object) -> Conditionings:
-        """Those of the coming batch's prompts."""
+    def of(self, p: object, negatives: list[str]) -> Conditionings:
+        """Those of the coming batch's prompts, given its negative prompts (one for each, or one for all)."""
         hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
         prompts = list(hires or getattr(p, "prompts", None) or [])
         made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p))
-        known = {(made_for, prompt): self._known.get((made_for, prompt)) for prompt in prompts}
-        self._known = {key: probing.conditionings(p, versions(key[1])) if found is None else found for key, found in known.items()}
-        return [self._known[made_for, prompt] for prompt in prompts]
+        texts = [tuple(versions(prompt, negative=negative)) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
+        known = {(made_for, own): self._known.get((made_for, own)) for own in texts}
+        self._known = {key: probing.conditionings(p, list(key[1])) if found is None else found for key, found in known.items()}
+        return [self._known[made_for, own] for own in texts]
 
 
 class Reworder:

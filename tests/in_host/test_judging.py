@@ -282,7 +282,9 @@ def _likeness(done, number: int = 0) -> float:
     return float(judge.likeness(pixels, [memorized()[0]]))
 
 
-@pytest.mark.parametrize("fields", [{}, {"negative_prompt": "small blue square"}, {"sampler_name": "DDIM"}, {"cfg_scale": 1.0}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"negative_prompt": "small blue square"}, {"negative_prompt": "large pink"}, {"sampler_name": "DDIM"}, {"cfg_scale": 1.0}]
+)
 def test_rewording_prevents_the_copy_and_touches_nothing_else(generate, fields):
     prompts = {"prompt": [MEMORIZED, "small blue square plain"], "batch_size": 2, **FULL, **fields}
     off, on = generate(None, **prompts), generate({"mode": "damp", "damping": "reword"}, **prompts)

@@ -87,7 +87,7 @@ class Judged:
 
     @classmethod
     def of(cls, reader: AttributeReader, pixels: torch.Tensor, items: Sequence[Memorized]) -> Judged:
-        right = judge.attributes_right(reader, pixels, [item.scene for item in items])
+        right = judge.attributes_right(reader, pixels, items)
         return cls(float(judge.copies(pixels, items[0].kind).float().mean()), float(np.mean(list(right.values()))))
 
 
