@@ -29,6 +29,7 @@ def add_commands(commands: argparse._SubParsersAction, bounded: Callable) -> Non
         "--runs", type=bounded(int, 20, 5000), default=200, help=f"reference runs (%(default)s); below {FEW} the thresholds rest on extrapolation"
     )
     calibrate.add_argument("--steps", type=bounded(int, 4, 150), default=20, help="sampling steps (%(default)s)")
+    calibrate.add_argument("--sampler", default="", metavar="NAME", help="the only one that you use, as the web UI names it (several in turn)")
     _add_batches(calibrate, bounded, 4, 64)
     calibrate.add_argument("--negative", default="", metavar="PROMPT", help="negative prompt that generations will use")
     calibrate.add_argument("--prompts", type=Path, metavar="FILE", help="ordinary prompts of your own, one a line")
@@ -80,6 +81,7 @@ class Bar:
 def calibrate(arguments: argparse.Namespace) -> int:
     """Run a calibration in the web UI and say what came out."""
     body = {name: getattr(arguments, name) for name in ("runs", "width", "height", "steps", "batch_size")}
+    body |= {"sampler": arguments.sampler} if arguments.sampler else {}  # an older extension does not know it
     body |= {"negative_prompt": arguments.negative, "prompts": read_prompts(arguments.prompts) if arguments.prompts else []}
     if caution(arguments.runs):
         print(f"calibrate: {caution(arguments.runs)}", file=sys.stderr)

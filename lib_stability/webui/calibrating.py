@@ -29,7 +29,8 @@ MOST_BROKEN = 0.1
 
 @dataclass(frozen=True)
 class Options:
-    """What a calibration runs; `width` and `height` 0 stand for the family's own, no `prompts` for the reference prompts."""
+    """What a calibration runs; `width` and `height` 0 stand for the family's own, no `prompts` for the reference prompts, no `sampler` for
+    :data:`SAMPLERS` in turn."""
 
     runs: int = 200
     width: int = 0
@@ -38,6 +39,7 @@ class Options:
     batch_size: int = 4
     negative_prompt: str = ""
     prompts: tuple[str, ...] = ()
+    sampler: str = ""
 
     @classmethod
     def parse(cls, body: object) -> Options:
@@ -54,7 +56,14 @@ class Options:
             values["negative_prompt"] = found["negative_prompt"].text(reference.MAX_LENGTH).strip()
         if "prompts" in found:
             values["prompts"] = bodies.texts(found["prompts"])
+        if "sampler" in found and found["sampler"].value != "":
+            values["sampler"] = found["sampler"].choice(sampling.samplers())
         return cls(**values)
+
+    @property
+    def samplers(self) -> list[str]:
+        """Those that take turns."""
+        return [self.sampler] if self.sampler else sampling.samplers(SAMPLERS)
 
 
 def task(options: Options) -> Task:
@@ -83,7 +92,7 @@ def run(options: Options, running: Task) -> dict:
         [probe[i] for i in kept],
         prompts,
         parameterisation,
-        samplers=sampling.samplers(SAMPLERS),
+        samplers=options.samplers,
         steps=options.steps,
         size=f"{size[0]}x{size[1]}",
         guidance=list(GUIDANCE_RANGE),
@@ -135,7 +144,7 @@ def _sample(
     options: Options, running: Task, model: Model, prompts: list[str], size: tuple[int, int]
 ) -> tuple[list[Trajectory], list[Trajectory], int]:
     """All reference runs, one batch after the other; the batch is halved for good when memory runs out."""
-    scales, names = spread_guidance(options.runs), sampling.samplers(SAMPLERS)
+    scales, names = spread_guidance(options.runs), options.samplers
     turns = min(options.batch_size, -(-options.runs // len(names)))
     watch, probe = [], []
 

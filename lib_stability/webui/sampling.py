@@ -43,12 +43,12 @@ def plain(prompt: str) -> str:
     return re.sub(r"\bAND\b", "and", _NETWORK.sub("", prompt)).strip()
 
 
-def samplers(wanted: tuple[str, ...]) -> list[str]:
-    """Those of the wanted samplers that the host has, in their order."""
+def samplers(wanted: tuple[str, ...] | None = None) -> list[str]:
+    """Those of the wanted samplers that the host has, in their order; all that it has where none are named."""
     from modules import sd_samplers
 
-    known = {one.name for one in sd_samplers.all_samplers}
-    return [name for name in wanted if name in known]
+    known = [one.name for one in sd_samplers.all_samplers]
+    return known if wanted is None else [name for name in wanted if name in known]
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..calibration import FEW, caution
-from . import calibrating, tab_profiles
-from .tab_parts import button, cancel, follow, id_of, line, lines, slider, text
+from . import calibrating, sampling, tab_profiles
+from .tab_parts import button, cancel, follow, id_of, kept, line, lines, slider, text
+
+#: Stands for :data:`.calibrating.SAMPLERS`.
+IN_TURN = "Several in turn"
 
 
-def calibrate(runs: float, steps: float, width: float, height: float, batch: float, negative: str, prompts: str) -> Iterator[tuple]:
+def calibrate(runs: float, steps: float, width: float, height: float, batch: float, sampler: str, negative: str, prompts: str) -> Iterator[tuple]:
     """Handler of the button: progress, plot and table of profiles, again and again."""
     import gradio as gr
 
     numbers = {"runs": runs, "steps": steps, "width": width, "height": height, "batch_size": batch}
     body = {name: int(value or 0) for name, value in numbers.items()}
     warned = line(caution(body["runs"])) if caution(body["runs"]) else ""
-    for said, task in follow("calibrate", {**body, "negative_prompt": negative or "", "prompts": lines(prompts)}):
+    texts = {"negative_prompt": negative or "", "prompts": lines(prompts), "sampler": "" if sampler in (None, IN_TURN) else sampler}
+    for said, task in follow("calibrate", {**body, **texts}):
         if task is None:
             yield said + warned, gr.update(), gr.update()
         else:
@@ -48,6 +52,16 @@ def build(profiles: object) -> object:
         with gr.Row():
             width = slider("width", "Width (0: the family's own)", 0, 2048, 0, 8)
             height = slider("height", "Height (0: the family's own)", 0, 2048, 0, 8)
+        sampler = kept(
+            gr.Dropdown(
+                choices=[IN_TURN, *sampling.samplers()],
+                value=IN_TURN,
+                label="Sampler",
+                info=f"Samplers scatter differently, most of all with few steps: {len(calibrating.SAMPLERS)} in turn serve all; "
+                "if you only use one, its own runs give the sharper threshold",
+                elem_id=id_of("sampler"),
+            )
+        )
         negative = text("negative", "Negative prompt (empty: for generations without one; the probe serves all)", 1)
         prompts = text("prompts", "Ordinary prompts of your own, one a line (empty: the bundled ones)", 3)
         with gr.Row():
@@ -55,7 +69,7 @@ def build(profiles: object) -> object:
             stop = button("cancel_calibrate", "Cancel")
         progress = gr.HTML("", elem_id=id_of("progress"))
         plot = gr.Image(label="Stability region", type="pil", interactive=False, elem_id=id_of("plot"))
-    begin.click(calibrate, inputs=[runs, steps, width, height, batch, negative, prompts], outputs=[progress, plot, profiles])
+    begin.click(calibrate, inputs=[runs, steps, width, height, batch, sampler, negative, prompts], outputs=[progress, plot, profiles])
     # Past the queue, in which the progress may hold the only place.
     stop.click(lambda: cancel("calibrate"), inputs=[], outputs=[progress], queue=False)
     return progress

@@ -71,6 +71,13 @@ def test_a_calibration_tells_memorized_from_ordinary(folder, host):
         assert max(ordinary) < min(copies) and max(ordinary) < sensitivity.thresholds(region, "medium").mild
 
 
+@pytest.mark.parametrize("name", ["DPM2 a", "DDIM"])
+def test_a_calibration_can_keep_to_one_sampler(folder, host, name):
+    result = calibrated(sampler=name, steps=6)
+    assert result["options"]["sampler"] == name
+    assert profiles.read(folder / result["file"]).provenance["samplers"] == [name]
+
+
 def test_a_recorded_run_is_the_ordinary_one(folder, host, generate):
     """At one scale for all, the trajectory is that of the host's own guidance."""
     generate({"probe": "always"}, prompt="small blue square", seed=5, steps=6, sampler_name="DPM++ 2M")
@@ -201,6 +208,8 @@ def test_generations_go_on_between_two_batches(folder, host):
         ({"negative_prompt": 7}, "negative_prompt"),
         ({"prompts": "a cat"}, "prompts"),
         ({"prompts": ["a cat", 7]}, r"prompts\[1\]"),
+        ({"sampler": "Euler b"}, "sampler"),
+        ({"sampler": ["Euler"]}, "sampler"),
         ({"folder": "/tmp"}, "folder"),
         ([], "body"),
     ],
