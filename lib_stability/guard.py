@@ -224,7 +224,7 @@ class Guard:
             judged = self._judge(judging, limits, x, prediction, sigma)
             return judged.unstable | ~judged.finite()
 
-        got = self.rewording.step(x, sigma, self._flagged, limits is self.probe_limits, unstable)
+        got = self.rewording.step(x, sigma, self._flagged, limits is self.probe_limits, unstable, self.evaluations)
         if got is None:
             return result, acted
         mean, found = got

@@ -7,8 +7,8 @@ mean prediction holds every part in all versions but one, and versions that are 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -30,15 +30,28 @@ def any_set(mask: torch.Tensor) -> bool:
     return bool(mask.any())
 
 
+Count = TypeVar("Count", int, torch.Tensor)
+
+
+def turn_of(turn: int, count: Count) -> Count:
+    """Version that is due at a turn where there are `count`, a number or an int64 tensor.
+
+    Every round starts one version further. Samplers that evaluate twice a step may go by the second evaluation alone, and with four versions, two
+    at a time, would else never see the first two.
+    """
+    return (turn + turn // count) % count
+
+
 class Rewording:
-    """The versions of the prompts of one sampling pass.
+    """The versions of the prompts of one sampling pass. What an image gets depends on nothing but its own prompt and flag.
 
     Parameters
     ----------
-    count : int
-        Versions of the prompt that has most; an image whose prompt has fewer starts over.
+    counts : sequence of int
+        Versions of each image's prompt; an image with none is left alone.
     predict : callable
-        Called with (x, sigma, number, whether a virtual prediction is wanted); returns a :class:`Version`. May cost model evaluations.
+        Called with (x, sigma, number of each image's version, whether a virtual prediction is wanted); returns a :class:`Version`. Of images without
+        versions it is not used. May cost model evaluations.
     each : int
         Versions that one model evaluation is to see.
     asks : callable
@@ -47,20 +60,27 @@ class Rewording:
 
     def __init__(
         self,
-        count: int,
-        predict: Callable[[torch.Tensor, torch.Tensor, int, bool], Version],
+        counts: Sequence[int],
+        predict: Callable[[torch.Tensor, torch.Tensor, list[int], bool], Version],
         each: int = EACH,
         asks: Callable[[torch.Tensor], bool] = any_set,
     ) -> None:
-        self.count, self.predict, self.each, self.asks = count, predict, min(each, count), asks
-        self._next = 0
-        #: By version: images in which it was unstable once. It may come back inside the region on its way to the memorized picture.
-        self._out: dict[int, torch.Tensor] = {}
+        self.counts, self.predict, self.asks = list(counts), predict, asks
+        self.each = min([each, *(count for count in self.counts if count)])
+        self._counts: torch.Tensor | None = None
+        #: By image and version: whether it was unstable once. It may come back inside the region on its way to the memorized picture.
+        self._out: torch.Tensor | None = None
 
     def step(
-        self, x: torch.Tensor, sigma: torch.Tensor, mask: torch.Tensor, virtual: bool, unstable: Callable[[torch.Tensor], torch.Tensor]
+        self,
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        mask: torch.Tensor,
+        virtual: bool,
+        unstable: Callable[[torch.Tensor], torch.Tensor],
+        evaluation: int,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Mean prediction of the stable ones of the next versions.
+        """Mean prediction of the stable ones of the versions that are due.
 
         Parameters
         ----------
@@ -72,22 +92,29 @@ class Rewording:
             Whether versions are judged by their virtual prediction instead of the guided one.
         unstable : callable
             From a prediction to the mask of images in which it is unstable or not finite.
+        evaluation : int
+            Number of the evaluation at hand, from 0.
 
         Returns
         -------
         mean : float32 tensor like `x`, and the mask ``(batch,)`` of images that have one; None where no image wants it
         """
-        if not self.count or not self.asks(mask):
+        if len(x) != len(self.counts) or not any(self.counts):
+            return None
+        if self._counts is None:
+            self._counts = torch.tensor(self.counts).to(x.device)
+            self._out = torch.zeros(len(x), max(self.counts), dtype=torch.bool, device=x.device)
+        mask = mask & (self._counts > 0)
+        if not self.asks(mask):
             return None
         total = torch.zeros_like(x, dtype=torch.float32)
         found = torch.zeros(len(x), device=x.device)
-        for _ in range(self.each):
-            number = self._next % self.count
-            self._next += 1
-            version = self.predict(x, sigma, number, virtual)
-            out = unstable(version.virtual if virtual else version.guided)
-            self._out[number] = out | self._out[number] if number in self._out else out
-            good = mask & ~self._out[number]
+        for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
+            version = self.predict(x, sigma, [turn_of(turn, max(count, 1)) for count in self.counts], virtual)
+            due = turn_of(turn, self._counts.clamp_min(1))[:, None]
+            out = unstable(version.virtual if virtual else version.guided) | self._out.gather(1, due)[:, 0]
+            self._out.scatter_(1, due, out[:, None])
+            good = mask & ~out
             total += torch.where(per_sample(good, total), version.guided.float(), 0.0)
             found += good
         return total / per_sample(found.clamp_min(1.0), total), found > 0

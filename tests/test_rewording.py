@@ -3,9 +3,11 @@
 import pytest
 import torch
 from guard_fixtures import guard, noisy, picture, predictions, probe, same_bits, step
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lib_stability.guard import UNKNOWN_NEGATIVE
-from lib_stability.rewording import Rewording, Version
+from lib_stability.rewording import Rewording, Version, turn_of
 
 
 class Versions:
@@ -14,16 +16,17 @@ class Versions:
     def __init__(self, *batches: torch.Tensor, virtual: torch.Tensor | None = None):
         self.batches, self.virtual, self.asked = batches, virtual, []
 
-    def __call__(self, x, sigma, number, with_virtual):
-        self.asked.append(number)
-        return Version(self.batches[number], self.virtual if with_virtual else None)
+    def __call__(self, x, sigma, numbers, with_virtual):
+        self.asked.append(numbers)
+        guided = torch.stack([self.batches[number][image] for image, number in enumerate(numbers)])
+        return Version(guided, self.virtual if with_virtual else None)
 
-    def rewording(self, each: int = 4, **more) -> Rewording:
-        return Rewording(len(self.batches), self, each, **more)
+    def rewording(self, each: int = 4, counts: list[int] | None = None, **more) -> Rewording:
+        return Rewording(counts or [len(self.batches)] * len(self.batches[0]), self, each, **more)
 
 
-def rewording_guard(versions: Versions, each: int = 4, **more):
-    return guard("damp", "reword", rewording=versions.rewording(each), **more)
+def rewording_guard(versions: Versions, each: int = 4, counts: list[int] | None = None, **more):
+    return guard("damp", "reword", rewording=versions.rewording(each, counts), **more)
 
 
 def test_a_flagged_image_gets_the_mean_of_the_versions_and_others_keep_their_bits():
@@ -33,7 +36,7 @@ def test_a_flagged_image_gets_the_mean_of_the_versions_and_others_keep_their_bit
     result = step(watcher, noisy(2), denoised)
     torch.testing.assert_close(result[:1], (picture(seed=5) + picture(seed=9)) / 2)
     assert same_bits(result[1:], denoised[1:])
-    assert versions.asked == [0, 1]
+    assert versions.asked == [[0, 0], [1, 1]]
     first, second = watcher.report()
     assert (first.damped, first.flagged, second.damped, second.flagged) == (1, True, 0, False)
 
@@ -44,10 +47,10 @@ def test_nothing_is_evaluated_before_an_image_is_flagged():
     kept = predictions("ordinary", seed=6)
     assert same_bits(step(watcher, noisy(1), kept), kept) and versions.asked == []
     step(watcher, noisy(1), predictions("strong"))
-    assert versions.asked == [0]
+    assert versions.asked == [[0]]
     # From then on every evaluation is replaced, whether it would be flagged or not: the whole prompt pulls back.
     result = step(watcher, noisy(1), kept)
-    assert versions.asked == [0, 0] and same_bits(result, picture(seed=5))
+    assert versions.asked == [[0], [0]] and same_bits(result, picture(seed=5))
 
 
 def test_a_version_near_the_memorized_picture_is_turned_away_from_it():
@@ -58,11 +61,43 @@ def test_a_version_near_the_memorized_picture_is_turned_away_from_it():
 
 
 def test_versions_take_turns():
-    versions = Versions(*(predictions("ordinary", seed=n) for n in range(3)))
+    versions = Versions(*(predictions("ordinary", seed=n) for n in range(4)))
     watcher = rewording_guard(versions, each=2)
-    for _ in range(3):
+    for _ in range(8):
         step(watcher, noisy(1), predictions("strong"))
-    assert versions.asked == [0, 1, 2, 0, 1, 2]
+    asked = [number for (number,) in versions.asked]
+    assert asked[:8] == [0, 1, 2, 3, 1, 2, 3, 0] and sorted(asked) == sorted([0, 1, 2, 3] * 4)
+    # Whatever a second-order sampler makes of its two evaluations a step, each of them sees all versions.
+    for first in (0, 1):
+        assert sorted(number for pair in range(first, 8, 2) for number in asked[2 * pair : 2 * pair + 2]) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@given(st.integers(2, 12), st.integers(0, 500))
+def test_two_turns_that_meet_in_one_evaluation_are_of_different_versions(count, evaluation):
+    one, other = (turn_of(turn, count) for turn in (2 * evaluation, 2 * evaluation + 1))
+    assert [int(turn_of(2 * evaluation, torch.tensor([count])))] == [one], "on the device, too"
+    assert one != other and min(one, other) >= 0 and max(one, other) < count
+
+
+def test_an_image_is_the_same_alone_and_beside_mates_with_other_prompts_that_are_flagged_earlier():
+    kinds, strong, ordinary = [picture(seed=n) for n in range(20, 25)], predictions("strong"), predictions("ordinary", seed=6)
+
+    def results(counts: list[int], late: int) -> list[torch.Tensor]:
+        """Of the last image of a batch, which is flagged `late` evaluations after the others."""
+        count = len(counts)
+        versions = Versions(*(kind.expand(count, -1, -1, -1) for kind in kinds[: max(counts)]))
+        watcher = rewording_guard(versions, each=2, counts=counts)
+        return [step(watcher, noisy(count), torch.cat([strong] * (count - 1) + [ordinary if n < late else strong]))[-1] for n in range(8)]
+
+    alone = results([2], 3)
+    for mates in ([4], [3], [5], [0], [5, 3]):
+        assert all(same_bits(one, other) for one, other in zip(alone, results([*mates, 2], 3))), mates
+
+
+def test_an_image_without_versions_beside_one_that_has_some_is_damped_directionally():
+    x, denoised = noisy(2), predictions("strong", "strong")
+    result = step(rewording_guard(Versions(predictions("ordinary", "ordinary", seed=5)), counts=[1, 0]), x, denoised)
+    assert same_bits(result[1], step(guard("damp", "directional"), x, denoised)[1]) and same_bits(result[0], picture(seed=5)[0])
 
 
 def test_a_version_that_is_unstable_itself_is_out_for_good():

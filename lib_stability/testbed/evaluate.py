@@ -60,6 +60,7 @@ DAMPING = [
     Setting("DPM++ 2M", "uniform", 20, 6.0),
     Setting("Euler a"),
     Setting("Heun", "uniform", 15, 5.0),
+    Setting("DPM2 a", "uniform", 12, 5.0),
     Setting(negative="words", probe=True),
 ]
 PARTS = ("detection", "damping")

@@ -134,24 +134,24 @@ class GuidedDenoiser(nn.Module):
     def rewording(self, each: int = EACH) -> Rewording:
         """The captions' versions with a word left out each, as the damping policy "reword" takes them; only flagged images are evaluated."""
         texts = [versions(caption, negative=negative) for caption, negative in zip(self.captions, self.negatives)]
-        count = max(map(len, texts))
-        contexts = [self.bed.encode_text([own[number % len(own)] if own else "" for own in texts]) for number in range(count)]
-        usable, wanted = torch.tensor([bool(own) for own in texts]), torch.zeros(len(texts), dtype=torch.bool)
+        contexts = [self.bed.encode_text(own) if own else None for own in texts]
+        wanted = torch.zeros(len(texts), dtype=torch.bool)
 
         def asks(mask: torch.Tensor) -> bool:
-            torch.logical_and(mask, usable, out=wanted)
+            wanted.copy_(mask)
             return bool(wanted.any())
 
-        def predict(x: torch.Tensor, sigma: torch.Tensor, number: int, with_virtual: bool) -> Version:
+        def predict(x: torch.Tensor, sigma: torch.Tensor, numbers: list[int], with_virtual: bool) -> Version:
             rows = wanted.nonzero()[:, 0]
             # Rows that nobody asked for stay empty: not finite, they do not count.
             conditional = torch.full_like(x, float("nan"))
-            conditional[rows] = self.denoiser(x[rows], sigma[rows], context=contexts[number][rows])
+            context = torch.stack([contexts[row][numbers[row]] for row in rows.tolist()])
+            conditional[rows] = self.denoiser(x[rows], sigma[rows], context=context)
             self.rows += len(rows)
             guided = conditional if self.unguided else self._guided(conditional, self._last[1])
             return Version(guided, self.virtual_of(x, sigma, conditional) if with_virtual else None)
 
-        return Rewording(count, predict, each, asks)
+        return Rewording([len(own) for own in texts], predict, each, asks)
 
 
 @dataclass

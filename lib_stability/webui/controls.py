@@ -18,7 +18,9 @@ from ..validation import ValidationError
 from . import arguments, host, settings
 from .library import LIBRARY
 
-_DAMPING_HINT = "Reword: the prompt less one part, in turn; twice the time for flagged images. Directional, Radial: at no cost, less effective"
+_DAMPING_HINT = (
+    "Reword: the prompt less one part, in turn; flagged images take two to three times as long. Directional, Radial: at no cost, less effective"
+)
 _LEVELS_HINT = ", ".join(f"{level.capitalize()} flags {100 * rate:g} % of ordinary images" for level, rate in TARGETS.items())
 
 

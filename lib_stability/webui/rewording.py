@@ -52,19 +52,15 @@ class Reworder:
 
     def __init__(self, conds: Conditionings, empty: list | None, current, read, scale: float) -> None:
         self.conds, self.empty, self.current, self.read, self.scale = conds, empty, current, read, scale
-        self._usable: torch.Tensor | None = None
         self._poll = Poll()
         self._shared: tuple[object, dict[str, torch.Tensor]] = (None, {})
 
     def rewording(self) -> Rewording | None:
         """None where no prompt has versions."""
-        count = max(map(len, self.conds), default=0)
-        return Rewording(count, self._predict, asks=self._asks) if count else None
+        return Rewording([len(own) for own in self.conds], self._predict, asks=self._asks) if any(self.conds) else None
 
     def _asks(self, mask: torch.Tensor) -> bool:
-        if self._usable is None:
-            self._usable = torch.tensor([bool(own) for own in self.conds]).to(mask.device)
-        return len(self._usable) == len(mask) and self._poll.is_true((mask & self._usable).any())
+        return self._poll.is_true(mask.any())
 
     def _once(self, call: SimpleNamespace, name: str, make) -> torch.Tensor:
         """What all versions of one evaluation share."""
@@ -74,13 +70,13 @@ class Reworder:
             self._shared[1][name] = make()
         return self._shared[1][name]
 
-    def _predict(self, x: torch.Tensor, sigma: torch.Tensor, number: int, with_virtual: bool) -> Version:
+    def _predict(self, x: torch.Tensor, sigma: torch.Tensor, numbers: list[int], with_virtual: bool) -> Version:
         from modules import prompt_parser
 
         call = self.current()
-        # A prompt without versions is not usable: what stands in for it does not count.
+        # What stands in for a prompt without versions is not used.
         spare = next(own for own in self.conds if own)
-        chosen = [(own or spare)[number % len(own or spare)] for own in self.conds]
+        chosen = [(own or spare)[number] for own, number in zip(self.conds, numbers)]
         cond = prompt_parser.reconstruct_cond_batch(chosen, call.denoiser.step)
         if host.is_forge(call.denoiser):
             return self._on_forge(call, cond, with_virtual)

@@ -57,8 +57,7 @@ def build(profiles: object) -> object:
                 choices=[IN_TURN, *sampling.samplers()],
                 value=IN_TURN,
                 label="Sampler",
-                info=f"Samplers scatter differently, most of all with few steps: {len(calibrating.SAMPLERS)} in turn serve all; "
-                "if you only use one, its own runs give the sharper threshold",
+                info=f"The region does not depend on the sampler, the scatter does: {len(calibrating.SAMPLERS)} in turn, or the only one you use",
                 elem_id=id_of("sampler"),
             )
         )
