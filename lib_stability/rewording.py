@@ -102,7 +102,7 @@ class Rewording:
         if len(x) != len(self.counts) or not any(self.counts):
             return None
         if self._counts is None:
-            self._counts = torch.tensor(self.counts).to(x.device)
+            self._counts = torch.tensor(self.counts).to(x.device, non_blocking=True)
             self._out = torch.zeros(len(x), max(self.counts), dtype=torch.bool, device=x.device)
         mask = mask & (self._counts > 0)
         if not self.asks(mask):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lib_stability.guard import UNKNOWN_NEGATIVE
 from lib_stability.rewording import Rewording, Version, turn_of
+from lib_stability.webui.stopping import Poll
 
 
 class Versions:
@@ -154,3 +155,32 @@ def test_a_late_answer_costs_an_evaluation_of_directional_damping_and_no_wait():
     x, denoised = noisy(1), predictions("strong")
     assert same_bits(step(watcher, x, denoised), step(guard("damp", "directional"), x, denoised))
     assert same_bits(step(watcher, x, denoised), picture(seed=5))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_rewording_never_waits_for_an_accelerator_and_gives_what_the_cpu_gives():
+    counts, kinds = [4, 3, 0, 2], [picture(seed=n) for n in range(20, 24)]
+    denoised = predictions("strong", "ordinary", "strong", "strong")
+
+    def results(device: str, asks) -> list[torch.Tensor]:
+        versions = Versions(*(kind.expand(4, -1, -1, -1).to(device) for kind in kinds))
+        watcher = guard("damp", "reword", rewording=versions.rewording(2, counts, asks=asks))
+        x, sigma = noisy(4).to(device), torch.full((4,), 2.0, device=device)
+        found = []
+        for number in range(8):
+            if device == "cuda":
+                torch.cuda.set_sync_debug_mode("error" if number else "default")  # a region's tables go there once
+            try:
+                found.append(watcher.step(x, denoised.to(device, non_blocking=True), sigma, 7.5))
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+            torch.cuda.synchronize()  # the answer of this evaluation is there for the next
+        assert watcher.error is None
+        return [one.float().cpu() for one in found]
+
+    # On an accelerator the answer comes an evaluation late.
+    late, poll = iter([False] + 7 * [True]), Poll()
+    for theirs, ours in zip(results("cuda", lambda mask: poll.is_true(mask.any())), results("cpu", lambda mask: next(late))):
+        torch.testing.assert_close(theirs, ours, rtol=2e-3, atol=2e-3)
+        assert torch.equal(theirs[1], denoised[1]), "what is not flagged keeps its bits"
