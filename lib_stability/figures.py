@@ -55,24 +55,32 @@ def region(
 
 
 def scatter(path: Path, rows: Sequence[dict], title: str) -> None:
-    """Damping rows: copies left over against attributes kept, relative to ordinary runs."""
+    """Damping rows: copies left over against attributes kept, relative to ordinary runs; colour and fill tell the policy, markers the case."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.lines import Line2D
 
-    figure, panel = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    markers = dict(zip(dict.fromkeys(row["sampler"] for row in rows), "osD^vP*X"))
-    for row in rows:
-        label = f"{row['policy']} {row['sampler']}"
-        colour = FLAGGED if row["policy"] == "radial" else ORDINARY
-        x, y = 100 * (row["copies_after"] - row["copies_by_chance"]), 100 * (row["attributes"] - row["attributes_ordinary"])
-        panel.scatter(x, y, marker=markers[row["sampler"]], color=colour, s=50, label=label)
+    def case(row: dict) -> str:
+        negative = "" if row["negative"] == "none" else ", with a negative prompt"
+        return f"{row['sampler']} {row['steps']}{negative}" + (", templates" if row["kind"] == "template" else "")
+
+    def point(colour: str, fill: str, marker: str) -> dict:
+        return dict(color=colour, fillstyle=fill, marker=marker, markersize=8, linestyle="none", markeredgewidth=1.3)
+
+    looks = dict(zip(dict.fromkeys(row["policy"] for row in rows), zip((ORDINARY, BAND, FLAGGED), ("full", "none", "left"))))
+    markers = dict(zip(dict.fromkeys(map(case, rows)), "osD^vP*X"))
+    figure, panel = plt.subplots(figsize=(9, 4.5), layout="constrained")
     panel.axhline(0, color="grey", lw=0.8)
     panel.axvline(0, color="grey", lw=0.8)
+    for row in rows:
+        x, y = 100 * (row["copies_after"] - row["copies_by_chance"]), 100 * (row["attributes"] - row["attributes_ordinary"])
+        panel.plot(x, y, **point(*looks[row["policy"]], markers[case(row)]))
     panel.set(xlabel="copies above chance, points (less is better)", ylabel="attributes against ordinary runs, points", title=title)
-    unique = dict(zip(*reversed(panel.get_legend_handles_labels())))
-    panel.legend(unique.values(), unique.keys(), fontsize=8)
+    handles = [Line2D([], [], label=policy, **point(*look, "o")) for policy, look in looks.items()]
+    handles += [Line2D([], [], label=name, **point("grey", "full", marker)) for name, marker in markers.items()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
