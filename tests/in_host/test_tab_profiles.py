@@ -81,19 +81,20 @@ def test_what_is_no_profile_is_refused_in_one_line(host, folder, upload, name, t
     assert "Refused: " in said and said.count("<") == 2 and "\n" not in said and not folder.exists() and "<script>" not in table
 
 
-def test_only_uploads_are_read(host, folder, upload):  # noqa: F811
+def test_only_uploads_are_read(host, folder, upload, tmp_path, monkeypatch):  # noqa: F811
     """An old gradio takes the page's word for where the upload lies."""
-    outside = ROOT / "outputs" / "not uploaded.json"
-    outside.parent.mkdir(exist_ok=True)
+    inside, outside = tmp_path / "temporary", tmp_path / "not uploaded.json"
+    inside.mkdir()
     shutil.copy(upload().name, outside)
-    try:
-        assert "was not uploaded" in tab_profiles.bring(SimpleNamespace(name=str(outside)))[0] and not folder.exists()
-        link = Path(upload("x", "link.json").name)
-        link.unlink()
-        link.symlink_to(outside)
-        assert "was not uploaded" in tab_profiles.bring(str(link))[0] and not folder.exists()
-    finally:
-        outside.unlink()
+    # The repository itself may lie in the folder for temporary files.
+    monkeypatch.setattr(tempfile, "tempdir", str(inside))
+    assert "was not uploaded" in tab_profiles.bring(SimpleNamespace(name=str(outside)))[0] and not folder.exists()
+    link = inside / "link.json"
+    link.symlink_to(outside)
+    assert "was not uploaded" in tab_profiles.bring(str(link))[0] and not folder.exists()
+    link.unlink()
+    shutil.copy(outside, link)
+    assert "imported" in tab_profiles.bring(str(link))[0]
     assert "Choose a profile" in tab_profiles.bring(None)[0]
 
 
