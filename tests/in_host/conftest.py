@@ -35,7 +35,9 @@ class Tracebacks(logging.Handler):
         self.seen: list[logging.LogRecord] = []
 
     def emit(self, record):
-        if record.exc_info or record.levelno >= logging.ERROR:
+        # gradio 4 says so of streams of its queue that a page has left, whenever they are collected; the extension has no asynchronous generator.
+        left = record.name == "asyncio" and "async generator ignored GeneratorExit" in record.getMessage()
+        if (record.exc_info or record.levelno >= logging.ERROR) and not left:
             self.seen.append(record)
 
 
