@@ -7,6 +7,7 @@ mean prediction holds every part in all versions but one, and versions that are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -33,13 +34,13 @@ def any_set(mask: torch.Tensor) -> bool:
 Count = TypeVar("Count", int, torch.Tensor)
 
 
-def turn_of(turn: int, count: Count) -> Count:
-    """Version that is due at a turn where there are `count`, a number or an int64 tensor.
+def turn_of(turn: int, count: Count, period: Count) -> Count:
+    """Version that is due at a turn where there are `count`; numbers or int64 tensors.
 
-    Every round starts one version further. Samplers that evaluate twice a step may go by the second evaluation alone, and with four versions, two
-    at a time, would else never see the first two.
+    Samplers that evaluate twice a step may go by the second evaluation alone. `period` is the least common multiple of the versions and of the turns
+    of two evaluations: after it every second evaluation would see the same versions again, so there all move on by one.
     """
-    return (turn + turn // count) % count
+    return (turn + turn // period) % count
 
 
 class Rewording:
@@ -67,7 +68,11 @@ class Rewording:
     ) -> None:
         self.counts, self.predict, self.asks = list(counts), predict, asks
         self.each = min([each, *(count for count in self.counts if count)])
-        self._counts: torch.Tensor | None = None
+        # Of each image; kept on the host for the caller and on the device for what is judged there, so that nothing is copied later on.
+        some = [max(count, 1) for count in self.counts]
+        self._turns = [(count, math.lcm(count, 2 * self.each)) for count in some]
+        self._device_turns: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._usable: torch.Tensor | None = None
         #: By image and version: whether it was unstable once. It may come back inside the region on its way to the memorized picture.
         self._out: torch.Tensor | None = None
 
@@ -101,17 +106,18 @@ class Rewording:
         """
         if len(x) != len(self.counts) or not any(self.counts):
             return None
-        if self._counts is None:
-            self._counts = torch.tensor(self.counts).to(x.device, non_blocking=True)
+        if self._usable is None:
+            self._usable, *turns = torch.tensor([self.counts, *zip(*self._turns)]).to(x.device, non_blocking=True)
+            self._usable, self._device_turns = self._usable > 0, tuple(turns)
             self._out = torch.zeros(len(x), max(self.counts), dtype=torch.bool, device=x.device)
-        mask = mask & (self._counts > 0)
+        mask = mask & self._usable
         if not self.asks(mask):
             return None
         total = torch.zeros_like(x, dtype=torch.float32)
         found = torch.zeros(len(x), device=x.device)
         for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
-            version = self.predict(x, sigma, [turn_of(turn, max(count, 1)) for count in self.counts], virtual)
-            due = turn_of(turn, self._counts.clamp_min(1))[:, None]
+            version = self.predict(x, sigma, [turn_of(turn, *own) for own in self._turns], virtual)
+            due = turn_of(turn, *self._device_turns)[:, None]
             out = unstable(version.virtual if virtual else version.guided) | self._out.gather(1, due)[:, 0]
             self._out.scatter_(1, due, out[:, None])
             good = mask & ~out
