@@ -19,7 +19,7 @@ from . import arguments, host, settings
 from .library import LIBRARY
 
 _DAMPING_HINT = (
-    "Reword: the prompt less one part, in turn; flagged images take two to three times as long. Directional, Radial: at no cost, less effective"
+    "Reword: the prompt less one part, in turn; flagged images take about three times as long. Directional, Radial: at no cost, less effective"
 )
 _LEVELS_HINT = ", ".join(f"{level.capitalize()} flags {100 * rate:g} % of ordinary images" for level, rate in TARGETS.items())
 

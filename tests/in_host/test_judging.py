@@ -293,6 +293,22 @@ def test_rewording_prevents_the_copy_and_touches_nothing_else(generate, fields):
     assert pixels(on)[2] == pixels(off)[2]
 
 
+@pytest.mark.parametrize("negative, more", [("", 0), ("blurry", 1)])
+def test_rewording_costs_three_or_four_rows_and_one_more_with_a_negative_prompt(host, generate, monkeypatch, negative, more):
+    fields = {"prompt": MEMORIZED, "negative_prompt": negative, **FULL}
+    network, rows = host.shared.sd_model, []
+    generate(None, **fields)  # loads it
+    evaluate = network._epsilon
+    monkeypatch.setattr(network, "_epsilon", lambda z, t, cross: rows.append(len(z)) or evaluate(z, t, cross))
+    spent = []
+    for options in ({"mode": "report"}, {"mode": "damp", "damping": "reword"}):
+        rows.clear()
+        done = generate(options, **fields)
+        spent.append(sum(rows))
+    damped = verdict(done).damped
+    assert damped > 5 and (spent[1] - spent[0]) / damped == pytest.approx((4 if FORGE else 3) + more, abs=0.3)
+
+
 def test_rewording_looks_at_the_hires_pass_with_its_own_prompts(generate):
     fields = {"enable_hr": True, "hr_scale": 1.0, "denoising_strength": 0.9, "hr_second_pass_steps": 12, "n_iter": 2}
     done = generate({"mode": "damp", "damping": "reword"}, prompt=MEMORIZED, **FULL, **fields)
