@@ -55,85 +55,116 @@ class Damping:
         return self.margin if self.margin is not None else (0.0 if self.policy == "radial" else 2.0)
 
 
-def gain(denoised: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
-    """The factor of shape ``(batch,)``, at most 1, that brings each sample to the RMS `limit` of shape ``(batch,)``."""
-    return (limit / rms(denoised).clamp_min(1e-12)).clamp(max=1.0)
-
-
 class Remembered:
     """The direction of each image of a batch: its prediction at the evaluation that flagged it, zero until then.
 
-    Predictions are kept as they were, with their RMS; dividing by it when it is used saves a pass over the latent.
+    Predictions are kept as they were, with their RMS; dividing by it when it is used saves a pass over the latent. Nothing is chosen by a mask of
+    whole latents, which takes a processor several times as long as arithmetic: weights of 0 and 1 are as exact.
     """
 
     def __init__(self, like: torch.Tensor) -> None:
         self.latent = torch.zeros_like(like, dtype=torch.float32)
         self.size = torch.ones(len(like), device=like.device)
+        self.zeros, self.ones = torch.zeros_like(self.size), torch.ones_like(self.size)
+        # Written anew at each use; the views are what a latent is multiplied by.
+        self._fresh, self._multiple = torch.zeros_like(self.size), torch.zeros_like(self.size)
+        self._fresh_view, self._multiple_view = per_sample(self._fresh, like), per_sample(self._multiple, like)
 
     def along(self, denoised: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Component of each sample along its direction as an RMS, ``(batch,)``, zero where nothing is remembered; and a buffer to write to."""
         product = denoised * self.latent
         return product.mean(inner(product)) / self.size, product
 
-    def update(self, fresh: torch.Tensor, source: torch.Tensor, size: torch.Tensor) -> None:
-        """Remember `source`, of RMS `size`, for the images in the mask `fresh`."""
-        torch.where(per_sample(fresh, source), source.float(), self.latent, out=self.latent)
-        self.size = torch.where(fresh, size, self.size)
+    def update(self, unstable: torch.Tensor, acting: torch.Tensor, source: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+        """Remember `source`, of RMS `size`, for images of the mask `unstable` that are not in `acting`; all masks are ``(batch,)``.
+
+        Returns 1 for those images and 0 for all others, float32 ``(batch,)``; it is written to at the next call.
+        """
+        torch.gt(unstable, acting, out=self._fresh)
+        # A weight of 0 does not keep infinity out; an image that has one remembers nothing.
+        self.latent.lerp_(source.float(), self._fresh_view).nan_to_num_(0.0, 0.0, 0.0)
+        self.size.lerp_(size, self._fresh).nan_to_num_(1.0, 1.0, 1.0)
+        return self._fresh
+
+    def without(self, whole: torch.Tensor, along: torch.Tensor, strength: float, buffer: torch.Tensor) -> torch.Tensor:
+        """``D - strength * along * m`` in `buffer`, for `along` an RMS of shape ``(batch,)``; every bit of `whole` (float32) where it is 0."""
+        torch.div(along, self.size, out=self._multiple)
+        return torch.addcmul(whole, self.latent, self._multiple_view, value=-strength, out=buffer)
 
 
 class Acted(NamedTuple):
-    """What one damping did, tensors of shape ``(batch,)``: the `gate`, the radial factor, the component taken out (an RMS) or None, and the mask of
-    images that got another prediction altogether, or None."""
+    """What one damping did, tensors of shape ``(batch,)``: the radial factor, the component taken out (an RMS) or None, and the mask of images that
+    got another prediction altogether, or None. An image that is left alone has 1 and 0."""
 
-    gate: torch.Tensor
     shrink: torch.Tensor
-    taken: torch.Tensor | None
+    taken: torch.Tensor | None = None
     replaced: torch.Tensor | None = None
 
     def changed(self) -> torch.Tensor:
         """The mask of images that were really changed, not only flagged."""
-        changed = self.gate & ((self.shrink if self.taken is None else self.shrink - self.taken) < 1)
+        changed = (self.shrink if self.taken is None else self.shrink - self.taken) < 1
         return changed if self.replaced is None else changed | self.replaced
 
 
-def damp(
-    denoised: torch.Tensor,
-    limit: torch.Tensor,
-    gate: torch.Tensor,
-    strength: float = 0.0,
-    taken: torch.Tensor | None = None,
-    remembered: Remembered | None = None,
-    buffer: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, Acted]:
-    """Damp the samples in the mask `gate`; all others keep every bit.
-
-    Directional where a direction m (of unit length) is remembered: ``D <- D - strength * <D, m> * m``. Then radial: a sample whose RMS exceeds
-    `limit` is scaled down to it.
+def radial(denoised: torch.Tensor, limit: torch.Tensor, gate: torch.Tensor) -> tuple[torch.Tensor, Acted]:
+    """Scale samples in the mask `gate` whose RMS exceeds `limit` down to it; all others keep every bit (a NaN stays one).
 
     Parameters
     ----------
     denoised : tensor of shape ``(batch, ...)``
     limit : float32 tensor of shape ``(batch,)``
-        Positive.
     gate : bool tensor of shape ``(batch,)``
-    strength : float
-    taken : float32 tensor of shape ``(batch,)``
-        Component along the remembered direction, an RMS, see :meth:`Remembered.along`; zero where nothing is to be taken out, never negative.
-    remembered : Remembered
-    buffer : float32 tensor like `denoised`
-        Is written to.
 
     Returns
     -------
     tensor in the dtype of `denoised`, and what was done
     """
-    whole = denoised.float()
-    if remembered is None:
-        shrink = gain(whole, limit)
-        rest = whole * per_sample(shrink, whole)
-    else:
-        rest = torch.addcmul(whole, remembered.latent, per_sample(taken / remembered.size, whole), value=-strength, out=buffer)
-        shrink = (limit / rms(rest)).clamp(max=1.0)
-        rest.mul_(per_sample(shrink, rest))
-    rest = rest.to(denoised.dtype)
-    return torch.where(per_sample(gate, rest), rest, denoised, out=rest), Acted(gate, shrink, taken)
+    shrink = torch.where(gate, limit / rms(denoised).clamp_min(1e-12), 1.0).clamp(max=1.0)
+    return (denoised.float() * per_sample(shrink, denoised)).to(denoised.dtype), Acted(shrink)
+
+
+def directional(
+    denoised: torch.Tensor,
+    length: torch.Tensor,
+    along: torch.Tensor,
+    limit: torch.Tensor,
+    gate: torch.Tensor,
+    strength: float,
+    remembered: Remembered,
+    buffer: torch.Tensor,
+) -> tuple[torch.Tensor, Acted]:
+    """Take a multiple of what lies along the remembered direction m (of unit length) out of each sample, ``D <- D - strength * <D, m> * m``; then
+    scale those of the mask `gate` whose RMS exceeds `limit` down to it.
+
+    Parameters
+    ----------
+    denoised : tensor of shape ``(batch, ...)``
+    length : float32 tensor of shape ``(batch,)``
+        RMS of `denoised`.
+    along : float32 tensor of shape ``(batch,)``
+        Component along the direction as an RMS, see :meth:`Remembered.along`; zero where nothing is to be taken out, never negative. A sample for
+        which it is zero and that is outside the gate keeps every bit (a NaN stays one).
+    limit : float32 tensor of shape ``(batch,)``
+        Positive.
+    gate : bool tensor of shape ``(batch,)``
+    strength : float
+    remembered : Remembered
+    buffer : float32 tensor like `denoised`
+        Is written to, and returned where `denoised` is float32.
+
+    Returns
+    -------
+    tensor in the dtype of `denoised`, and what was done
+    """
+    rest = remembered.without(denoised.float(), along, strength, buffer)
+    shrink = torch.where(gate, limit / _left(length, along, strength), remembered.ones).clamp(max=1.0)
+    return rest.mul_(per_sample(shrink, rest)).to(denoised.dtype), Acted(shrink, along)
+
+
+def _left(length: torch.Tensor, along: torch.Tensor, strength: float) -> torch.Tensor:
+    """RMS of ``D - strength * along * m``, without a pass over the latent: ``|D|**2 + (strength**2 - 2 strength) * along**2``."""
+    change = strength * (strength - 2)
+    if change >= 0:
+        return torch.hypot(length, along * change**0.5)
+    # Rounding in the sums over a latent (seen: 1e-4) may not make it negative.
+    return torch.addcmul(length.square(), along, along, value=max(change, 1e-3 - 1)).sqrt()

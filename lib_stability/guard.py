@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .damping import Acted, Damping, Remembered, damp
+from .damping import Acted, Damping, Remembered, directional, radial
 from .locality import Locator
 from .norms import measure, per_sample, rms
 from .probe import LEAST_GUIDANCE, Probe
@@ -194,7 +194,7 @@ class Guard:
         if self.options.damping.policy == "radial":
             if unstable is None:
                 return denoised, None
-            return damp(denoised, self._limit(expected), unstable & expected.inside)
+            return radial(denoised, self._limit(expected), unstable & expected.inside)
         held = self._remembered.get(denoised.shape)
         if held is None:
             held = self._remembered[denoised.shape] = Remembered(denoised)
@@ -202,15 +202,16 @@ class Guard:
         length = watched.norms.clean if watched else rms(denoised)
         along, buffer = held.along(denoised)
         acting = along > release * length
-        if unstable is not None:
-            fresh = unstable > acting  # nothing is remembered yet, or it pulls somewhere else
-            held.update(fresh, source, size)
+        if unstable is not None:  # remembered where nothing is yet, or where it pulls somewhere else
+            fresh = held.update(unstable, acting, source, size)
             # A prediction lies wholly along the direction that it has just become; along a virtual one only in part, or against it.
-            along = torch.where(fresh, length, along) if source is denoised else held.along(denoised)[0].clamp_min(0.0)
-            acting = acting | fresh
-        return damp(
-            denoised, self._limit(expected, acting), self._flagged & expected.inside, self.options.damping.strength, along * acting, held, buffer
-        )
+            along = along.lerp_(length, fresh) if source is denoised else held.along(denoised)[0].clamp_min(0.0)
+            acting = acting | unstable
+        gate = self._flagged & expected.inside
+        acting = acting & gate
+        taken = torch.where(acting, along, held.zeros)
+        limit = self._limit(expected, acting, watched and watched.z.width)
+        return directional(denoised, length, taken, limit, gate, self.options.damping.strength, held, buffer)
 
     def _reword(self, x, sigma, guidance, expected: Expected | None, result: torch.Tensor, acted: Acted) -> tuple[torch.Tensor, Acted]:
         """`expected` is None where the watch cannot judge: then the probe's region judges the versions, if there is one."""
@@ -231,9 +232,10 @@ class Guard:
         # A version may be near the memorized picture without being unstable: then it still points there.
         held = self._remembered[result.shape]
         along, buffer = held.along(mean)
-        near = found & (along > self.options.damping.release * rms(mean))
+        length = rms(mean)
+        near = found & (along > self.options.damping.release * length)
         limit = self._limit(expected or self.region.look_up(sigma, guidance), near)
-        mean, _ = damp(mean, limit, near, self.options.damping.strength, along * near, held, buffer)
+        mean, _ = directional(mean, length, torch.where(near, along, held.zeros), limit, near, self.options.damping.strength, held, buffer)
         return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
 
     def _stop(self, denoised: torch.Tensor, watched: Judged | None, probed: Judged | None) -> torch.Tensor:
@@ -255,13 +257,16 @@ class Guard:
         """The mask ``(batch,)`` of images that mode "stop" has blanked, None before the first evaluation that was judged in that mode."""
         return self._stopped
 
-    def _limit(self, expected: Expected, acting: torch.Tensor | None = None) -> torch.Tensor:
-        """Largest RMS of a damped prediction ``(batch,)``: the margin counts where directional damping acts, else the limit is the mean."""
-        margin = self.options.damping.limit
-        mean, spread = expected.mean[:, 1], expected.spread[:, 1]
+    def _limit(self, expected: Expected, acting: torch.Tensor | None = None, width: torch.Tensor | None = None) -> torch.Tensor:
+        """Largest RMS of a damped prediction ``(batch,)``: the margin counts where directional damping acts, else the limit is the mean.
+
+        `width` is one spread as a norm, ``(batch, 2)``, where it is at hand.
+        """
+        margin, mean = self.options.damping.limit, expected.mean[:, 1]
+        width = mean * expected.spread[:, 1] if width is None else width[:, 1]
         if margin * self._widest > 0.9:
-            spread = spread.clamp(max=0.9 / margin)  # at least a tenth of the mean is left
-        return torch.addcmul(mean, mean, spread if acting is None else spread * acting, value=-margin)
+            width = torch.minimum(width, mean * (0.9 / margin))  # at least a tenth of the mean is left
+        return torch.sub(mean, width if acting is None else width * acting, alpha=margin)
 
     def maps(self) -> list[np.ndarray | None]:
         """Where each image was unstable, see :meth:`.locality.Locator.maps`; None for one that was not. Read from the device here and only here."""

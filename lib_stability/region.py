@@ -36,10 +36,11 @@ class Trajectory:
 
 class ZScores(NamedTuple):
     """Deviations of one evaluation in relative spreads: `both`, float32 ``(batch, 2)`` of the rate and the clean norm, and the mask
-    ``(batch,)`` of noise levels that the region covers."""
+    ``(batch,)`` of noise levels that the region covers. `width`, ``(batch, 2)``, is one spread as a norm."""
 
     both: torch.Tensor
     inside: torch.Tensor
+    width: torch.Tensor | None = None
 
     @property
     def rate(self) -> torch.Tensor:
@@ -64,7 +65,8 @@ class Expected(NamedTuple):
 
     def z_scores(self, measured: norms.Norms) -> ZScores:
         """``z = (r / mean - 1) / spread`` of norms of shape ``(batch,)`` each."""
-        return ZScores((torch.stack(tuple(measured), 1) / self.mean - 1) / self.spread, self.inside)
+        width = self.mean * self.spread
+        return ZScores((torch.stack(tuple(measured), 1) - self.mean) / width, self.inside, width)
 
 
 class StabilityRegion:

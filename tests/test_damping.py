@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_stability.damping import POLICIES, Damping, Remembered, damp
+from lib_stability import damping
+from lib_stability.damping import POLICIES, Damping, Remembered
 from lib_stability.norms import rms
 
 SHAPE = (3, 4, 8, 8)
@@ -39,16 +40,17 @@ def unit(x: torch.Tensor) -> torch.Tensor:
 
 
 def radial(denoised: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
-    return damp(denoised, limit, torch.ones(len(denoised), dtype=torch.bool))[0]
+    return damping.radial(denoised, limit, torch.ones(len(denoised), dtype=torch.bool))[0]
 
 
 def directional(denoised: torch.Tensor, direction: torch.Tensor | None, strength: float, limit: float = math.inf) -> torch.Tensor:
     """Damping along a remembered direction, which may have any length."""
     everywhere, held = torch.ones(len(denoised), dtype=torch.bool), Remembered(denoised)
     if direction is not None:
-        held.update(everywhere, direction, rms(direction))
+        held.update(everywhere, ~everywhere, direction, rms(direction))
     component, buffer = held.along(denoised.float())
-    return damp(denoised, torch.full((len(denoised),), limit), everywhere, strength, component, held, buffer)[0]
+    limits = torch.full((len(denoised),), limit)
+    return damping.directional(denoised, rms(denoised), component, limits, everywhere, strength, held, buffer)[0]
 
 
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.01, 1000), limits=st.lists(st.floats(0, 2000), min_size=3, max_size=3))
@@ -108,7 +110,7 @@ def test_the_length_of_what_is_remembered_does_not_matter(length: float) -> None
 def test_images_outside_the_gate_keep_every_bit() -> None:
     denoised = predictions(8)
     denoised[0, 0, 0, 0], denoised[0, 0, 0, 1] = -0.0, float("inf")
-    damped, acted = damp(denoised, torch.full((3,), 0.1), torch.tensor([False, True, False]))
+    damped, acted = damping.radial(denoised, torch.full((3,), 0.1), torch.tensor([False, True, False]))
     assert torch.equal(damped[[0, 2]].view(torch.int32), denoised[[0, 2]].view(torch.int32))
     assert acted.changed().tolist() == [False, True, False]
 

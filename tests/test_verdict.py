@@ -31,7 +31,7 @@ def judged(rows: np.ndarray, limits: Thresholds) -> Judged:
 
 def damped(mask: list) -> Acted:
     """A damping that changed the images of `mask`."""
-    return Acted(torch.tensor(mask), torch.full((len(mask),), 0.5), None)
+    return Acted(1 - 0.5 * torch.tensor(mask).float())
 
 
 def passed(watched: list, probed: list, acted: list | None = None, guidance: float = GUIDANCE, doubt: str = "") -> SimpleNamespace:
