@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for evaluate.json and figures (%(default)s)")
     evaluate.add_argument("--quick", action="store_true", help="a subset, within 3 minutes on two cores")
     evaluate.add_argument("--only", choices=("detection", "damping"), help="run one part, and keep the other as the folder has it")
+    evaluate.add_argument("--jobs", type=bounded(int, 1, 256), default=1, metavar="N", help="processes that share the rows (%(default)s)")
     evaluate.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="profile to evaluate (%(default)s)")
 
     compare = commands.add_parser("compare", help="the guard beside published detectors and mitigations of memorization, on the testbed")
@@ -167,7 +168,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     profile = profiles.read(arguments.profile)
     from .testbed import evaluate, tables
 
-    result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile, only=arguments.only)
+    result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile, only=arguments.only, jobs=arguments.jobs)
     print(f"Thresholds of {profile.name} ({profile.kind}):")
     for level in ("low", "medium", "high", "paper"):
         print(f"  {level}: watch {sensitivity.thresholds(profile.watch, level).describe()}")

@@ -56,7 +56,7 @@ class Guard:
         Ordinary runs of this model; None when no profile fits, then nothing is judged.
     options : Options
     probe : Probe, optional
-        Judges the first evaluations against the empty prompt.
+        Judges a few early evaluations against the empty prompt.
     parameterisation : "sigma" or "flow"
         That of the sampler.
     doubt : str

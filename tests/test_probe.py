@@ -55,9 +55,22 @@ def test_virtual_prediction_of_equal_predictions_is_that_prediction():
 @pytest.mark.parametrize("watch_can_judge", [True, False])
 def test_wanted(policy, evaluations, watch_can_judge):
     asked = probe(policy=policy, evaluations=evaluations)
-    wanted = [asked.wanted(number, watch_can_judge) for number in range(6)]
-    expected = evaluations if policy == "always" or (policy == "auto" and not watch_can_judge) else 0
-    assert wanted == [number < expected for number in range(6)]
+    wanted = {number for number in range(20) if asked.wanted(number, watch_can_judge)}
+    assert wanted == (set(asked.looks) if policy == "always" or (policy == "auto" and not watch_can_judge) else set())
+
+
+@given(st.integers(1, MAX_EVALUATIONS), st.integers(1, 1000))
+def test_looks_are_as_many_as_asked_for_and_spread_over_the_start_of_the_pass(evaluations, expected):
+    looks = Probe(region(), Model("ordinary"), evaluations=evaluations, expected=expected).looks
+    assert len(looks) == evaluations and looks[0] == 0
+    assert sorted(set(looks)) == list(looks)
+    assert all(look <= max(0.25 * expected + 0.5, number) for number, look in enumerate(looks))
+
+
+def test_later_looks_keep_their_place_in_a_pass_of_any_length():
+    assert Probe(region(), Model("ordinary"), evaluations=3, expected=20).looks == (0, 3, 5)
+    assert Probe(region(), Model("ordinary"), evaluations=3, expected=100).looks == (0, 15, 25)
+    assert Probe(region(), Model("ordinary"), evaluations=3, expected=4).looks == (0, 1, 2)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -67,7 +80,7 @@ def test_the_model_is_evaluated_only_as_often_as_asked(policy, guidance, known, 
     watcher = sample(model, guidance=guidance, known=known, policy=policy, evaluations=2)
     calls = 2 if policy == "always" or (policy == "auto" and unsure) else 0
     assert len(model.calls) == calls
-    assert [reading.probed is not None for reading in watcher.readings] == [number < calls for number in range(5)]
+    assert [reading.probed is not None for reading in watcher.readings] == [bool(calls) and number in (0, 3) for number in range(5)]
     (verdict,) = watcher.report()
     assert (verdict.verdict == NOT_JUDGED) is (unsure and not calls)
 
@@ -77,7 +90,7 @@ def test_auto_asks_at_a_skipped_uncond_evaluation_only():
     watcher = guard(probe=Probe(region(), model, evaluations=3))
     for guidance in (GUIDANCE, 1.0, GUIDANCE, 1.0):
         step(watcher, noisy(1), predictions("ordinary"), guidance=guidance)
-    assert [reading.probed is not None for reading in watcher.readings] == [False, True, False, False]
+    assert [reading.probed is not None for reading in watcher.readings] == [False, False, False, True]
 
 
 def test_it_is_asked_about_the_evaluation_at_hand():

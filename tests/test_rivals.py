@@ -10,7 +10,8 @@ from lib_stability.testbed import compare, compare_tables, detection, model
 from lib_stability.testbed.detection import Setting
 from lib_stability.testbed.rivals import asthana, broken_memories, jeon, overshoot, ren, tuning, wen
 from lib_stability.testbed.rivals.detectors import GUARD, Choice, Detector, guards, largest, rivals
-from lib_stability.testbed.rivals.observer import Runs, evaluations_of, observe
+from lib_stability.testbed.rivals.observer import Runs, observe
+from lib_stability.testbed.sample import evaluations_of
 
 
 def reference_runs(updates, levels=(10.0, 1.0)):
@@ -215,7 +216,7 @@ def test_the_guards_score_is_the_largest_so_far_of_what_is_judged():
     shipped = [guards({"watch": 2.0, "probe": 4.0}, Setting(negative=kind))[0] for kind in ("none", "words")]
     some = {"watch": np.array([[4.0, 6.0]]), "probe": np.array([[8.0, nan]])}
     assert [one.score(some).tolist() for one in shipped] == [[[2, 3]], [[2, 2]]]
-    assert shipped[1].parts == ("probe", "empty 0", "empty 1")
+    assert shipped[1].parts == ("probe", "empty 0", "empty 3")
 
 
 def test_a_row_counts_costs_and_says_where_nothing_was_judged():
@@ -243,7 +244,7 @@ def test_the_bar_is_held_against_the_best_rival():
 
 
 def test_memorized_captions_for_tuning_are_not_evaluated_and_sizes_add_up():
-    assert evaluations_of(Setting("PNDM")) == 21 and evaluations_of(Setting("Euler a", steps=10)) == 10
+    assert evaluations_of("PNDM", 20) == 21 and evaluations_of("Euler a", 10) == 10 and evaluations_of("Heun", 10) == 20
     assert compare.total_runs(compare.FULL) == 100 + 250 + 24 + 80 + 12 * (24 * 2 + 80)
     assert set(compare.QUICK_SETTINGS) <= set(compare.SETTINGS)
     arguments = cli.build_parser().parse_args(["compare", "--quick"])

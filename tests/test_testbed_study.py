@@ -76,8 +76,8 @@ def test_larger_sets_change_less():
     assert (np.diff(changes, axis=0) < 0).all()
 
 
-@pytest.mark.parametrize("first", [None, 2])
-def test_scores_are_those_of_a_guard(first):
+@pytest.mark.parametrize("probes", [False, True])
+def test_scores_are_those_of_a_guard(probes):
     region = StabilityRegion().fit(ordinary_runs(40))
     generator = torch.Generator().manual_seed(3)
     sigmas, guidance = np.geomspace(14, 0.06, 9), torch.tensor([3.0, 7.0, 11.0])
@@ -86,8 +86,9 @@ def test_scores_are_those_of_a_guard(first):
         x, denoised = torch.randn(2, 3, 4, 8, 8, generator=generator)
         for watcher in (guard, recorder):
             watcher.step(sigma * x, 3 * denoised, torch.full((3,), sigma, dtype=torch.float32), guidance)
-    expected = torch.stack([reading.watched.z.score for reading in guard.readings])[:first].amax(0)
-    assert scores(region, recorder.trajectories()[0], first) == pytest.approx(expected.numpy(), rel=1e-4)
+    looks = [0, 1] if probes else list(range(9))  # the second look at 15 % of nine
+    expected = torch.stack([reading.watched.z.score for reading in guard.readings])[looks].amax(0)
+    assert scores(region, recorder.trajectories()[0], probes) == pytest.approx(expected.numpy(), rel=1e-4)
 
 
 def test_runs_outside_the_region_count_as_unflagged():

@@ -117,7 +117,7 @@ def main(arguments: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
 
     def guard_for(model: GuidedDenoiser) -> Guard:
-        look = Probe(profile.probe, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance)
+        look = Probe(profile.probe, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance, model.expected)
         rewording = model.rewording() if settings.damping == "reword" else None
         doubt = UNKNOWN_NEGATIVE if arguments.negative else ""
         return Guard(profile.watch, replace(settings.to_options(), locate=True), look, doubt=doubt, rewording=rewording)

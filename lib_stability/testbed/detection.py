@@ -9,17 +9,19 @@ import numpy as np
 import torch
 
 from ..guard import UNKNOWN_NEGATIVE, Guard, Options
-from ..probe import LEAST_GUIDANCE, MAX_EVALUATIONS, Probe
+from ..probe import LEAST_GUIDANCE, Probe
 from ..profiles import Profile
 from ..sensitivity import TARGETS, thresholds
 from .batches import batches
 from .captions import Memorized, ordinary_samples, template_draw
 from .model import Testbed
-from .sample import GuidedDenoiser
+from .sample import GuidedDenoiser, evaluations_of
 from .variants import MAIN, Variant
 
 #: First seed of the evaluation; calibration has its own range, see :data:`.calibrate.SEED`.
 EVALUATION_SEED = 5_000_000
+#: Evaluations after which a detector is judged for how early it knows.
+EARLY = 3
 NEGATIVES = ("none", "word", "words", "caption", "fixed")
 
 
@@ -83,12 +85,13 @@ def run(bed: Testbed, profile: Profile, captions: list[str], setting: Setting, s
     blind = setting.negative != "none" or setting.guidance < LEAST_GUIDANCE
 
     def guard_for(model: GuidedDenoiser) -> Guard:
-        look = Probe(profile.probe, model.virtual, "always" if setting.probe else "never")
+        look = Probe(profile.probe, model.virtual, "always" if setting.probe else "never", expected=model.expected)
         return Guard(profile.watch, Options(mode="report"), look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE)
 
+    enough = max(Probe(None, None, expected=evaluations_of(setting.sampler, setting.steps)).looks[-1] + 1, EARLY) if blind else None
     watch, probe, rows, extra = [], [], 0, 0
     negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))
-    for done in batches(bed, captions, seeds, negatives, guard_for, stop_after=MAX_EVALUATIONS if blind else None, **setting.sampling()):
+    for done in batches(bed, captions, seeds, negatives, guard_for, stop_after=enough, **setting.sampling()):
         blank = torch.full((done.count,), float("nan"))
         for name, found in (("watched", watch), ("probed", probe)):
             readings = [getattr(reading, name) for reading in done.guard.readings]
@@ -124,7 +127,7 @@ def row(setting: Setting, kind: str, profile: Profile, positive: Runs, negative:
     result["evaluations"] = positive.watch.shape[1]
     if not all(j.all() for j in judged):
         return result | {"auc": None, "tpr_at_1pct_fpr": None, "auc_after_3": None, "levels": {}}
-    early = [runs.best(limits, 3) for runs in (positive, negative)]
+    early = [runs.best(limits, EARLY) for runs in (positive, negative)]
     levels = {}
     for level in (*TARGETS, "paper"):
         found = {name: thresholds(region, level) for name, region in (("watch", profile.watch), ("probe", profile.probe))}

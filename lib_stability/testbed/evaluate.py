@@ -8,7 +8,6 @@ below ordinary runs, denoising error at most 1.15 times theirs, no unflagged ima
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from tqdm.auto import tqdm
 
 from .. import figures
 from ..damping import Damping
-from ..guard import Options
 from ..profiles import Profile
 from ..sensitivity import TARGETS, thresholds
 from . import detection, mitigation, tables
 from .attributes import AttributeReader
 from .captions import memorized, ordinary_samples
 from .detection import EVALUATION_SEED, Setting
+from .evaluation_rows import Computer, in_processes, rows
 from .model import Testbed
 from .sample import sample
 
@@ -90,39 +89,6 @@ FULL = Size(2, 200, 4, WATCH, PROBE, TEMPLATES, DAMPING)
 QUICK = Size(1, 48, 1, QUICK_WATCH, QUICK_PROBE, QUICK_TEMPLATES, QUICK_DAMPING, 1)
 
 
-def _detection(bed: Testbed, profile: Profile, size: Size, result: dict, bar: tqdm) -> Iterator[dict]:
-    candidates = [caption for caption, _ in ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
-    bar.set_description("ordinary captions that are not")
-    ordinary, result["ordinary_that_copy"] = mitigation.truly_ordinary(bed, candidates, EVALUATION_SEED - 50_000, bar.update)
-    kept: dict[Setting, detection.Runs] = {}
-    rows = [("whole", s) for s in (*size.watch, *size.probe)] + [("template", s) for s in size.templates]
-    for number, (kind, setting) in enumerate(rows):
-        seed = EVALUATION_SEED + 100_000 * number
-        bar.set_description(f"detection {kind} {setting.sampler} {setting.steps}, w={setting.guidance:g}, negative {setting.negative}")
-        captions, _ = detection.memorized_captions(kind, size.copies * (1 if kind == "whole" else 3), seed)
-        positive = detection.run(bed, profile, captions, setting, seed, bar.update)
-        if setting not in kept:
-            kept[setting] = detection.run(bed, profile, ordinary, setting, seed + 50_000, bar.update)
-        yield detection.row(setting, kind, profile, positive, kept[setting])
-
-
-def _damping(bed: Testbed, reader: AttributeReader, profile: Profile, size: Size, bar: tqdm) -> Iterator[dict]:
-    for number, (kind, setting) in enumerate([("whole", s) for s in size.damping] + [("template", size.damping[0])]):
-        seed = EVALUATION_SEED + 10_000_000 + 100_000 * number
-        _, items = detection.memorized_captions(kind, size.damped, seed)
-        captions, twins = [item.caption for item in items], mitigation.ordinary_twins(items)
-        # The same for both: a negative prompt that names what the caption asks for costs attributes, guarded or not.
-        against = {"negatives": detection.negatives_for(setting.negative, len(captions), seed)}
-        bar.set_description(f"damping {kind} {setting.sampler} {setting.steps}, w={setting.guidance:g}, negative {setting.negative}")
-        before = mitigation.generate(bed, captions, setting, seed, tick=bar.update, **against)
-        ordinary = mitigation.generate(bed, twins, setting, seed + 50_000, tick=bar.update, **against)
-        for policy in POLICIES[: size.policies]:
-            options = Options("damp", damping=policy)
-            after = mitigation.generate(bed, captions, setting, seed, profile, options, bar.update, **against)
-            guarded = mitigation.generate(bed, twins, setting, seed + 50_000, profile, options, bar.update, **against)
-            yield mitigation.row(bed, reader, items, setting, policy, before, after, ordinary, guarded)
-
-
 def total_runs(size: Size, part: str) -> int:
     """Runs that a part of an evaluation samples, for its progress bar."""
     whole, template = (sum(item.kind == kind for item in memorized()) for kind in ("whole", "template"))
@@ -133,24 +99,39 @@ def total_runs(size: Size, part: str) -> int:
     return size.ordinary + detected if part == "detection" else damped
 
 
-def evaluate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None, only: str | None = None) -> dict:
+def evaluate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None, only: str | None = None, jobs: int = 1) -> dict:
     """Run everything, write ``evaluate.json``, ``tables.md`` and the figures into `out`, and return the content of the JSON.
 
-    `only` one of :data:`PARTS` is run anew; the other is kept as `out` has it.
+    `only` one of :data:`PARTS` is run anew; the other is kept as `out` has it. With several `jobs` as many processes share the rows.
     """
-    bed, reader = bed or Testbed.load(), AttributeReader.load()
+    bed = bed or Testbed.load()
     out.mkdir(parents=True, exist_ok=True)
     file = out / "evaluate.json"
     kept = json.loads(file.read_text()) if only and file.exists() else {}
     result = {"detection": [], "damping": [], **kept, "profile": describe(profile)}
     parts = [part for part in PARTS if only in (None, part)]
-    with tqdm(total=sum(total_runs(size, part) for part in parts), unit="run", mininterval=2) as bar:
-        makers = {"detection": lambda: _detection(bed, profile, size, result, bar), "damping": lambda: _damping(bed, reader, profile, size, bar)}
+    todo = [row for part in parts for row in rows(size, part, POLICIES[: size.policies])]
+    total = sum(total_runs(size, part) for part in parts) if jobs == 1 else len(todo)
+    with tqdm(total=total, unit="run" if jobs == 1 else "row", mininterval=2) as bar:
+        tick = bar.update if jobs == 1 else lambda n: None
+        ordinary: list[str] = []
+        if "detection" in parts:
+            bar.set_description("ordinary captions that are not")
+            candidates = [caption for caption, _ in ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
+            ordinary, result["ordinary_that_copy"] = mitigation.truly_ordinary(bed, candidates, EVALUATION_SEED - 50_000, tick)
         for part in parts:
             result[part] = []
-            for row in makers[part]():
-                result[part].append(row)
-                file.write_text(json.dumps(result, indent=1) + "\n")
+        if jobs == 1:
+            computer = Computer(bed, AttributeReader.load(), profile, size, ordinary, tick)
+            made = map(computer.row, todo)
+        else:
+            made = in_processes(todo, jobs, profile, size, ordinary)
+        for row in todo:
+            bar.set_description(str(row))
+            result[row.part].append(next(made))
+            file.write_text(json.dumps(result, indent=1) + "\n")
+            if jobs > 1:
+                bar.update()
     (out / "tables.md").write_text(f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}\n")
     draw(bed, profile, result, out)
     return result

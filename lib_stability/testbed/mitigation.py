@@ -45,7 +45,7 @@ def generate(
     """Sample and decode captions, guarded where a profile and options are given; the negative prompts are the setting's for `seed` unless given."""
 
     def guard_for(model: GuidedDenoiser) -> Guard:
-        look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto")
+        look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto", expected=model.expected)
         rewording = model.rewording() if options.damping.policy == "reword" else None
         return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording)
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..calibration import Recorder
 from ..guard import Guard
-from ..probe import REFERENCE_GUIDANCE, virtual
+from ..probe import REFERENCE_GUIDANCE, USUAL, virtual
 from ..rewording import EACH, Rewording, Version
 from ..wording import versions
 from .model import LATENT_CHANNELS, LATENT_SIZE, Testbed, alphas_cumprod
@@ -75,6 +75,8 @@ class GuidedDenoiser(nn.Module):
         #: Rows that the U-Net evaluated, and how many of them only the probe wanted.
         self.rows = self.extra_rows = 0
         self.evaluations, self.stop_after = 0, None
+        #: Evaluations that the run will make.
+        self.expected = USUAL
         #: What mitigations other than a guard may set: a function of the starting noise and the first noise level that returns the noise to start
         #: from (it may also change `conditional`), and one of ``(x, sigma)`` that returns the latent to go on from, before each evaluation and at
         #: the end. Rows that they differentiate through count in `backward_rows`.
@@ -164,6 +166,11 @@ class Samples:
     backward_rows: int = 0
 
 
+def evaluations_of(sampler: str, steps: int) -> int:
+    """Model evaluations of a run (some samplers save one at the end); diffusers' PNDM evaluates its second time step twice."""
+    return steps * SAMPLERS[sampler][1] if sampler in SAMPLERS else steps + (sampler == "PNDM")
+
+
 def sigmas_for(model: _Epsilon, schedule: str, steps: int) -> torch.Tensor:
     """Noise levels of a schedule, ``(steps + 1,)``, ending in 0."""
     low, high = float(model.sigmas[0]), float(model.sigmas[-1])
@@ -224,6 +231,7 @@ def sample(
     """
     check_names(sampler, schedule)
     model = make(bed, captions, negatives or [""] * len(captions), guidance)
+    model.expected = evaluations_of(sampler, steps)
     model.watcher = watch(model) if watch else None
     noise = start_noise(seeds, size or bed.variant.side)
     if model.prepare is not None:

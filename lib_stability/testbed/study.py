@@ -35,14 +35,14 @@ JUDGED_GUIDANCE = (3.0, 12.0)
 
 
 class Detector(NamedTuple):
-    """How many of the first evaluations a detector judges, and the guidance scales at which its curves are compared."""
+    """Whether a detector judges only where a probe looks, and the guidance scales at which its curves are compared."""
 
-    first: int | None
+    probes: bool
     guidance: tuple[float, ...]
 
 
 #: A probe's region is fitted at one guidance scale and means nothing at another.
-DETECTORS = {"watch": Detector(None, (3.0, 7.5, 12.0)), "probe": Detector(Probe.evaluations, (REFERENCE_GUIDANCE,))}
+DETECTORS = {"watch": Detector(False, (3.0, 7.5, 12.0)), "probe": Detector(True, (REFERENCE_GUIDANCE,))}
 #: Which end of a set's repeats is the worst, in the table.
 WORST = {"false_alarms": "max", "caught_whole": "min", "caught_template": "min"}
 BATCH = 48
@@ -126,9 +126,10 @@ def sets(captions: Sequence[str], size: Size) -> Iterator[tuple[str, int, np.nda
         yield f"{size.seeds} runs per prompt", size.prompts, np.concatenate([own, (again + own).ravel()])
 
 
-def scores(region: StabilityRegion, runs: Sequence[Trajectory], first: int | None = None) -> np.ndarray:
-    """Highest score of each run over its first evaluations or all, -inf where the region covers none."""
-    cut = [[values[:first] for values in (run.sigma, run.guidance, run.rate, run.clean)] for run in runs]
+def scores(region: StabilityRegion, runs: Sequence[Trajectory], probes: bool = False) -> np.ndarray:
+    """Highest score of each run over the evaluations at which a probe looks, or all; -inf where the region covers none."""
+    looks = [list(Probe(None, None, expected=len(run.sigma)).looks) if probes else slice(None) for run in runs]
+    cut = [[values[look] for values in (run.sigma, run.guidance, run.rate, run.clean)] for run, look in zip(runs, looks)]
     sigma, guidance, rate, clean = (torch.from_numpy(np.concatenate(column)).float() for column in zip(*cut))
     z = region.z_scores(Norms(rate, clean), sigma, guidance)
     starts = np.cumsum([0, *(len(run[0]) for run in cut[:-1])])
@@ -152,8 +153,8 @@ def judge(
 ) -> dict:
     """What one fitted region is worth: its change against `full`, thresholds, false alarms, caught runs and AUC."""
     mean, spread = change(region, full, detector.guidance)
-    negative = scores(region, ordinary, detector.first)
-    positive = {kind: scores(region, runs, detector.first) for kind, runs in memorized.items()}
+    negative = scores(region, ordinary, detector.probes)
+    positive = {kind: scores(region, runs, detector.probes) for kind, runs in memorized.items()}
     result = {"mean_change": mean, "spread_change": spread}
     for level in ("medium", "paper"):
         limit = thresholds(region, level).mild

@@ -12,7 +12,7 @@ from ..guard import UNKNOWN_NEGATIVE, Guard
 from ..history import history
 from ..infotext import Settings
 from ..locality import LocalMap
-from ..probe import Probe
+from ..probe import USUAL, Probe
 from ..profiles import Profile
 from ..verdict import NOT_JUDGED, Verdict, merge
 from . import host, probing
@@ -108,7 +108,8 @@ class Pass:
         # A refiner that takes over at the first evaluation has other conditioning than was made for the base.
         ready = self._empty is not None and self._empty[0][:2] == (model, getattr(model, "sd_checkpoint_info", None)) and not self.guards
         if profile is not None and profile.probe is not None and ready and not host.is_distilled(model):
-            probe = Probe(profile.probe, self._virtual, self.settings.probe, self.settings.probe_evaluations, profile.probe_guidance)
+            expected = getattr(denoiser, "total_steps", None) or USUAL
+            probe = Probe(profile.probe, self._virtual, self.settings.probe, self.settings.probe_evaluations, profile.probe_guidance, expected)
         parameterisation = "flow" if described.prediction == "flow" else "sigma"
         region = profile.watch if profile else None
         rewording = None

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...probe import Probe
 from ..detection import Setting
+from ..sample import evaluations_of
 from . import asthana, overshoot, ren, wen
 from .broken_memories import Tables
 
@@ -119,7 +121,8 @@ def rivals(tables: dict[str, Tables], tuned: Choice) -> list[Detector]:
 
 def guards(limits: dict[str, float], setting: Setting) -> list[Detector]:
     """The guard as it ships (the watch, or the probe where there is a negative prompt), and both parts; scores are in units of their thresholds."""
-    parts = {"watch": ("watch",), "probe": ("probe", "empty 0", "empty 1")}
+    looks = Probe(None, None, expected=evaluations_of(setting.sampler, setting.steps)).looks
+    parts = {"watch": ("watch",), "probe": ("probe", *(f"empty {number}" for number in looks))}
 
     def score(name: str) -> Callable[[Values], np.ndarray]:
         return lambda values: largest(values[name] / limits[name])

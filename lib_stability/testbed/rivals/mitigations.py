@@ -44,7 +44,8 @@ class Ours(Mitigation):
     def attach(self, model, context: Context) -> Guard:
         profile = context.profile
         rewording = model.rewording() if self.damping.policy == "reword" else None
-        return Guard(profile.watch, Options("damp", damping=self.damping), Probe(profile.probe, model.virtual), rewording=rewording)
+        look = Probe(profile.probe, model.virtual, expected=model.expected)
+        return Guard(profile.watch, Options("damp", damping=self.damping), look, rewording=rewording)
 
 
 #: Our policies as they ship; one more is one more entry.

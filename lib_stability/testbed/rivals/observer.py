@@ -18,12 +18,11 @@ from ...profiles import Profile
 from ..batches import SIZE, batches
 from ..detection import Setting, negatives_for
 from ..model import EOS, Testbed, tokenize
-from ..sample import GuidedDenoiser
+from ..sample import GuidedDenoiser, evaluations_of
 from . import asthana, broken_memories, jeon, ren, wen
 
-#: Evaluations at which the empty prompt is evaluated where the negative prompt is another one.
+#: First evaluations at which the empty prompt is evaluated where the negative prompt is another one; the guard's probe wants its own.
 EMPTY = 3
-PROBED = 2
 
 
 @dataclass
@@ -35,11 +34,6 @@ class Runs:
     plain: float
     seconds: dict[str, float]
     rows: dict[str, float]
-
-
-def evaluations_of(setting: Setting) -> int:
-    """Model evaluations of a run; diffusers' PNDM evaluates its second time step twice."""
-    return setting.steps + (setting.sampler == "PNDM")
 
 
 class Observer:
@@ -62,7 +56,7 @@ class Observer:
 
     def __init__(self, model: GuidedDenoiser, bed: Testbed, captions: list[str], setting: Setting, profile: Profile, tap: ren.Tap, timesteps):
         self.model, self.bed, self.tap, self.timesteps = model, bed, tap, timesteps
-        self.count = evaluations_of(setting)
+        self.count = evaluations_of(setting.sampler, setting.steps)
         self.late = int(np.ceil((1 - ren.LATE) * self.count))
         self.ends = (tokenize(captions)[:, 1:] == EOS).int().argmax(1) + 1
         self.values: dict[str, list[torch.Tensor]] = defaultdict(list)
@@ -71,7 +65,8 @@ class Observer:
         self.seen: list[torch.Tensor] = []
         self.index, self._empty = 0, None
         self.watch = Guard(profile.watch, Options("report"), doubt="" if model.empty_negative else UNKNOWN_NEGATIVE)
-        look = Probe(profile.probe, lambda x, sigma: virtual(self._empty, model.predictions[0]), "always", PROBED)
+        look = Probe(profile.probe, lambda x, sigma: virtual(self._empty, model.predictions[0]), "always", expected=self.count)
+        self.looks = look.looks
         self.probe = Guard(profile.watch, Options("report"), look, doubt="the probe alone")
         tap.take()
         tap.on, tap.rows = True, len(captions)
@@ -88,7 +83,7 @@ class Observer:
         conditional, unconditional = self.model.predictions
         blank = torch.full((len(x),), float("nan"))
         self._empty = unconditional if self.model.empty_negative else None
-        if self._empty is None and index < EMPTY:
+        if self._empty is None and (index < EMPTY or index in self.looks):
             with self.timed(f"empty {index}"):
                 self._empty = self.model.denoiser(x, sigma, context=self.model.empty)
             self.rows[f"empty {index}"] = 1
