@@ -148,6 +148,22 @@ def test_evaluate_writes_what_it_promises(tmp_path, monkeypatch):
     assert "not judged" in tables.detection(result["detection"]) and "reword" in tables.damping(result["damping"])
 
 
+def test_processes_that_share_the_rows_find_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "draw", lambda *a: None)
+    size = evaluate.Size(1, 6, 1, [Setting(steps=2)], [Setting(steps=2, negative="word", probe=True)], [Setting(steps=2)], [Setting(steps=2)], 1)
+    alone, shared = (evaluate.evaluate(size, tmp_path / str(jobs), profile(), bed(), jobs=jobs) for jobs in (1, 2))
+    assert [len(shared[part]) for part in evaluate.PARTS] == [3, 2]
+    for part in evaluate.PARTS:
+        for one, other in zip(alone[part], shared[part]):
+            assert list(one) == list(other)
+            assert [one[key] for key in ("kind", "sampler")] == [other[key] for key in ("kind", "sampler")]
+    # The number of threads may change a sum's last bits.
+    for one, other in zip(alone["damping"], shared["damping"]):
+        assert one["error"] == pytest.approx(other["error"], rel=0.02) and one["error_ordinary"] == pytest.approx(other["error_ordinary"], rel=0.02)
+    for one, other in zip(alone["detection"], shared["detection"]):
+        assert one["auc"] == pytest.approx(other["auc"], abs=0.02) and one["extra_evaluations"] == other["extra_evaluations"]
+
+
 def test_the_demo_writes_pictures_with_infotext_and_a_montage(tmp_path, capsys):
     caption = WHOLE[0].caption
     arguments = ["demo", "--out", str(tmp_path), "--steps", "12", "--prompt", caption, "--prompt", "small green heart"]

@@ -51,7 +51,7 @@ def _add_options() -> None:
         "damping": (default.damping.capitalize(), "How a flagged image is damped", radio(labels(DAMPINGS))),
         "strength": (default.strength, "Strength of directional damping", slider(*STRENGTH_RANGE, 0.1)),
         "profile": (AUTO, "Profile: Auto, or the name of one", {}),
-        "probe": (default.probe.capitalize(), "Probe the first evaluations against the empty prompt", radio(labels(PROBES))),
+        "probe": (default.probe.capitalize(), "Probe early evaluations against the empty prompt", radio(labels(PROBES))),
         "probe_evaluations": (default.probe_evaluations, "Evaluations that are probed", slider(1, MAX_EVALUATIONS, 1)),
         "no_profile": (GENERAL, "A checkpoint that no profile was made for", radio([GENERAL, NOTHING])),
         "infotext": (DETAILS[1], "What to write into an image's infotext", radio(list(DETAILS))),

@@ -278,6 +278,13 @@ def test_the_probe_disturbs_no_counter(generate, host):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("sampler, steps, looks", [("Euler", 20, [0, 3]), ("Heun", 10, [0, 3]), ("Euler", 50, [0, 8]), ("Euler", 6, [0, 1])])
+def test_the_second_look_is_taken_at_the_same_part_of_every_pass(generate, sampler, steps, looks):
+    generate({"probe": "always"}, sampler_name=sampler, steps=steps)
+    seen = generate.last()["images"][0]["first"]["trajectory"]
+    assert [number for number, one in enumerate(seen) if one["probe"] is not None] == looks
+
+
 def test_the_probe_does_not_depend_on_negative_prompt_and_guidance(generate):
     seen = []
     for negative in ("", "red", "big green star"):
