@@ -29,7 +29,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-test: lint test-core test-a1111 test-forge
+# Both hosts side by side: each suite keeps to one thread.
+test: lint test-core
+	$(MAKE) --no-print-directory -j2 test-a1111 test-forge
 
 test-core: $(VENV)/.test
 	$(BIN)/python -m pytest

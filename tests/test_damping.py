@@ -107,6 +107,23 @@ def test_the_length_of_what_is_remembered_does_not_matter(length: float) -> None
     torch.testing.assert_close(directional(denoised, length * m, 1.5), directional(denoised, m, 1.5), rtol=1e-5, atol=1e-5)
 
 
+@given(seed=st.integers(0, 10_000), strength=st.floats(0, 4), limit=st.floats(0.01, 50))
+def test_directional_limits_what_is_left(seed: int, strength: float, limit: float) -> None:
+    m = unit(predictions(seed))
+    denoised = along(m, (5.0, 30.0, 0.2))
+    left = root_mean_square(directional(denoised, m, strength))
+    # What is left is told from two sums instead of measured: near strength 1 only to a thousandth of the whole.
+    near = dict(rtol=1e-4, atol=2e-3 * float(root_mean_square(denoised).max())) if abs(strength - 1) < 0.05 else dict(rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(root_mean_square(directional(denoised, m, strength, limit)), left.clamp(max=limit), **near)
+
+
+@pytest.mark.parametrize("strength", [0.97, 1.0, 1.03])
+def test_a_prediction_that_lies_wholly_along_the_direction_leaves_numbers(strength: float) -> None:
+    denoised = torch.full((1, 4, 128, 128), 300.0)
+    damped = directional(denoised, denoised, strength, limit=10.0)
+    assert torch.isfinite(damped).all() and damped.abs().max() < 10.1
+
+
 def test_images_outside_the_gate_keep_every_bit() -> None:
     denoised = predictions(8)
     denoised[0, 0, 0, 0], denoised[0, 0, 0, 1] = -0.0, float("inf")

@@ -175,6 +175,21 @@ def test_unflagged_images_are_bit_identical_beside_a_flagged_one(policy, dtype):
     assert [v.verdict for v in watcher.report()] == [STABLE, "strong", NOT_JUDGED, NOT_JUDGED, STABLE]
 
 
+def test_an_image_that_was_broken_once_is_left_alone_when_it_is_whole_again():
+    whole = predictions("ordinary", "strong", "ordinary")
+    broken = whole.clone()
+    broken[0, 0, 0, :3], broken[2] = torch.tensor([math.inf, -math.inf, math.nan]), 3e38
+    watcher = guard("damp", "directional")
+    for number, denoised in enumerate((whole, broken, whole, whole)):
+        out = step(watcher, noisy(3), denoised, 2.0 / (number + 1))
+        assert not same_bits(out[1], denoised[1])
+        if denoised is whole:
+            assert same_bits(out[[0, 2]], whole[[0, 2]])
+        else:
+            assert torch.equal(out[[0, 2]].isnan(), broken[[0, 2]].isnan()) and torch.equal(out[2], broken[2])
+    assert watcher.report()[1].damped == 4
+
+
 @pytest.mark.parametrize("policy", ["directional", "radial"])
 def test_inputs_are_never_written_to(policy):
     x, denoised, virtual = noisy(2), predictions("strong", "ordinary"), predictions("ordinary", "strong")
