@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -19,8 +20,7 @@ REFERENCE_GUIDANCE = 7.5
 LEAST_GUIDANCE = 2.0
 POLICIES = ("auto", "always", "never")
 MAX_EVALUATIONS = 3
-#: How far into a pass the first, second and third look are taken. The testbed's second evaluation of 20 tells nothing that the first did not, its
-#: fourth finds those memorized captions that are still hard to tell at the first.
+#: How far into a pass the first, second and third look are taken: far enough apart that the later ones see something new.
 LOOKS = (0.0, 0.15, 0.25)
 #: Evaluations of a pass, where nobody says how many it will make.
 USUAL = 20
@@ -32,6 +32,14 @@ VirtualPrediction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 def virtual(empty: torch.Tensor, conditional: torch.Tensor, guidance: float = REFERENCE_GUIDANCE) -> torch.Tensor:
     """``empty + guidance * (conditional - empty)`` for predictions of equal shape."""
     return torch.lerp(empty, conditional, guidance)
+
+
+def looks(expected: int, evaluations: int = 2) -> tuple[int, ...]:
+    """Numbers (from 0) of the evaluations that are probed, `evaluations` of `expected`."""
+    found = [0]
+    for share in LOOKS[1:evaluations]:
+        found.append(max(round(share * expected), found[-1] + 1))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -67,13 +75,10 @@ class Probe:
         if self.evaluations not in range(1, MAX_EVALUATIONS + 1):
             raise ValueError(f"probe evaluations: {self.evaluations!r} is not from 1 to {MAX_EVALUATIONS}")
 
-    @property
+    @cached_property
     def looks(self) -> tuple[int, ...]:
         """Numbers (from 0) of the evaluations that are probed."""
-        found: list[int] = []
-        for share in LOOKS[: self.evaluations]:
-            found.append(max(round(share * self.expected), len(found) and found[-1] + 1))
-        return tuple(found)
+        return looks(self.expected, self.evaluations)
 
     def wanted(self, evaluation: int, watch_can_judge: bool) -> bool:
         """Whether the evaluation with this number (from 0) is probed."""

@@ -105,6 +105,17 @@ def test_memorized_and_ordinary_captions_are_told_apart(setting):
     assert row["extra_evaluations"] <= 2
 
 
+def test_a_later_look_finds_what_the_first_does_not():
+    """Two memorized captions in one: it leaves the region at the fourth evaluation only, and a negative prompt leaves it to the probe."""
+    setting = Setting(negative="words", probe=True)
+    done = mitigation.generate(
+        bed(), ["alice large pink triangle anna large blue triangle"], setting, 1, profile(), Options("damp"), negatives=["forest"]
+    )
+    (verdict,) = done.verdicts
+    assert verdict.flagged and verdict.detector == "probe" and verdict.flagged_at == 4
+    assert not judge.copies(done.pixels, "whole").any()
+
+
 def test_rank_statistics_against_plain_loops():
     rng = np.random.default_rng(0)
     positive, negative = np.round(rng.normal(1, 1, 40), 1), np.round(rng.normal(0, 1, 60), 1)

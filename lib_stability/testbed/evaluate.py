@@ -102,7 +102,8 @@ def total_runs(size: Size, part: str) -> int:
 def evaluate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None, only: str | None = None, jobs: int = 1) -> dict:
     """Run everything, write ``evaluate.json``, ``tables.md`` and the figures into `out`, and return the content of the JSON.
 
-    `only` one of :data:`PARTS` is run anew; the other is kept as `out` has it. With several `jobs` as many processes share the rows.
+    `only` one of :data:`PARTS` is run anew; the other is kept as `out` has it. With several `jobs` as many processes share the rows,
+    each with the bundled testbed.
     """
     bed = bed or Testbed.load()
     out.mkdir(parents=True, exist_ok=True)

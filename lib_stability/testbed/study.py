@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ..calibration import GUIDANCE_RANGE, Recorder, spread_guidance
 from ..norms import Norms
-from ..probe import REFERENCE_GUIDANCE, Probe
+from ..probe import REFERENCE_GUIDANCE, looks
 from ..region import STATISTICS, StabilityRegion, Trajectory
 from ..sensitivity import thresholds
 from . import mitigation, tables
@@ -128,8 +128,8 @@ def sets(captions: Sequence[str], size: Size) -> Iterator[tuple[str, int, np.nda
 
 def scores(region: StabilityRegion, runs: Sequence[Trajectory], probes: bool = False) -> np.ndarray:
     """Highest score of each run over the evaluations at which a probe looks, or all; -inf where the region covers none."""
-    looks = [list(Probe(None, None, expected=len(run.sigma)).looks) if probes else slice(None) for run in runs]
-    cut = [[values[look] for values in (run.sigma, run.guidance, run.rate, run.clean)] for run, look in zip(runs, looks)]
+    seen = [list(looks(len(run.sigma))) if probes else slice(None) for run in runs]
+    cut = [[values[some] for values in (run.sigma, run.guidance, run.rate, run.clean)] for run, some in zip(runs, seen)]
     sigma, guidance, rate, clean = (torch.from_numpy(np.concatenate(column)).float() for column in zip(*cut))
     z = region.z_scores(Norms(rate, clean), sigma, guidance)
     starts = np.cumsum([0, *(len(run[0]) for run in cut[:-1])])

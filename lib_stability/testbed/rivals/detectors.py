@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...probe import Probe
+from ...probe import looks
 from ..detection import Setting
 from ..sample import evaluations_of
 from . import asthana, overshoot, ren, wen
@@ -121,8 +121,8 @@ def rivals(tables: dict[str, Tables], tuned: Choice) -> list[Detector]:
 
 def guards(limits: dict[str, float], setting: Setting) -> list[Detector]:
     """The guard as it ships (the watch, or the probe where there is a negative prompt), and both parts; scores are in units of their thresholds."""
-    looks = Probe(None, None, expected=evaluations_of(setting.sampler, setting.steps)).looks
-    parts = {"watch": ("watch",), "probe": ("probe", *(f"empty {number}" for number in looks))}
+    empty = (f"empty {number}" for number in looks(evaluations_of(setting.sampler, setting.steps)))
+    parts = {"watch": ("watch",), "probe": ("probe", *empty)}
 
     def score(name: str) -> Callable[[Values], np.ndarray]:
         return lambda values: largest(values[name] / limits[name])
