@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from .norms import inner, per_sample, rms
@@ -55,6 +56,25 @@ class Damping:
         return self.margin if self.margin is not None else (0.0 if self.policy == "radial" else 2.0)
 
 
+class Marks:
+    """One number per image, zeros at first: `tensor` of shape ``(count,)``, and a way to see on the host that none is set.
+
+    A processor's own memory can be looked at without waiting; what empty marks leave alone need not be computed there.
+    """
+
+    def __init__(self, count: int, device: torch.device, dtype: torch.dtype = torch.bool) -> None:
+        if device.type == "cpu":
+            self._memory = np.zeros(count, str(dtype).removeprefix("torch."))
+            self.tensor = torch.from_numpy(self._memory)
+        else:
+            self._memory, self.tensor = None, torch.zeros(count, dtype=dtype, device=device)
+
+    @property
+    def surely_empty(self) -> bool:
+        """True where no number is set; False, too, where the host cannot know."""
+        return self._memory is not None and not self._memory.any()
+
+
 class Remembered:
     """The direction of each image of a batch: its prediction at the evaluation that flagged it, zero until then.
 
@@ -67,24 +87,26 @@ class Remembered:
         self.size = torch.ones(len(like), device=like.device)
         self.zeros, self.ones = torch.zeros_like(self.size), torch.ones_like(self.size)
         # Written anew at each use; the views are what a latent is multiplied by.
-        self._fresh, self._multiple = torch.zeros_like(self.size), torch.zeros_like(self.size)
-        self._fresh_view, self._multiple_view = per_sample(self._fresh, like), per_sample(self._multiple, like)
+        self._fresh, self._multiple = Marks(len(like), like.device, torch.float32), torch.zeros_like(self.size)
+        self._fresh_view, self._multiple_view = per_sample(self._fresh.tensor, like), per_sample(self._multiple, like)
 
     def along(self, denoised: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Component of each sample along its direction as an RMS, ``(batch,)``, zero where nothing is remembered; and a buffer to write to."""
         product = denoised * self.latent
         return product.mean(inner(product)) / self.size, product
 
-    def update(self, unstable: torch.Tensor, acting: torch.Tensor, source: torch.Tensor, size: torch.Tensor) -> torch.Tensor:
+    def update(self, unstable: torch.Tensor, acting: torch.Tensor, source: torch.Tensor, size: torch.Tensor) -> torch.Tensor | None:
         """Remember `source`, of RMS `size`, for images of the mask `unstable` that are not in `acting`; all masks are ``(batch,)``.
 
-        Returns 1 for those images and 0 for all others, float32 ``(batch,)``; it is written to at the next call.
+        Returns 1 for those images and 0 for all others, float32 ``(batch,)``; it is written to at the next call. None where there surely are none.
         """
-        torch.gt(unstable, acting, out=self._fresh)
-        # A weight of 0 does not keep infinity out; an image that has one remembers nothing.
-        self.latent.lerp_(source.float(), self._fresh_view).nan_to_num_(0.0, 0.0, 0.0)
-        self.size.lerp_(size, self._fresh).nan_to_num_(1.0, 1.0, 1.0)
-        return self._fresh
+        fresh = torch.gt(unstable, acting, out=self._fresh.tensor)
+        if self._fresh.surely_empty:
+            return None
+        # A weight of 0 does not keep infinity out. Whoever is to be remembered has none.
+        self.latent.lerp_(source.float().nan_to_num(0.0, 0.0, 0.0), self._fresh_view)
+        self.size.lerp_(size.nan_to_num(0.0, 0.0, 0.0), fresh)
+        return fresh
 
     def without(self, whole: torch.Tensor, along: torch.Tensor, strength: float, buffer: torch.Tensor) -> torch.Tensor:
         """``D - strength * along * m`` in `buffer`, for `along` an RMS of shape ``(batch,)``; every bit of `whole` (float32) where it is 0."""

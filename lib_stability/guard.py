@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .damping import Acted, Damping, Remembered, directional, radial
+from .damping import Acted, Damping, Marks, Remembered, directional, radial
 from .locality import Locator
 from .norms import measure, per_sample, rms
 from .probe import LEAST_GUIDANCE, Probe
@@ -91,7 +91,7 @@ class Guard:
         self.evaluations = self.batch = 0
         self.error: str | None = None
         self.readings: list[Reading] = []
-        self._flagged: torch.Tensor | None = None
+        self._flagged: Marks | None = None
         self._stopped: torch.Tensor | None = None
         #: By the latent's shape: some samplers (SMEA, Dy) evaluate at another size in between, where a direction of this one means nothing.
         self._remembered: dict[torch.Size, Remembered] = {}
@@ -148,7 +148,7 @@ class Guard:
             size = probed.norms.clean if size is None else torch.where(probed.unstable, probed.norms.clean, size)
         if self.options.mode == "damp" and not (unstable is None and self._flagged is None):
             result, acted = self._damp(denoised, expected or self.region.look_up(sigma, guidance), unstable, source, size, watched)
-            if self.rewording:
+            if self.rewording and acted:
                 result, acted = self._reword(x, sigma, guidance, expected, result, acted)
         elif self.options.mode == "stop" and not (unstable is None and self._stopped is None):
             result = self._stop(denoised, watched, probed)
@@ -190,7 +190,11 @@ class Guard:
 
     def _damp(self, denoised, expected: Expected, unstable, source, size, watched: Judged | None) -> tuple[torch.Tensor, Acted | None]:
         if unstable is not None:
-            self._flagged = unstable if self._flagged is None else self._flagged | unstable
+            if self._flagged is None:
+                self._flagged = Marks(len(unstable), unstable.device)
+            self._flagged.tensor |= unstable
+        if self._flagged.surely_empty:
+            return denoised, None
         if self.options.damping.policy == "radial":
             if unstable is None:
                 return denoised, None
@@ -204,10 +208,11 @@ class Guard:
         acting = along > release * length
         if unstable is not None:  # remembered where nothing is yet, or where it pulls somewhere else
             fresh = held.update(unstable, acting, source, size)
-            # A prediction lies wholly along the direction that it has just become; along a virtual one only in part, or against it.
-            along = along.lerp_(length, fresh) if source is denoised else held.along(denoised)[0].clamp_min(0.0)
-            acting = acting | unstable
-        gate = self._flagged & expected.inside
+            if fresh is not None:
+                # A prediction lies wholly along the direction that it has just become; along a virtual one only in part, or against it.
+                along = along.lerp_(length, fresh) if source is denoised else held.along(denoised)[0].clamp_min(0.0)
+                acting = acting | unstable
+        gate = self._flagged.tensor & expected.inside
         acting = acting & gate
         taken = torch.where(acting, along, held.zeros)
         limit = self._limit(expected, acting, watched and watched.z.width)
@@ -225,7 +230,7 @@ class Guard:
             judged = self._judge(judging, limits, x, prediction, sigma)
             return judged.unstable | ~judged.finite()
 
-        got = self.rewording.step(x, sigma, self._flagged, limits is self.probe_limits, unstable, self.evaluations)
+        got = self.rewording.step(x, sigma, self._flagged.tensor, limits is self.probe_limits, unstable, self.evaluations)
         if got is None:
             return result, acted
         mean, found = got

@@ -40,7 +40,7 @@ def inner(x: torch.Tensor) -> tuple[int, ...]:
 
 def rms(x: torch.Tensor) -> torch.Tensor:
     """Root mean square of each sample of `x` of shape ``(batch, ...)``: float32 ``(batch,)``, summed in float32 whatever the dtype of `x`."""
-    return torch.linalg.vector_norm(x.float(), dim=inner(x)) * (x.shape[0] / max(x.numel(), 1)) ** 0.5
+    return torch.linalg.vector_norm(x.float(), dim=inner(x)).mul_((x.shape[0] / max(x.numel(), 1)) ** 0.5)
 
 
 def axis(sigma: torch.Tensor, parameterisation: str) -> torch.Tensor:
@@ -69,4 +69,4 @@ def measure(x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, parame
     # v = sqrt(1 + sigma^2)/sigma * (x/(1 + sigma^2) - denoised): no large intermediate at any sigma, and one temporary.
     level = 1 + sigma.square()
     difference = torch.addcdiv(denoised.float(), x.float(), per_sample(level, x), value=-1)
-    return Norms(rms(difference) * (level.sqrt() / sigma), rms(denoised))
+    return Norms(rms(difference).mul_(level.sqrt_().div_(sigma)), rms(denoised))

@@ -66,7 +66,7 @@ class Expected(NamedTuple):
     def z_scores(self, measured: norms.Norms) -> ZScores:
         """``z = (r / mean - 1) / spread`` of norms of shape ``(batch,)`` each."""
         width = self.mean * self.spread
-        return ZScores((torch.stack(tuple(measured), 1) - self.mean) / width, self.inside, width)
+        return ZScores(torch.stack(tuple(measured), 1).sub_(self.mean).div_(width), self.inside, width)
 
 
 class StabilityRegion:

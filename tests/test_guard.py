@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_stability.bench import kept_bytes
+from lib_stability.damping import Marks
 from lib_stability.dispatch import Dispatched
 from lib_stability.guard import UNKNOWN_NEGATIVE, Guard, Options
 from lib_stability.norms import rms
@@ -295,6 +296,35 @@ def test_an_image_fares_alike_alone_and_in_a_batch(kinds, variant, seed):
                 torch.testing.assert_close(one[index], other[0], equal_nan=True, **TOLERANCE)
             else:
                 assert same_bits(one[index], other[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(KINDS, st.sampled_from(VARIANTS), st.integers(0, 1000))
+def test_what_a_processor_leaves_out_changes_no_bit(kinds, variant, seed):
+    """An accelerator computes what empty marks leave alone, because nobody there waits to see that they are empty."""
+    seeds = [seed + i for i in range(len(kinds))]
+    here, verdicts = sample(*variant, kinds, seeds)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Marks, "surely_empty", False)
+        there, others = sample(*variant, kinds, seeds)
+    assert all(same_bits(one, other) for one, other in zip(here, there))
+    assert repr(verdicts) == repr(others)
+
+
+@pytest.mark.parametrize("policy", ["directional", "radial"])
+def test_on_a_processor_an_ordinary_batch_is_handed_back_as_it_is(policy):
+    watcher, denoised = guard("damp", policy), predictions("ordinary", "ordinary")
+    assert all(step(watcher, noisy(2, sigma), denoised, sigma) is denoised for sigma in SIGMAS)
+    assert step(watcher, noisy(2), predictions("ordinary", "strong"), 0.5) is not denoised and watcher.report()[1].damped == 1
+
+
+def test_marks_are_looked_at_only_in_a_processors_memory():
+    marks = Marks(3, torch.device("cpu"))
+    assert marks.surely_empty and not marks.tensor.any()
+    marks.tensor |= torch.tensor([False, True, False])
+    assert not marks.surely_empty
+    elsewhere = Marks(3, torch.device("meta"), torch.float32)
+    assert not elsewhere.surely_empty and elsewhere.tensor.device.type == "meta" and elsewhere.tensor.dtype == torch.float32
 
 
 def test_resolution_drops_out():
