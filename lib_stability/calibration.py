@@ -85,7 +85,7 @@ def fit_profile(
         "calibrated",
         model,
         region,
-        StabilityRegion(parameterisation).fit(probe) if probe else None,
+        StabilityRegion(parameterisation).fit(probe, single=True) if probe else None,
         provenance={
             "prompts_sha256": prompts_hash(prompts),
             "prompts": len(set(prompts)),

@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=bounded(int, 0, 10**6), default=0)
     train.add_argument("--install", action="store_true", help="afterwards copy the weights into the package")
     calibrate = actions.add_parser("calibrate", help="fit the testbed's profile from reference runs")
-    calibrate.add_argument("--runs", type=bounded(int, 8, 5000), default=400, help="reference runs (%(default)s)")
+    calibrate.add_argument("--runs", type=bounded(int, 8, 5000), default=1600, help="reference runs (%(default)s)")
     sizes = calibrate.add_mutually_exclusive_group()
     sizes.add_argument("--variant", choices=("small", "main", "large"), default="main", help="(%(default)s)")
     sizes.add_argument("--forge", action="store_true", help="of the testbed as Forge's export has it")

@@ -122,6 +122,19 @@ class CurveFit:
 
     def leave_out(self, run: int) -> np.ndarray:
         """z-scores of one run at the knots, judged by the fit to all the others: shape ``(knots,)``, NaN where it does not reach."""
-        keep = np.arange(len(self.norms)) != run
-        coefficients, spread = self._curves(self._solve(self.weight, run), keep)
-        return (self.norms[run] / predict(coefficients, self.guidance[run]) - 1) / spread
+        mean, spread = self._without(run)
+        return (self.norms[run] / mean - 1) / spread
+
+    def leave_out_at(self, run: int, place: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        """z-scores of the run's single evaluations, judged by the fit to all the others at its mean guidance scale.
+
+        `place` and `norms`, both ``(evaluations,)``, say where they lie in units of knots, and what was measured there.
+        """
+        mean, spread = self._without(run, np.nanmean(self.guidance[run]))
+        knots = np.arange(len(spread))
+        return (norms / np.interp(place, knots, mean) - 1) / np.interp(place, knots, spread)
+
+    def _without(self, run: int, guidance: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and spread at the knots without one run, at its own guidance scales or at one."""
+        coefficients, spread = self._curves(self._solve(self.weight, run), np.arange(len(self.norms)) != run)
+        return predict(coefficients, self.guidance[run] if guidance is None else guidance), spread

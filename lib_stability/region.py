@@ -17,6 +17,8 @@ MAX_KNOTS, MAX_SCORES = 512, 20000
 MAX_SCALES = 32
 #: Copies of its end rows that a look-up table carries on either side.
 PADDING = 2
+#: So many knots beyond its ends a region still judges.
+REACH = 1.5
 #: Reference runs from this guidance scale on give the leave-one-out scores.
 SCORED_GUIDANCE = 5.0
 
@@ -102,8 +104,11 @@ class StabilityRegion:
 
     # -- fitting ---------------------------------------------------------------------------------------------------------------------
 
-    def fit(self, trajectories: list[Trajectory], least: int = 8) -> StabilityRegion:
+    def fit(self, trajectories: list[Trajectory], least: int = 8, single: bool = False) -> StabilityRegion:
         """Fit to ordinary runs whose guidance scales are spread over the range to be served.
+
+        The leave-one-out scores of a region that watches whole passes are taken at the knots, where evaluations that alternate are averaged; so they
+        depend little on the steps of the reference runs. One that judges `single` evaluations, as the probe does, takes them at the evaluations.
 
         Raises
         ------
@@ -131,7 +136,13 @@ class StabilityRegion:
         scored = [i for i, (_, w, _, _) in enumerate(runs) if w.mean() >= SCORED_GUIDANCE]
         if len(scored) < least:
             scored = list(range(len(runs)))
-        left_out = [np.minimum(fits["rate"].leave_out(i), fits["clean"].leave_out(i)) for i in scored]
+        if single:
+            places = [(position - self.knots_[0]) / (self.knots_[1] - self.knots_[0]) for position in positions]
+            places = [np.where((place >= -REACH) & (place <= count - 1 + REACH), place, np.nan) for place in places]
+            found = [[fits[name].leave_out_at(i, places[i], runs[i][n]) for n, name in enumerate(STATISTICS, start=2)] for i in scored]
+        else:
+            found = [[fits[name].leave_out(i) for name in STATISTICS] for i in scored]
+        left_out = [np.minimum(*both) for both in found]
         self.scores_ = np.sort([float(np.nanmax(z)) for z in left_out if np.isfinite(z).any()])
         self._tables, self._scales = {}, {}
         return self
@@ -182,7 +193,7 @@ class StabilityRegion:
         low, step, last = float(self.knots_[0]), float(self.knots_[1] - self.knots_[0]), len(self.knots_) - 1
         # (axis - low) / step, counted from the first row of the padded table, in one operation.
         place = torch.rsub(norms.axis(sigma, self.parameterisation), PADDING - low / step, alpha=-1 / step)
-        held = place.clamp(PADDING - 1.5, PADDING + last + 1.5)
+        held = place.clamp(PADDING - REACH, PADDING + last + REACH)
         inside = place == held  # False for NaN, too
         if self.parameterisation == "flow":  # the axis is clamped at both ends
             inside = inside & (sigma > 0) & (sigma <= 1)

@@ -145,6 +145,20 @@ def test_leaving_a_run_out_is_fitting_without_it() -> None:
     assert (fit.leave_out(4) > inside[4] + 0.5).all(), "an outlier hides in a fit that includes it"
 
 
+def test_single_evaluations_of_the_run_that_is_left_out() -> None:
+    """At the knots they are what the run is there; between two knots they are held against what lies between the two curves."""
+    random = np.random.default_rng(12)
+    guidance = np.repeat(random.uniform(1, 15, 40)[:, None], 6, 1)
+    table = quadratic((1.0, 0.1, 0.05), guidance) * random.lognormal(0, 0.1, guidance.shape) * np.arange(1, 7)
+    fit = CurveFit(table, guidance, 0.01)
+    np.testing.assert_allclose(fit.leave_out_at(3, np.arange(6.0), table[3]), fit.leave_out(3), rtol=1e-9)
+    others = CurveFit(np.delete(table, 3, 0), np.delete(guidance, 3, 0), 0.01).curves
+    mean, spread = predict(others.coefficients, guidance[3]), others.spread
+    expected = (9.0 / (0.75 * mean[2] + 0.25 * mean[3]) - 1) / (0.75 * spread[2] + 0.25 * spread[3])
+    assert fit.leave_out_at(3, np.array([2.25]), np.array([9.0]))[0] == pytest.approx(expected, rel=0.05)
+    assert np.isnan(fit.leave_out_at(3, np.array([np.nan, 1.0]), np.ones(2))).tolist() == [True, False]
+
+
 def test_leaving_a_run_out_against_scipy() -> None:
     """With the weights of the full fit given, the rest is written out with SciPy: equal to rounding."""
     random = np.random.default_rng(13)

@@ -100,6 +100,22 @@ def test_the_grid_ends_where_a_fifth_of_the_runs_still_reaches() -> None:
     np.testing.assert_allclose(region.knots_[[0, -1]], np.log([0.002, 4000]), rtol=1e-9)
 
 
+def test_scores_of_single_evaluations() -> None:
+    """Evaluations that alternate between large and small: knots between them see the average, a look at one of them does not."""
+    swing = 1 + 0.1 * (-1.0) ** np.arange(20)
+    runs = [replace(run, rate=run.rate * swing, clean=run.clean * swing) for run in ordinary_runs(60, 0.02, schedule=sigmas(20, 0.05, 14))]
+    watch, probe = StabilityRegion(step=0.6).fit(runs), StabilityRegion(step=0.6).fit(runs, single=True)
+    assert all(np.array_equal(watch.curves_[name].spread, probe.curves_[name].spread) for name in ("rate", "clean"))
+    assert np.median(probe.scores_) > 1.5 * np.median(watch.scores_)
+
+
+def test_single_evaluations_beyond_the_region_do_not_count() -> None:
+    runs = ordinary_runs(40, 0.05)
+    far = [replace(run, sigma=np.append(run.sigma, 1e-6), rate=np.append(run.rate, 1e3), clean=np.append(run.clean, 1e3)) for run in runs[:4]]
+    plain, longer = (StabilityRegion().fit(some, single=True) for some in (runs, [*far, *runs[4:]]))
+    np.testing.assert_allclose(longer.scores_, plain.scores_, rtol=0.05)
+
+
 def test_fit_starts_anew_each_time() -> None:
     region = StabilityRegion().fit(ordinary_runs(20))
     before = means(region, 1.0, 5.0)[0]
