@@ -20,7 +20,7 @@ from .sample import sample
 from .variants import MAIN, Variant
 
 SEED = 1_000_000
-#: A threshold rests on the few highest scores: those of disjoint sets of 400 runs differ by a sixth (see :mod:`.study`).
+#: A threshold rests on the few highest scores: those of disjoint sets of 400 runs differ by a seventh (see :mod:`.study`).
 RUNS, BATCH = 1600, 25
 #: One batch each in turn.
 SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "LMS", "DPM2 a", "DPM++ 3M SDE", "DPM++ 2S a", "DPM++ 2M SDE")
