@@ -11,6 +11,7 @@ from PIL import Image
 from lib_stability import cli, infotext, profiles
 from lib_stability.damping import Damping
 from lib_stability.guard import Options
+from lib_stability.sensitivity import thresholds
 from lib_stability.testbed import attributes, detection, evaluate, judge, mitigation, model, tables
 from lib_stability.testbed.captions import memorized, ordinary_samples
 from lib_stability.testbed.detection import EVALUATION_SEED, Setting
@@ -181,6 +182,7 @@ def test_the_demo_writes_pictures_with_infotext_and_a_montage(tmp_path, capsys):
     assert cli.main(arguments) == 0
     table = capsys.readouterr().out
     assert caption in table and any(word in table for word in ("strong", "mild"))
+    assert thresholds(profile().watch).describe() in table, "judged by another profile"
     assert Image.open(tmp_path / "montage.png").size[0] > 300
     pictures = sorted(tmp_path.glob("00-*.png"))
     assert [path.name.split("-")[-1] for path in pictures] == ["guarded.png", "map.png", "unguarded.png"]

@@ -26,6 +26,7 @@ from .captions import Memorized, memorized, ordinary_samples
 from .model import Testbed, tokenize
 from .sample import GuidedDenoiser, check_names
 from .scenes import render
+from .variants import MAIN
 
 #: Pictures sampled at once: small enough for a progress bar that moves.
 BATCH = 16
@@ -99,7 +100,7 @@ def _save_map(path: Path, pixels: torch.Tensor, found: LocalMap) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the demo; returns the exit status."""
-    profile = next(one for one in profiles.load_all([profiles.BUNDLED])[0] if one.model.family == "testbed")
+    profile = profiles.read(MAIN.profile)
     settings = Settings(
         enabled=True,
         mode=arguments.mode,
