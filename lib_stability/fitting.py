@@ -104,14 +104,16 @@ class CurveFit:
             mean = np.maximum(np.einsum("rki,ki->rk", self.features, coefficients), 1e-9)
             weight = np.where(self.seen, 1 / mean**2, 0.0)
         self.weight = weight
+        self.sums = self._sums(weight)
         self.curves = self._curves(coefficients, np.ones(len(norms), dtype=bool))
 
-    def _solve(self, weight: np.ndarray, without: int | None = None) -> np.ndarray:
-        keep = slice(None) if without is None else np.arange(len(self.norms)) != without
-        features, target, weight = self.features[keep], self.target[keep], weight[keep]
-        normal = np.einsum("rki,rkj,rk->kij", features, features, weight)
-        right = np.einsum("rki,rk,rk->ki", features, target, weight)
-        return _smooth(solve(normal, right))
+    def _sums(self, weight: np.ndarray, runs: slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides of the normal equations over some runs, ``(knots, 3, 3)`` and ``(knots, 3)``."""
+        features, target, weight = self.features[runs], self.target[runs], weight[runs]
+        return np.einsum("rki,rkj,rk->kij", features, features, weight), np.einsum("rki,rk,rk->ki", features, target, weight)
+
+    def _solve(self, weight: np.ndarray) -> np.ndarray:
+        return _smooth(solve(*self._sums(weight)))
 
     def _curves(self, coefficients: np.ndarray, keep: np.ndarray) -> Curves:
         ratio = self.norms[keep] / predict(coefficients, self.guidance[keep]) - 1
@@ -136,5 +138,6 @@ class CurveFit:
 
     def _without(self, run: int, guidance: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and spread at the knots without one run, at its own guidance scales or at one."""
-        coefficients, spread = self._curves(self._solve(self.weight, run), np.arange(len(self.norms)) != run)
+        normal, right = (whole - own for whole, own in zip(self.sums, self._sums(self.weight, slice(run, run + 1))))
+        coefficients, spread = self._curves(_smooth(solve(normal, right)), np.arange(len(self.norms)) != run)
         return predict(coefficients, self.guidance[run] if guidance is None else guidance), spread
