@@ -95,16 +95,19 @@ class Remembered:
         product = denoised * self.latent
         return product.mean(inner(product)) / self.size, product
 
-    def update(self, unstable: torch.Tensor, acting: torch.Tensor, source: torch.Tensor, size: torch.Tensor) -> torch.Tensor | None:
+    def update(
+        self, unstable: torch.Tensor, acting: torch.Tensor, source: torch.Tensor, size: torch.Tensor, buffer: torch.Tensor
+    ) -> torch.Tensor | None:
         """Remember `source`, of RMS `size`, for images of the mask `unstable` that are not in `acting`; all masks are ``(batch,)``.
 
+        `buffer`, float32 like `source`, is written to.
         Returns 1 for those images and 0 for all others, float32 ``(batch,)``; it is written to at the next call. None where there surely are none.
         """
         fresh = torch.gt(unstable, acting, out=self._fresh.tensor)
         if self._fresh.surely_empty:
             return None
         # A weight of 0 does not keep infinity out. Whoever is to be remembered has none.
-        self.latent.lerp_(source.float().nan_to_num(0.0, 0.0, 0.0), self._fresh_view)
+        self.latent.lerp_(torch.nan_to_num(source.float(), 0.0, 0.0, 0.0, out=buffer), self._fresh_view)
         self.size.lerp_(size.nan_to_num(0.0, 0.0, 0.0), fresh)
         return fresh
 

@@ -207,7 +207,7 @@ class Guard:
         along, buffer = held.along(denoised)
         acting = along > release * length
         if unstable is not None:  # remembered where nothing is yet, or where it pulls somewhere else
-            fresh = held.update(unstable, acting, source, size)
+            fresh = held.update(unstable, acting, source, size, buffer)
             if fresh is not None:
                 # A prediction lies wholly along the direction that it has just become; along a virtual one only in part, or against it.
                 along = along.lerp_(length, fresh) if source is denoised else held.along(denoised)[0].clamp_min(0.0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lib_stability import bench
+from lib_stability.damping import Marks
 from lib_stability.dispatch import Dispatched
 from lib_stability.guard import Guard
 
@@ -83,8 +84,12 @@ def test_counter_lets_errors_through_and_ends():
     assert counted.operations <= 1
 
 
+@pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize("mode", bench.MODES)
-def test_a_step_stays_small(mode):
+def test_a_step_stays_small(mode, accelerator, monkeypatch):
+    """On an accelerator nobody sees that no image is flagged, and everything is computed."""
+    if accelerator:
+        monkeypatch.setattr(Marks, "surely_empty", False)
     stepping = bench.steps(bench.Case((1, 4, 64, 64), mode), bench.made_up_region())
     next(stepping)
     counts = []

@@ -47,7 +47,7 @@ def directional(denoised: torch.Tensor, direction: torch.Tensor | None, strength
     """Damping along a remembered direction, which may have any length."""
     everywhere, held = torch.ones(len(denoised), dtype=torch.bool), Remembered(denoised)
     if direction is not None:
-        held.update(everywhere, ~everywhere, direction, rms(direction))
+        held.update(everywhere, ~everywhere, direction, rms(direction), torch.empty_like(held.latent))
     component, buffer = held.along(denoised.float())
     limits = torch.full((len(denoised),), limit)
     return damping.directional(denoised, rms(denoised), component, limits, everywhere, strength, held, buffer)[0]

@@ -30,12 +30,16 @@ def limit_of(sigma: float, margin: float, guidance: float = GUIDANCE) -> float:
 # -- nothing waits for the device ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kinds", [("ordinary", "strong", "mild"), ("ordinary", "ordinary", "ordinary")])
+@pytest.mark.parametrize("accelerator", [False, True])
 @pytest.mark.parametrize("scale", ["number", "tensor", "skipped"])
 @pytest.mark.parametrize("when", [None, "auto", "always", "never"])
 @pytest.mark.parametrize("mode, policy", VARIANTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_step_never_waits(mode, policy, when, scale, dtype):
-    x, denoised = noisy(3).to(dtype), predictions("ordinary", "strong", "mild").to(dtype)
+def test_step_never_waits(mode, policy, when, scale, dtype, accelerator, kinds, monkeypatch):
+    if accelerator:  # where the host cannot see that nothing is flagged
+        monkeypatch.setattr(Marks, "surely_empty", False)
+    x, denoised = noisy(3).to(dtype), predictions(*kinds).to(dtype)
     asked = probe(predictions("strong", "ordinary", "ordinary").to(dtype), policy=when) if when else None
     watcher = guard(mode, policy, probe=asked, doubt=UNKNOWN_NEGATIVE if when == "auto" else "")
     scales = {"number": [GUIDANCE] * 4, "tensor": [torch.full((3,), GUIDANCE)] * 4, "skipped": [GUIDANCE, 1.0, 40.0, GUIDANCE]}[scale]

@@ -33,7 +33,7 @@ SAMPLERS: dict[str, tuple[Callable, int]] = {
 }
 SCHEDULERS = {"DDIM": DDIMScheduler, "PNDM": PNDMScheduler}
 SAMPLER_NAMES = (*SAMPLERS, *SCHEDULERS)
-#: Where the processor multiplies bfloat16 itself the U-Net runs in it, two to three times as fast; the sampler stays in float32.
+#: Where the processor multiplies bfloat16 itself the U-Net runs in it, about two to three times as fast; the sampler stays in float32.
 FAST_BFLOAT16 = any(getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
 SCHEDULES = ("uniform", "karras", "exponential")
 
