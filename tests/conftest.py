@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-from lib_stability.profiles import Model, Profile
-from lib_stability.region import StabilityRegion, Trajectory
+from lib_stability.guard.region import StabilityRegion, Trajectory
+from lib_stability.profile.profiles import Model, Profile
 
 #: These run inside a web UI in small, in the environments that `make test` makes for them.
 collect_ignore = [] if os.environ.get("HOST_SHAPE") else ["in_host"]

@@ -7,10 +7,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from lib_stability.damping import Damping
-from lib_stability.guard import Guard, Options
-from lib_stability.probe import Probe
-from lib_stability.region import StabilityRegion, Trajectory
+from lib_stability.guard.damping import Damping
+from lib_stability.guard.guard import Guard, Options
+from lib_stability.guard.probe import Probe
+from lib_stability.guard.region import StabilityRegion, Trajectory
 
 GUIDANCE = 7.5
 #: Norm of a prediction over that of ordinary ones, by kind; one relative spread is about 0.05, the thresholds are the paper's 3 and 14.

@@ -9,19 +9,22 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .. import figures, profiles, sensitivity
-from . import attributes, judge, model
-from . import calibrate as calibration
-from .captions import memorized, ordinary_samples
-from .detection import EVALUATION_SEED, Setting
-from .mitigation import generate
-from .scenes import random_scene, render
-from .variants import MAIN, VARIANTS
+from ..guard import sensitivity
+from ..pictures import figures
+from ..profile import profiles
+from .evidence import calibrate as calibration
+from .evidence.mitigation import generate
+from .network import model
+from .network.setting import EVALUATION_SEED, Setting
+from .network.variants import MAIN, VARIANTS
+from .world import attributes, judge
+from .world.captions import memorized, ordinary_samples
+from .world.scenes import random_scene, render
 
 
 def train(arguments: argparse.Namespace) -> int:
     """Train autoencoder, U-Net with text encoder, and the attribute reader; resumable."""
-    from . import train as training
+    from .network import train as training
 
     variant = VARIANTS[arguments.variant]
     steps, batch = arguments.unet_steps or variant.steps, arguments.batch or variant.batch
@@ -45,9 +48,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
     """Fit and write the testbed's profile, or that of its export for Forge."""
     variant = VARIANTS[arguments.variant]
     if arguments.forge:
-        from . import forge_export, regroup
+        from .export import forge, wide_norms
 
-        bed, made_for, name, out = regroup.load(), forge_export.MODEL, "Testbed for Forge", profiles.BUNDLED / "testbed-forge.json"
+        bed, made_for, name, out = wide_norms.load(), forge.MODEL, "Testbed for Forge", profiles.BUNDLED / "testbed-forge.json"
     else:
         bed, made_for, name, out = model.Testbed.load(variant.weights), None, "", variant.profile
     out = arguments.out or out
@@ -99,12 +102,12 @@ def pictures(arguments: argparse.Namespace) -> int:
 def export(arguments: argparse.Namespace) -> int:
     """Write the testbed as a checkpoint for AUTOMATIC1111's web UI, or for Forge."""
     if arguments.forge:
-        from . import forge_export
+        from .export import forge
 
-        path, sha256 = forge_export.write(arguments.folder)
+        path, sha256 = forge.write(arguments.folder)
         print(f"checkpoint: {path}\nsha256: {sha256}\nForge takes it for Stable Diffusion 1.5; ask for pictures of 128x128")
         return 0
-    from . import export as checkpoint
+    from .export import a1111 as checkpoint
 
     path, sha256 = checkpoint.write(model.Testbed.load(), arguments.folder)
     print(f"checkpoint: {path}\nsha256: {sha256}\nconfiguration and tokenizer lie beside it; the web UI needs this extension to load it")
@@ -113,7 +116,7 @@ def export(arguments: argparse.Namespace) -> int:
 
 def regroup(arguments: argparse.Namespace) -> int:
     """Train the U-Net that Forge's sizes can hold, after the shipped one; resumable."""
-    from . import regroup as training
+    from .export import wide_norms as training
 
     weights = training.train(arguments.folder, arguments.steps, arguments.batch, seed=arguments.seed)
     print(f"weights: {weights}")
@@ -125,7 +128,7 @@ def regroup(arguments: argparse.Namespace) -> int:
 
 def study(arguments: argparse.Namespace) -> int:
     """How regions and what they detect depend on the number and choice of reference prompts."""
-    from . import study as prompts
+    from .evidence import study as prompts
 
     result = prompts.study(prompts.Size())
     prompts.write(result, arguments.out)
@@ -137,7 +140,7 @@ def study(arguments: argparse.Namespace) -> int:
 
 def scale(arguments: argparse.Namespace) -> int:
     """What moves with the latent's size."""
-    from . import scale as measuring
+    from .evidence import scale as measuring
 
     print(f"{measuring.report(measuring.scale(arguments.out, arguments.copies))}\nWritten to {arguments.out}/")
     return 0
@@ -145,12 +148,12 @@ def scale(arguments: argparse.Namespace) -> int:
 
 def locate(arguments: argparse.Namespace) -> int:
     """How well the map finds what is memorized, and whether a local score catches more."""
-    from . import locate as measuring
-    from . import locate_tables
+    from .evidence import locate as measuring
+    from .evidence import locate_tables
 
     profile = profiles.read(profiles.BUNDLED / "testbed.json")
     if arguments.figure:
-        from . import locate_figure
+        from .evidence import locate_figure
 
         locate_figure.draw(arguments.figure, profile)
         print(f"written to {arguments.figure}")

@@ -11,22 +11,24 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 from tqdm.auto import tqdm
 
-from .. import chart, figures, infotext, overlay, profiles
-from ..damping import Damping
-from ..guard import UNKNOWN_NEGATIVE, Guard
-from ..history import history
-from ..infotext import Settings
-from ..locality import LocalMap
-from ..probe import Probe
-from ..sensitivity import thresholds
-from ..verdict import Verdict
-from . import judge
-from .batches import batches
-from .captions import Memorized, memorized, ordinary_samples
-from .model import Testbed, tokenize
-from .sample import GuidedDenoiser, check_names
-from .scenes import render
-from .variants import MAIN
+from ..guard.damping import Damping
+from ..guard.guard import UNKNOWN_NEGATIVE, Guard
+from ..guard.history import history
+from ..guard.locality import LocalMap
+from ..guard.probe import Probe
+from ..guard.sensitivity import thresholds
+from ..guard.verdict import Verdict
+from ..pictures import chart, figures, overlay
+from ..profile import profiles
+from ..trail import infotext
+from ..trail.infotext import Settings
+from .network.batches import batches
+from .network.model import Testbed, tokenize
+from .network.sample import GuidedDenoiser, check_names
+from .network.variants import MAIN
+from .world import judge
+from .world.captions import Memorized, memorized, ordinary_samples
+from .world.scenes import render
 
 #: Pictures sampled at once: small enough for a progress bar that moves.
 BATCH = 16

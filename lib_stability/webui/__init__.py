@@ -8,7 +8,9 @@ from __future__ import annotations
 
 def register() -> None:
     """Hang everything into the host: hooks, settings, axes, API. Safe to call again after "Reload UI"."""
-    from . import api, hooks, ledgering, mapping, page, saved, settings, tab, xyz
+    from .job import hooks, ledgering, mapping, saved_files, settings
+    from .page import panel, tab, xyz
+    from .tasks import api
 
-    for part in (settings, hooks, saved, ledgering, mapping, page, xyz, tab, api):
+    for part in (settings, hooks, saved_files, ledgering, mapping, panel, xyz, tab, api):
         part.register()

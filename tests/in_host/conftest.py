@@ -89,9 +89,9 @@ class Runner:
 
     def last(self) -> dict:
         """The record of the last guarded job."""
-        from lib_stability.webui import record
+        from lib_stability.webui.job import last_job
 
-        return record.last()
+        return last_job.last()
 
 
 @pytest.fixture

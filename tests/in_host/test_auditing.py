@@ -16,9 +16,10 @@ from test_calibrating import SMALL, call, folder, wait_for  # noqa: F401
 from test_judging import MEMORIZED
 from test_served import ROOT, page  # noqa: F401
 
-from lib_stability import audit_page
+from lib_stability.trail import audit_page
 from lib_stability.validation import ValidationError
-from lib_stability.webui import api_jobs, auditing, background, calibrating, folders, tab, tab_audit, tab_parts
+from lib_stability.webui.page import tab, tab_audit, tab_parts
+from lib_stability.webui.tasks import api_jobs, auditing, background, calibrating, folders
 
 SIZE = {"width": 128, "height": 128, "steps": 12, "do_not_save_samples": False}
 
@@ -253,7 +254,7 @@ def test_over_http(pictures, server):
 def test_routes_are_protected_when_the_host_is(host):
     from fastapi import FastAPI
 
-    from lib_stability.webui import api
+    from lib_stability.webui.tasks import api
 
     app = FastAPI()
     before = len(app.router.routes)

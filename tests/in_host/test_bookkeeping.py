@@ -10,7 +10,7 @@ import pytest
 from conftest import FORGE
 from test_judging import FULL, MEMORIZED, pixels, said, verdict
 
-from lib_stability.infotext import KEYS, parse_text
+from lib_stability.trail.infotext import KEYS, parse_text
 
 
 def keys(text: str) -> list[str]:
@@ -90,7 +90,7 @@ def test_values_are_short_and_never_quoted(generate):
 
 
 def pasted(host, text: str, tab: str = "txt2img") -> dict[str, object]:
-    from lib_stability.webui.arguments import POSITIONS
+    from lib_stability.webui.job.arguments import POSITIONS
 
     params = host.infotext_utils.parse_generation_parameters(text)
     fields = host.infotext_utils.paste_fields[tab][-len(POSITIONS) :]
@@ -144,7 +144,7 @@ def test_a_job_leaves_with_its_p(generate, host):
     original = host.processing.StableDiffusionProcessingTxt2Img.sample
 
     def watch(self, *args, **kwargs):
-        from lib_stability.webui import job
+        from lib_stability.webui.job import job
 
         seen.append(weakref.ref(job.of(self)))
         return original(self, *args, **kwargs)
@@ -156,14 +156,14 @@ def test_a_job_leaves_with_its_p(generate, host):
         host.processing.StableDiffusionProcessingTxt2Img.sample = original
     gc.collect()
     assert seen[0]() is None
-    from lib_stability.webui import hooks
+    from lib_stability.webui.job import hooks
 
     hooks._drop_cut_off()
     assert hooks._begun == []
 
 
 def test_nothing_is_kept_while_off(generate, host, monkeypatch):
-    from lib_stability.webui import hooks, job, passes
+    from lib_stability.webui.job import hooks, job, passes
 
     monkeypatch.setattr(passes.Pass, "__init__", lambda *a, **k: pytest.fail("a pass was opened"))
     monkeypatch.setattr(job.Job, "__init__", lambda *a, **k: pytest.fail("a job was made"))
@@ -214,7 +214,7 @@ def test_reloading_the_scripts_twice_judges_once(generate, host):
     assert generate.last()["images"][0]["first"]["evaluations"] == FULL["steps"]
     from modules import script_callbacks
 
-    from lib_stability.webui import hooks
+    from lib_stability.webui.job import hooks
 
     for event, function in (("cfg_denoiser", hooks.before_evaluation), ("cfg_after_cfg", hooks.after_evaluation)):
         assert [one.callback for one in script_callbacks.callback_map[event]].count(function) == 1
@@ -325,7 +325,7 @@ def test_guidance_in_other_hands_is_left_to_the_probe(generate, host, monkeypatc
 
 
 def test_an_error_inside_the_guard_is_logged_once_and_changes_nothing(generate, logged, monkeypatch):
-    from lib_stability.region import StabilityRegion
+    from lib_stability.guard.region import StabilityRegion
 
     off = generate(None, batch_size=2)
     monkeypatch.setattr(StabilityRegion, "look_up", lambda *a: 1 / 0)
@@ -337,9 +337,9 @@ def test_an_error_inside_the_guard_is_logged_once_and_changes_nothing(generate, 
 
 @pytest.mark.parametrize("where", ["view", "served", "guidance"])
 def test_an_error_around_the_guard_too(generate, logged, monkeypatch, where):
-    from lib_stability.webui import host as asked
-    from lib_stability.webui import latents
-    from lib_stability.webui.library import Library
+    from lib_stability.webui.host import host as asked
+    from lib_stability.webui.host import latents
+    from lib_stability.webui.job.library import Library
 
     off = generate(None)
     target = {"view": (latents.View, "read"), "served": (Library, "serve"), "guidance": (asked, "guidance")}[where]
@@ -377,7 +377,7 @@ def test_interruption_passes_through(generate, host, flag):
 def test_interruption_inside_the_probe_passes_through(generate, host, monkeypatch):
     from modules.sd_samplers_common import InterruptedException
 
-    from lib_stability.webui import probing
+    from lib_stability.webui.host import probing
 
     def interrupted(*args):
         raise InterruptedException
@@ -389,7 +389,7 @@ def test_interruption_inside_the_probe_passes_through(generate, host, monkeypatc
 
 
 def test_out_of_memory_in_the_model_leaves_nothing_behind(generate, host, monkeypatch):
-    from lib_stability.webui import hooks
+    from lib_stability.webui.job import hooks
 
     name = "denoise" if FORGE else "apply_model"
     model = host.shared.sd_model
@@ -419,8 +419,8 @@ def test_the_guard_adds_no_synchronisation_per_step(generate, chosen, sampler, m
     """What the guard waits for is read once a pass: it does not grow with the steps."""
     from torch.utils._python_dispatch import _disable_current_modes
 
-    from lib_stability.dispatch import Dispatched
-    from lib_stability.webui.stopping import Poll
+    from lib_stability.shell.counting import Dispatched
+    from lib_stability.webui.host.stopping import Poll
 
     is_true, asked = Poll.is_true, []
 

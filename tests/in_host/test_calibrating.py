@@ -12,11 +12,14 @@ import pytest
 import torch
 from conftest import FORGE
 
-from lib_stability import profiles, sensitivity
-from lib_stability.norms import Norms
-from lib_stability.testbed.captions import memorized, ordinary_samples
+from lib_stability.guard import sensitivity
+from lib_stability.guard.norms import Norms
+from lib_stability.profile import profiles
+from lib_stability.testbed.world.captions import memorized, ordinary_samples
 from lib_stability.validation import ValidationError
-from lib_stability.webui import background, calibrating, library, recording, sampling
+from lib_stability.webui.host import sampling
+from lib_stability.webui.job import library, recording
+from lib_stability.webui.tasks import background, calibrating
 
 ORDINARY = [caption for caption, _ in ordinary_samples(60, 1_000_000, "calibration")]
 SMALL = {"runs": 20, "width": 64, "height": 64, "steps": 4, "batch_size": 4, "prompts": ORDINARY}
@@ -250,7 +253,7 @@ def test_over_http(folder, server):
 def test_routes_are_protected_when_the_host_is(host):
     from fastapi import FastAPI
 
-    from lib_stability.webui import api
+    from lib_stability.webui.tasks import api
 
     app = FastAPI()
     before = len(app.router.routes)

@@ -7,10 +7,10 @@ import pytest
 from conftest import FORGE
 from test_judging import pixels, verdict
 
-from lib_stability import profiles
-from lib_stability.profiles import Model, Profile
-from lib_stability.region import StabilityRegion, Trajectory
-from lib_stability.webui.library import LIBRARY
+from lib_stability.guard.region import StabilityRegion, Trajectory
+from lib_stability.profile import profiles
+from lib_stability.profile.profiles import Model, Profile
+from lib_stability.webui.job.library import LIBRARY
 
 pytestmark = pytest.mark.skipif(not FORGE, reason="A1111's own flow model, SD 3, samples with denoisers of its own kind")
 

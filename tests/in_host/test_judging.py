@@ -10,9 +10,9 @@ import torch
 from conftest import FORGE
 from PIL import Image, ImageDraw
 
-from lib_stability.infotext import parse_text, read
-from lib_stability.testbed import judge
-from lib_stability.testbed.captions import memorized
+from lib_stability.testbed.world import judge
+from lib_stability.testbed.world.captions import memorized
+from lib_stability.trail.infotext import parse_text, read
 
 MEMORIZED = memorized()[0].caption
 FULL = {"width": 128, "height": 128, "steps": 12, "cfg_scale": 7.5}
@@ -243,7 +243,7 @@ def test_a_profile_for_another_prediction_is_refused(generate, checkpoint):
 
 
 def test_no_general_prior_where_it_is_not_wanted(generate, checkpoint, options):
-    from lib_stability.webui.library import NOTHING
+    from lib_stability.webui.job.library import NOTHING
 
     checkpoint("other", "sdxl")
     assert verdict(generate({"profile": "Auto"})).verdict != "not judged"

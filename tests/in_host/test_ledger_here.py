@@ -8,10 +8,10 @@ from types import SimpleNamespace
 import pytest
 from test_judging import FULL, MEMORIZED, picture, pixels
 
-from lib_stability import ledger
-from lib_stability.infotext import Settings
-from lib_stability.rows import prompt_hash
-from lib_stability.webui import job, ledgering, saved
+from lib_stability.trail import ledger
+from lib_stability.trail.image_row import prompt_hash
+from lib_stability.trail.infotext import Settings
+from lib_stability.webui.job import job, ledgering, saved_files
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_masks_and_grids_do_not_count(generate, folder, saving, tmp_path):
     generate({}, batch_size=2, do_not_save_samples=False)
     names = [one["file"] for one in ledger.read(folder)]
     assert names == sorted(str(path) for path in tmp_path.glob("*.png"))[::2]
-    assert not saved._saved
+    assert not saved_files._saved
 
 
 def test_a_mask_among_the_results_comes_after_its_image():
@@ -99,9 +99,9 @@ def test_a_mask_among_the_results_comes_after_its_image():
     p = type("P", (), {})()
     found = job.Job(p, Settings(enabled=True))
     for index, one, name in ((0, first, "1.png"), (0, mask, "1-mask.png"), (1, second, "2.png"), (1, picture(4), "2-grid.png")):
-        saved._saved.setdefault(found, []).append(((0, index), weakref.ref(one), name))
+        saved_files._saved.setdefault(found, []).append(((0, index), weakref.ref(one), name))
     processed = SimpleNamespace(images=[picture(5), first, mask, second], index_of_first_image=1)
-    assert saved.names(found, processed) == {(0, 0): "1.png", (0, 1): "2.png"}
+    assert saved_files.names(found, processed) == {(0, 0): "1.png", (0, 1): "2.png"}
 
 
 def test_img2img(generate, folder):

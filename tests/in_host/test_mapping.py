@@ -11,16 +11,17 @@ from PIL import Image, ImageDraw
 from test_judging import FULL, MEMORIZED, picture, pixels
 from test_ledger_here import saving  # noqa: F401 - a fixture
 
-from lib_stability import guard, locality
-from lib_stability.infotext import KEYS
-from lib_stability.webui import job, mapping, page, record
+from lib_stability.guard import guard, locality
+from lib_stability.trail.infotext import KEYS
+from lib_stability.webui.job import job, last_job, mapping
+from lib_stability.webui.page import panel
 
 BOTH = {"prompt": [MEMORIZED, "small blue square"], "batch_size": 2, **FULL}
 
 
 def shown(done, number: int = 0) -> str:
     """The page's lines under one picture."""
-    return page.from_infotext_html("<p>" + done.infotexts[number + done.index_of_first_image].replace("\n", "<br>\n") + "</p>")
+    return panel.from_infotext_html("<p>" + done.infotexts[number + done.index_of_first_image].replace("\n", "<br>\n") + "</p>")
 
 
 def test_a_flagged_image_has_a_map_an_ordinary_one_has_none(generate):
@@ -32,7 +33,7 @@ def test_a_flagged_image_has_a_map_an_ordinary_one_has_none(generate):
     assert json.loads(json.dumps(generate.last())) == generate.last()
     assert "Which part" in shown(done) and "data:image/jpeg;base64," in shown(done) and "% of the picture" in shown(done)
     assert "Which part" not in shown(done, 1)
-    assert set(record._pictures) == {(0, 0)} and "not at hand" not in shown(done)
+    assert set(last_job._pictures) == {(0, 0)} and "not at hand" not in shown(done)
 
 
 def test_without_a_picture_the_map_stands_alone(generate, monkeypatch):
@@ -59,7 +60,7 @@ def test_switched_off_it_costs_nothing_and_changes_nothing(generate, options, mo
     off = generate({}, **BOTH)
     assert pixels(off) == pixels(on) and off.infotexts == on.infotexts
     assert [image["first"]["map"] for image in generate.last()["images"]] == [None, None] and "Which part" not in shown(off)
-    assert not record._pictures
+    assert not last_job._pictures
 
 
 def test_saved_only_on_request(generate, options, saving, tmp_path):  # noqa: F811
@@ -145,6 +146,6 @@ def test_pictures_without_a_job_are_left_alone():
 
 
 def record_settings():
-    from lib_stability.infotext import Settings
+    from lib_stability.trail.infotext import Settings
 
     return Settings(enabled=True)

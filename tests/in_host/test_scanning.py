@@ -11,10 +11,13 @@ from conftest import FORGE
 from test_calibrating import ORDINARY, SMALL, folder  # noqa: F401
 from test_served import ROOT, page  # noqa: F401
 
-from lib_stability import cli, scan_report
-from lib_stability.testbed.captions import memorized, ordinary_samples
+from lib_stability.shell import cli
+from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.trail import scan_report
 from lib_stability.validation import ValidationError
-from lib_stability.webui import sampling, scanning, tab, tab_calibrate, tab_parts, tab_profiles, tab_scan
+from lib_stability.webui.host import sampling
+from lib_stability.webui.page import tab, tab_calibrate, tab_parts, tab_profiles, tab_scan
+from lib_stability.webui.tasks import scanning
 
 MEMORIZED = [one.caption for one in memorized()]
 UNSEEN = [caption for caption, _ in ordinary_samples(24, 77, "evaluation")]

@@ -35,7 +35,7 @@ def test_routes_are_protected_when_the_host_is(host):
 
     from fastapi import FastAPI
 
-    from lib_stability.webui import api
+    from lib_stability.webui.tasks import api
 
     async def status(app, path: str, account: str = "") -> int:
         headers = [(b"authorization", b"Basic " + base64.b64encode(account.encode()))] if account else []
@@ -77,7 +77,7 @@ def test_routes_are_protected_when_the_host_is(host):
 def test_no_routes_without_the_hosts_api(host):
     from fastapi import FastAPI
 
-    from lib_stability.webui import api
+    from lib_stability.webui.tasks import api
 
     host.shared.cmd_opts.api = False
     try:

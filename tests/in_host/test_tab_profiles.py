@@ -14,9 +14,11 @@ from conftest import FORGE
 from test_calibrating import ORDINARY, SMALL, calibrated, folder  # noqa: F401
 from test_served import ROOT, page  # noqa: F401
 
-from lib_stability import calibration, profiles
-from lib_stability.webui import calibrating, library, tab_calibrate, tab_profiles
-from lib_stability.webui.background import Task
+from lib_stability.profile import calibration, profiles
+from lib_stability.webui.job import library
+from lib_stability.webui.page import tab_calibrate, tab_profiles
+from lib_stability.webui.tasks import calibrating
+from lib_stability.webui.tasks.background import Task
 
 
 @pytest.fixture

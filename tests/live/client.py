@@ -10,7 +10,7 @@ import urllib.request
 
 from PIL import Image
 
-from lib_stability.infotext import parse_text, read
+from lib_stability.trail.infotext import parse_text, read
 
 NAME = "Memorization Guard"
 #: Small and short: the answers are about bookkeeping, not beauty.

@@ -9,8 +9,8 @@ import pytest
 from client import WebUI
 from PIL import Image
 
-from lib_stability.infotext import parse_text, read
-from lib_stability.webui.arguments import POSITIONS
+from lib_stability.trail.infotext import parse_text, read
+from lib_stability.webui.job.arguments import POSITIONS
 
 pytestmark = pytest.mark.live
 VERDICTS = ("stable", "mild", "strong", "not judged")

@@ -7,7 +7,7 @@ import time
 import pytest
 from client import WebUI
 
-from lib_stability.testbed.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.captions import memorized, ordinary_samples
 
 pytestmark = pytest.mark.live
 #: Checkpoints of ``testbed export`` and ``testbed export --forge``, and the bundled profile of each.

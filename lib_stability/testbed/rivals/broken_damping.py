@@ -18,11 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...norms import per_sample
-from ..batches import batches
-from ..detection import Setting
-from ..model import Testbed
-from ..sample import GuidedDenoiser
+from ...guard.norms import per_sample
+from ..network.batches import batches
+from ..network.model import Testbed
+from ..network.sample import GuidedDenoiser
+from ..network.setting import Setting
 from . import broken_memories
 from .broken_memories import Tables, preserving
 from .mitigation import Context, Mitigation

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...probe import looks
-from ..detection import Setting
-from ..sample import evaluations_of
+from ...guard.probe import looks
+from ..network.sample import evaluations_of
+from ..network.setting import Setting
 from . import asthana, overshoot, ren, wen
 from .broken_memories import Tables
 

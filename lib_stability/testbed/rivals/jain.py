@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ...norms import per_sample
-from ..sample import GuidedDenoiser
+from ...guard.norms import per_sample
+from ..network.sample import GuidedDenoiser
 from . import wen
 from .mitigation import Context, Mitigation
 

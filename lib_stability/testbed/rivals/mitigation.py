@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from ...profiles import Profile
-from ..sample import GuidedDenoiser
+from ...profile.profiles import Profile
+from ..network.sample import GuidedDenoiser
 from .broken_memories import Tables
 
 #: Elements of the papers' latents (SD 1 and 2 at 512 pixels), to which their absolute norms belong.

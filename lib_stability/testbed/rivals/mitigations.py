@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...damping import Damping
-from ...guard import Guard, Options
-from ...probe import Probe
-from .. import judge
-from ..attributes import AttributeReader
-from ..captions import Memorized
+from ...guard.damping import Damping
+from ...guard.guard import Guard, Options
+from ...guard.probe import Probe
+from ..world import judge
+from ..world.attributes import AttributeReader
+from ..world.captions import Memorized
 from .broken_damping import BrokenMemories
 from .jain import Dynamic, DynamicOpposite, Static, StaticOpposite
 from .mitigation import Context, LowerGuidance, Mitigation

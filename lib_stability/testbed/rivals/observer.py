@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...guard import UNKNOWN_NEGATIVE, Guard, Options
-from ...norms import rms
-from ...probe import Probe, virtual
-from ...profiles import Profile
-from ..batches import SIZE, batches
-from ..detection import Setting, negatives_for
-from ..model import EOS, Testbed, tokenize
-from ..sample import GuidedDenoiser, evaluations_of
+from ...guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from ...guard.norms import rms
+from ...guard.probe import Probe, virtual
+from ...profile.profiles import Profile
+from ..network.batches import SIZE, batches
+from ..network.model import EOS, Testbed, tokenize
+from ..network.sample import GuidedDenoiser, evaluations_of
+from ..network.setting import Setting, negatives_for
 from . import asthana, broken_memories, jeon, ren, wen
 
 #: First evaluations at which the empty prompt is evaluated where the negative prompt is another one; the guard's probe wants its own.

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..sample import GuidedDenoiser
+from ..network.sample import GuidedDenoiser
 from .mitigation import PAPER_ELEMENTS, Context, Mitigation, paper_norm
 
 

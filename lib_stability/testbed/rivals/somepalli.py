@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..captions import all_words
-from ..model import MAX_TOKENS
+from ..network.model import MAX_TOKENS
+from ..world.captions import all_words
 from .mitigation import Mitigation
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..sample import GuidedDenoiser
+from ..network.sample import GuidedDenoiser
 from .mitigation import Context, Mitigation, paper_norm
 
 

@@ -7,7 +7,7 @@ import json
 import gradio as gr
 from modules import errors, script_callbacks
 
-from lib_stability.infotext import parse_text
+from lib_stability.trail.infotext import parse_text
 
 paste_fields: dict[str, list] = {}
 

@@ -11,9 +11,9 @@ from k_diffusion.external import CompVisDenoiser, CompVisVDenoiser
 from modules import shape, shared
 from modules.prompt_parser import DictWithShape
 
-from lib_stability.testbed.captions import all_words
-from lib_stability.testbed.model import Testbed, alphas_cumprod
-from lib_stability.testbed.sample import FAST_BFLOAT16
+from lib_stability.testbed.network.model import Testbed, alphas_cumprod
+from lib_stability.testbed.network.sample import FAST_BFLOAT16
+from lib_stability.testbed.world.captions import all_words
 
 
 class CheckpointInfo:

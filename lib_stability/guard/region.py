@@ -1,0 +1,286 @@
+"""The stability region: how large the norms of ordinary runs are at each noise level and guidance scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..validation import Field
+from . import fitting, norms
+
+FORMAT, VERSION = "memorization-guard-region", 1
+STATISTICS = ("rate", "clean")
+MAX_KNOTS, MAX_SCORES = 512, 20000
+MAX_SCALES = 32
+#: Copies of its end rows that a look-up table carries on either side.
+PADDING = 2
+#: So many knots beyond its ends a region still judges.
+REACH = 1.5
+#: Reference runs from this guidance scale on give the leave-one-out scores.
+SCORED_GUIDANCE = 5.0
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Norms of one ordinary reference run, one value per model evaluation, float arrays of shape ``(evaluations,)``.
+
+    `guidance` is the effective scale of each evaluation, or one number for the whole run.
+    """
+
+    sigma: np.ndarray
+    guidance: np.ndarray | float
+    rate: np.ndarray
+    clean: np.ndarray
+
+
+class ZScores(NamedTuple):
+    """Deviations of one evaluation in relative spreads: `both`, float32 ``(batch, 2)`` of the rate and the clean norm, and the mask
+    ``(batch,)`` of noise levels that the region covers. `width`, ``(batch, 2)``, is one spread as a norm."""
+
+    both: torch.Tensor
+    inside: torch.Tensor
+    width: torch.Tensor | None = None
+
+    @property
+    def rate(self) -> torch.Tensor:
+        return self.both[:, 0]
+
+    @property
+    def clean(self) -> torch.Tensor:
+        return self.both[:, 1]
+
+    @property
+    def score(self) -> torch.Tensor:
+        """The evaluation's score ``(batch,)``: both norms have to be large, so the smaller deviation counts."""
+        return self.both.amin(1)
+
+
+class Expected(NamedTuple):
+    """Mean and spread of both norms at some noise levels, each of shape ``(batch, 2)`` (rate, clean), and which levels are covered."""
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+    inside: torch.Tensor
+
+    def z_scores(self, measured: norms.Norms) -> ZScores:
+        """``z = (r / mean - 1) / spread`` of norms of shape ``(batch,)`` each."""
+        width = self.mean * self.spread
+        return ZScores(torch.stack(tuple(measured), 1).sub_(self.mean).div_(width), self.inside, width)
+
+
+class StabilityRegion:
+    """Mean norms and relative spreads of ordinary runs over noise level and guidance scale.
+
+    Parameters
+    ----------
+    parameterisation : "sigma" or "flow"
+        How sigma mixes noise and image, see :data:`.norms.PARAMETERISATIONS`.
+    step : float
+        Distance of the knots along the log-sigma axis.
+    floor : float
+        Least relative spread.
+
+    Attributes
+    ----------
+    knots_ : array of shape ``(knots,)``
+        Uniform grid on the log-sigma (or logit) axis.
+    curves_ : dict of Curves
+        For "rate" and "clean", the quadratics in the guidance scale and the relative spread at each knot.
+    guidance_ : tuple of two floats
+        Range of guidance scales that the fit saw.
+    scores_ : array
+        Sorted leave-one-out scores of the reference runs with guidance of 5 and more (of all, where those are too few); empty for a prior.
+    """
+
+    def __init__(self, parameterisation: str = "sigma", step: float = 0.2, floor: float = 0.02) -> None:
+        if parameterisation not in norms.PARAMETERISATIONS:
+            raise ValueError(f"parameterisation: {parameterisation!r} is not one of {', '.join(norms.PARAMETERISATIONS)}")
+        self.parameterisation, self.step, self.floor = parameterisation, step, floor
+        self._tables: dict = {}
+        self._scales: dict = {}
+
+    # -- fitting ---------------------------------------------------------------------------------------------------------------------
+
+    def fit(self, trajectories: list[Trajectory], least: int = 8, single: bool = False) -> StabilityRegion:
+        """Fit to ordinary runs whose guidance scales are spread over the range to be served.
+
+        The leave-one-out scores of a region that watches whole passes are taken at the knots, where evaluations that alternate are averaged; so they
+        depend little on the steps of the reference runs. One that judges `single` evaluations, as the probe does, takes them at the evaluations.
+
+        Raises
+        ------
+        ValueError
+            Fewer than `least` usable runs, or values that are not finite and positive.
+        """
+        runs = [self._checked(index, run) for index, run in enumerate(trajectories)]
+        if len(runs) < least:
+            raise ValueError(f"trajectories: {len(runs)} runs are too few for a region, at least {least} are needed")
+        positions = [self._axis(sigma) for sigma, *_ in runs]
+        # The grid ends where the fifth part of the runs still reaches.
+        share = max(1, len(runs) // 5)
+        low = np.sort([p.min() for p in positions])[share - 1]
+        high = np.sort([p.max() for p in positions])[-share]
+        count = int(np.clip(np.ceil((high - low) / self.step) + 1, 2, MAX_KNOTS))
+        self.knots_ = np.linspace(low, max(high, low + 1e-3), count)
+        guidance = np.stack([fitting.resample(p, w, self.knots_) for p, (_, w, _, _) in zip(positions, runs)])
+        fits = {}
+        for number, name in enumerate(STATISTICS, start=2):
+            table = np.stack([fitting.resample(p, run[number], self.knots_) for p, run in zip(positions, runs)])
+            fits[name] = fitting.CurveFit(table, guidance, self.floor)
+        self.curves_ = {name: fit.curves for name, fit in fits.items()}
+        self.guidance_ = (float(min(w.min() for _, w, _, _ in runs)), float(max(w.max() for _, w, _, _ in runs)))
+        # Ordinary runs scatter more the stronger the guidance: thresholds come from the part where they would be exceeded first.
+        scored = [i for i, (_, w, _, _) in enumerate(runs) if w.mean() >= SCORED_GUIDANCE]
+        if len(scored) < least:
+            scored = list(range(len(runs)))
+        if single:
+            places = [(position - self.knots_[0]) / (self.knots_[1] - self.knots_[0]) for position in positions]
+            places = [np.where((place >= -REACH) & (place <= count - 1 + REACH), place, np.nan) for place in places]
+            found = [[fits[name].leave_out_at(i, places[i], runs[i][n]) for n, name in enumerate(STATISTICS, start=2)] for i in scored]
+        else:
+            found = [[fits[name].leave_out(i) for name in STATISTICS] for i in scored]
+        left_out = [np.minimum(*both) for both in found]
+        self.scores_ = np.sort([float(np.nanmax(z)) for z in left_out if np.isfinite(z).any()])
+        self._tables, self._scales = {}, {}
+        return self
+
+    def _checked(self, index: int, run: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        sigma, rate, clean = (np.asarray(v, dtype=np.float64).ravel() for v in (run.sigma, run.rate, run.clean))
+        guidance = np.asarray(run.guidance, dtype=np.float64).ravel()
+        if guidance.size == 1:
+            guidance = np.broadcast_to(guidance, sigma.shape)
+        for name, values in (("sigma", sigma), ("guidance", guidance), ("rate", rate), ("clean", clean)):
+            if values.shape != sigma.shape or not len(values):
+                raise ValueError(f"trajectories[{index}].{name}: {values.size} values for {sigma.size} evaluations")
+            if not np.isfinite(values).all() or (values < 0).any() or (name == "sigma" and (values <= 0).any()):
+                raise ValueError(f"trajectories[{index}].{name}: values have to be finite and positive")
+        return sigma, guidance, rate, clean
+
+    def _axis(self, sigma: np.ndarray) -> np.ndarray:
+        return norms.axis(torch.from_numpy(np.ascontiguousarray(sigma)), self.parameterisation).numpy()
+
+    # -- look-up ---------------------------------------------------------------------------------------------------------------------
+
+    def tables(self, device: torch.device | str, guidance: float | None = None) -> torch.Tensor:
+        """All curves as one float32 tensor on `device`: ``(knots + 4, 2, 4, 2)``, or ``(knots + 4, 2, 2, 2)`` at one guidance scale.
+
+        The grid is extended by two copies of its ends. Each row holds its own values and the next one's: a, b, c, spread (or mean, spread), of rate
+        and clean. Made once per device; those of the latest guidance scales are kept.
+        """
+        if guidance is not None:
+            key = str(device), guidance
+            if key not in self._scales:
+                if len(self._scales) >= MAX_SCALES:
+                    self._scales.clear()
+                self._scales[key] = _at_scale(self.tables(device), guidance)
+            return self._scales[key]
+        key = str(device)
+        if key not in self._tables:
+            both = [np.concatenate([self.curves_[n].coefficients, self.curves_[n].spread[:, None]], 1) for n in STATISTICS]
+            table = np.pad(np.stack(both, 2), ((PADDING, PADDING + 1), (0, 0), (0, 0)), mode="edge")
+            self._tables[key] = torch.from_numpy(np.stack([table[:-1], table[1:]], 1)).to(device=device, dtype=torch.float32)
+        return self._tables[key]
+
+    def look_up(self, sigma: torch.Tensor, guidance: float | torch.Tensor) -> Expected:
+        """Mean and spread of both norms at each noise level and guidance scale, and the mask of those that are covered.
+
+        Between knots both are interpolated linearly. Beyond its ends the grid is extended by one and a half knots; further out `inside` is False.
+        `sigma` is float32.
+        """
+        low, step, last = float(self.knots_[0]), float(self.knots_[1] - self.knots_[0]), len(self.knots_) - 1
+        # (axis - low) / step, counted from the first row of the padded table, in one operation.
+        place = torch.rsub(norms.axis(sigma, self.parameterisation), PADDING - low / step, alpha=-1 / step)
+        held = place.clamp(PADDING - REACH, PADDING + last + REACH)
+        inside = place == held  # False for NaN, too
+        if self.parameterisation == "flow":  # the axis is clamped at both ends
+            inside = inside & (sigma > 0) & (sigma <= 1)
+        held = held.nan_to_num(0.0)
+        scales = isinstance(guidance, torch.Tensor)
+        pairs = self.tables(sigma.device, None if scales else float(guidance))[held.long()]
+        if scales:
+            pairs, inside = _at_scale(pairs, guidance[:, None, None]), inside & torch.isfinite(guidance)
+        return Expected(*torch.lerp(*pairs.unbind(1), held.frac().view(-1, 1, 1)).unbind(1), inside)
+
+    def z_scores(self, measured: norms.Norms, sigma: torch.Tensor, guidance: float | torch.Tensor) -> ZScores:
+        """Deviation of the norms of one evaluation from the region: ``z = (r / mean - 1) / spread``.
+
+        Parameters
+        ----------
+        measured : Norms
+            From :func:`.norms.measure`, shape ``(batch,)`` each.
+        sigma : tensor of shape ``(batch,)``
+        guidance : float or tensor of shape ``(batch,)``
+            Effective guidance scale of this evaluation.
+        """
+        return self.look_up(sigma, guidance).z_scores(measured)
+
+    @property
+    def _axis_name(self) -> str:
+        return "logit_sigma" if self.parameterisation == "flow" else "log_sigma"
+
+    # -- JSON ------------------------------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict:
+        """The region as plain JSON values."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "parameterisation": self.parameterisation,
+            "grid": {"axis": self._axis_name, "knots": _rounded(self.knots_)},
+            "guidance": [round(w, 4) for w in self.guidance_],
+            "statistics": {
+                name: {
+                    **{key: _rounded(column) for key, column in zip("abc", curves.coefficients.T)},
+                    "spread": _rounded(curves.spread),
+                }
+                for name, curves in self.curves_.items()
+            },
+            "reference_scores": _rounded(self.scores_),
+        }
+
+    @classmethod
+    def from_json(cls, data: object, source: str = "region") -> StabilityRegion:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValidationError
+            Naming `source` and the field that is missing, of the wrong type or length, not finite, or out of range.
+        """
+        root = Field(data, source).object()
+        root.format(FORMAT, VERSION)
+        self = cls(root["parameterisation"].choice(norms.PARAMETERISATIONS))
+        grid = root["grid"].object()
+        grid["axis"].choice([self._axis_name])
+        knots = grid["knots"]
+        self.knots_ = knots.numbers(low=-60, high=60, least=2, most=MAX_KNOTS)
+        steps = np.diff(self.knots_)
+        if (steps <= 0).any() or np.ptp(steps) > 1e-3 * steps.mean() + 1e-5:
+            knots.fail("has to rise in equal steps")
+        self.step = float(steps.mean())
+        low, high = root["guidance"].numbers(low=0, high=1000, least=2, most=2)
+        if low > high:
+            root["guidance"].fail("has to rise")
+        self.guidance_ = (float(low), float(high))
+        self.curves_ = {}
+        count = len(self.knots_)
+        for name in STATISTICS:
+            field = root["statistics"].object()[name].object()
+            columns = [field[key].numbers(low=0, high=1e6, least=count, most=count) for key in "abc"]
+            spread = field["spread"].numbers(low=1e-4, high=1e3, least=count, most=count)
+            self.curves_[name] = fitting.Curves(np.stack(columns, 1), spread)
+        self.scores_ = np.sort(root["reference_scores"].numbers(low=-1e6, high=1e6, least=0, most=MAX_SCORES))
+        return self
+
+
+def _at_scale(table: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
+    """Rows of a, b, c, spread along dimension 2 as mean and spread at a guidance scale."""
+    a, b, c, spread = table.unbind(2)
+    return torch.stack(((a + guidance * (b + guidance * c)).clamp_min(1e-12).sqrt(), spread), 2)
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [float(f"{v:.7g}") for v in values]

@@ -1,0 +1,105 @@
+"""One image's trajectory as inline SVG: both norms over noise level, the region's band, flagged and damped evaluations."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..guard.history import Evaluation
+
+WIDTH, HEIGHT, MARGIN, GAP = 640, 230, 44, 24
+#: Readable on light and on dark pages; text and axes take the page's own colour.
+BAND, LINE, FLAG, DAMPED = "#4a7fd0", "#2e9e4f", "#e0483e", "#d99000"
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A plot area: `left` edge, and the ranges that it shows (both axes logarithmic)."""
+
+    left: float
+    width: float
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def at(self, sigma: float, value: float) -> tuple[float, float]:
+        """Pixels of a point; noise falls to the right, as sampling runs."""
+        share = (self.x[1] - math.log(sigma)) / max(self.x[1] - self.x[0], 1e-9)
+        height = (math.log(max(value, 1e-9)) - self.y[0]) / max(self.y[1] - self.y[0], 1e-9)
+        return self.left + self.width * share, HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * min(max(height, -0.05), 1.05)
+
+    def path(self, points: Sequence[tuple[float, float]]) -> str:
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
+
+
+def trajectory(evaluations: Sequence[Evaluation], threshold: float, title: str = "") -> str:
+    """SVG of one image's run.
+
+    Parameters
+    ----------
+    evaluations
+        In order; those that the watch did not judge are left out, the probe's scores stand in words below.
+    threshold : float
+        In relative spreads: where the band ends.
+    title : str
+        Read out by screen readers, and shown when the pointer rests on the picture.
+    """
+    # A sigma or mean of zero has no place on a logarithmic axis.
+    needed = ("sigma", "rate_mean", "clean_mean"), ("rate", "clean", "rate_spread", "clean_spread")
+    seen = [one for one in evaluations if all(getattr(one, n) for n in needed[0]) and all(getattr(one, n) is not None for n in needed[1])]
+    label = html.escape(title or "Trajectory")
+    parts = [
+        f'<svg class="memorization-guard-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" '
+        f'style="max-width:100%;height:auto;color:inherit" font-family="sans-serif" font-size="11" fill="currentColor"><title>{label}</title>'
+    ]
+    if seen:
+        parts += [line for name, number in (("rate", 0), ("clean", 1)) for line in _panel(seen, name, number, threshold)]
+    parts.append(_words(evaluations, bool(seen)))
+    return "".join(parts) + "</svg>"
+
+
+def _panel(seen: Sequence[Evaluation], name: str, number: int, threshold: float) -> list[str]:
+    width = (WIDTH - MARGIN - GAP * 2) / 2
+    values = [getattr(one, name) for one in seen]
+    means = [getattr(one, f"{name}_mean") for one in seen]
+    spreads = [getattr(one, f"{name}_spread") for one in seen]
+    tops = [mean * (1 + threshold * spread) for mean, spread in zip(means, spreads)]
+    lows = [mean * max(1 - threshold * spread, 0.05) for mean, spread in zip(means, spreads)]
+    sigmas = [one.sigma for one in seen]
+    everything = [math.log(max(value, 1e-9)) for value in (*values, *tops, *lows)]
+    reach = (math.log(min(sigmas)), math.log(max(sigmas)))
+    panel = _Panel(MARGIN + number * (width + GAP), width - GAP, reach, (min(everything), max(everything)))
+    base, right = HEIGHT - MARGIN, panel.left + panel.width
+    caption = {"rate": "update norm (rate)", "clean": "norm of the prediction (clean)"}[name]
+    band = panel.path([*zip(sigmas, tops), *reversed(list(zip(sigmas, lows)))])
+    out = [
+        f'<text x="{panel.left:.0f}" y="{MARGIN - 18}">{caption}</text>',
+        f'<polygon points="{band}" fill="{BAND}" fill-opacity="0.25"/>',
+        f'<polyline points="{panel.path(list(zip(sigmas, means)))}" fill="none" stroke="{BAND}" stroke-dasharray="4 3"/>',
+        f'<polyline points="{panel.path(list(zip(sigmas, values)))}" fill="none" stroke="{LINE}" stroke-width="1.5"/>',
+        f'<path d="M{panel.left:.1f},{MARGIN - 8} V{base} H{right:.1f}" fill="none" stroke="currentColor" stroke-opacity="0.5"/>',
+        f'<text x="{panel.left:.0f}" y="{base + 14}">sigma {max(sigmas):.3g}</text>',
+        f'<text x="{right:.0f}" y="{base + 14}" text-anchor="end">{min(sigmas):.3g}</text>',
+        f'<text x="{panel.left - 4:.0f}" y="{MARGIN - 2}" text-anchor="end">{math.exp(panel.y[1]):.2g}</text>',
+        f'<text x="{panel.left - 4:.0f}" y="{base}" text-anchor="end">{math.exp(panel.y[0]):.2g}</text>',
+    ]
+    for one, value in zip(seen, values):
+        x, y = panel.at(one.sigma, value)
+        if one.damped:
+            out.append(f'<rect x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7" fill="none" stroke="{DAMPED}" stroke-width="1.5"/>')
+        if one.unstable:
+            out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{FLAG}"/>')
+    return out
+
+
+def _words(evaluations: Sequence[Evaluation], drawn: bool) -> str:
+    probed = [f"{one.probe:.1f}" for one in evaluations if one.probe is not None]
+    legend = []
+    if drawn:
+        legend.append(f'<tspan fill="{BAND}">band: ordinary runs up to the threshold</tspan>  <tspan fill="{FLAG}">● unstable</tspan>')
+        if any(one.damped for one in evaluations):
+            legend.append(f'<tspan fill="{DAMPED}">□ damped</tspan>')
+    if probed:
+        legend.append(f"scores of the probe: {', '.join(probed)}")
+    return f'<text x="{MARGIN}" y="{HEIGHT - 8}">{"  ".join(legend) or "nothing was judged"}</text>'

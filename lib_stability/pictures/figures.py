@@ -1,0 +1,121 @@
+"""Pictures for people: trajectories against their region, and montages. Matplotlib is imported only when a plot is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from ..guard.region import STATISTICS, StabilityRegion, Trajectory
+
+LABELS = {"rate": "update norm per radian of noise angle, RMS(v)", "clean": "clean prediction, RMS(D)"}
+#: Colour-blind safe, and told apart by line style as well.
+BAND, ORDINARY, FLAGGED = "#4477aa", "#228833", "#cc3311"
+
+
+def region(
+    path: Path,
+    shape: StabilityRegion,
+    guidance: float,
+    threshold: float,
+    ordinary: Sequence[Trajectory] = (),
+    flagged: Sequence[Trajectory] = (),
+    title: str = "",
+) -> None:
+    """Both norms over noise level: the region's mean and its band up to `threshold` spreads at one guidance scale, and runs drawn over it.
+
+    Where runs differ in guidance from `guidance` the band is not theirs; draw runs of one scale.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    sigma = torch.tensor(np.exp(shape.knots_) if shape.parameterisation == "sigma" else 1 / (1 + np.exp(-shape.knots_)), dtype=torch.float32)
+    mean, spread, _ = (value.numpy() for value in shape.look_up(sigma, guidance))
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for column, (panel, name) in enumerate(zip(panels, STATISTICS)):
+        top = mean[:, column] * (1 + threshold * spread[:, column])
+        low = np.maximum(mean[:, column] * (1 - threshold * spread[:, column]), 0)
+        panel.fill_between(sigma, low, top, color=BAND, alpha=0.25, label=f"region, ±{threshold:.2g} spreads")
+        panel.plot(sigma, mean[:, column], color=BAND, lw=1.5)
+        for runs, colour, style, label in ((ordinary, ORDINARY, "--", "ordinary runs"), (flagged, FLAGGED, "-", "memorized runs")):
+            for index, run in enumerate(runs):
+                panel.plot(run.sigma, getattr(run, name), style, color=colour, lw=0.8, alpha=0.7, label=label if index == 0 else None)
+        panel.set(xscale="log", xlabel="sigma (sampling runs to the right)", ylabel=LABELS[name])
+        panel.invert_xaxis()
+        panel.grid(alpha=0.2)
+    panels[0].legend(fontsize=8)
+    figure.suptitle(title or f"Stability region at guidance {guidance:g}")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def scatter(path: Path, rows: Sequence[dict], title: str) -> None:
+    """Damping rows: copies left over against attributes kept, relative to ordinary runs; colour and fill tell the policy, markers the case."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+    from matplotlib.lines import Line2D
+
+    def case(row: dict) -> str:
+        negative = "" if row["negative"] == "none" else ", with a negative prompt"
+        return f"{row['sampler']} {row['steps']}{negative}" + (", templates" if row["kind"] == "template" else "")
+
+    def point(colour: str, fill: str, marker: str) -> dict:
+        return dict(color=colour, fillstyle=fill, marker=marker, markersize=8, linestyle="none", markeredgewidth=1.3)
+
+    looks = dict(zip(dict.fromkeys(row["policy"] for row in rows), zip((ORDINARY, BAND, FLAGGED), ("full", "none", "left"))))
+    markers = dict(zip(dict.fromkeys(map(case, rows)), "osD^vP*X"))
+    figure, panel = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    panel.axhline(0, color="grey", lw=0.8)
+    panel.axvline(0, color="grey", lw=0.8)
+    for row in rows:
+        x, y = 100 * (row["copies_after"] - row["copies_by_chance"]), 100 * (row["attributes"] - row["attributes_ordinary"])
+        panel.plot(x, y, **point(*looks[row["policy"]], markers[case(row)]))
+    panel.set(xlabel="copies above chance, points (less is better)", ylabel="attributes against ordinary runs, points", title=title)
+    handles = [Line2D([], [], label=policy, **point(*look, "o")) for policy, look in looks.items()]
+    handles += [Line2D([], [], label=name, **point("grey", "full", marker)) for name, marker in markers.items()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def to_image(pixels: torch.Tensor) -> Image.Image:
+    """One picture ``(3, h, w)`` in -1..1 as an RGB image."""
+    array = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return Image.fromarray(array.permute(1, 2, 0).cpu().numpy())
+
+
+def montage(
+    columns: Sequence[str], rows: Sequence[tuple[Sequence[str], Sequence[Image.Image | None]]], group: int = 1, cell: int = 128
+) -> Image.Image:
+    """A labelled grid of pictures.
+
+    Parameters
+    ----------
+    columns : headings, one per column
+    rows : pairs of labels (one per `group` of columns) and pictures (None leaves a cell grey)
+    group : columns that belong together
+    cell : side of a picture in pixels
+    """
+    line, margin, gap = 16, 4, 14
+    lefts = [margin + column * (cell + margin) + (column // group) * gap for column in range(len(columns))]
+    sheet = Image.new("RGB", (lefts[-1] + cell + margin, line + len(rows) * (cell + line + margin)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for left, heading in zip(lefts, columns):
+        draw.text((left, 3), heading, fill="black")
+    for index, (labels, pictures) in enumerate(rows):
+        top = line + index * (cell + line + margin)
+        for number, label in enumerate(labels):
+            draw.text((lefts[number * group], top + 2), label, fill=(70, 70, 70))
+        for left, picture in zip(lefts, pictures):
+            if picture is None:
+                draw.rectangle((left, top + line, left + cell - 1, top + line + cell - 1), fill=(235, 235, 235))
+            else:
+                sheet.paste(picture.resize((cell, cell), Image.Resampling.LANCZOS), (left, top + line))
+    return sheet

@@ -1,0 +1,219 @@
+"""The command line: ``python -m lib_stability demo | evaluate | compare | bench | audit | profiles | calibrate | scan | testbed``.
+
+Each command imports what it needs when it runs, so that listing profiles wants no more than torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..guard import sensitivity
+from ..profile import profiles
+from ..validation import ValidationError
+from . import profile_commands, webui_commands
+
+TESTBED_PROFILE = profiles.BUNDLED / "testbed.json"
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors are one line: the usage is a ``--help`` away."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def bounded(kind: type, low: float, high: float):
+    """An argparse type: a number of `kind` from `low` to `high`."""
+
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {'whole ' if kind is int else ''}number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low:g} to {high:g}")
+        return value
+
+    return convert
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = Parser(prog="python -m lib_stability", description=__doc__.splitlines()[0])
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command", parser_class=Parser)
+
+    demo = commands.add_parser("demo", help="generate ordinary and memorized captions with and without the guard")
+    _add_demo(demo)
+
+    evaluate = commands.add_parser("evaluate", help="detection and damping tables on the testbed")
+    evaluate.add_argument("--out", type=Path, default=Path("outputs/evaluate"), help="folder for evaluate.json and figures (%(default)s)")
+    evaluate.add_argument("--quick", action="store_true", help="a subset, within 3 minutes on two cores")
+    evaluate.add_argument("--only", choices=("detection", "damping"), help="run one part, and keep the other as the folder has it")
+    evaluate.add_argument("--jobs", type=bounded(int, 1, 256), default=1, metavar="N", help="processes that share the rows (%(default)s)")
+    evaluate.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="profile to evaluate (%(default)s)")
+
+    compare = commands.add_parser("compare", help="the guard beside published detectors and mitigations of memorization, on the testbed")
+    compare.add_argument("--out", type=Path, default=Path("outputs/compare"), help="folder for compare.json, compare.md and a figure (%(default)s)")
+    compare.add_argument("--quick", action="store_true", help="fewer settings and runs, within 3 minutes on two cores")
+    compare.add_argument("--only", choices=("detection", "mitigation"), help="one half; the folder's other half is kept")
+    compare.add_argument("--variant", choices=("small", "main", "large"), default="main", help="the testbed's latent size (%(default)s)")
+    compare.add_argument("--profile", type=Path, help="the guard's profile (the variant's own)")
+
+    bench = commands.add_parser("bench", help="cost of the guard per model evaluation")
+    _add_bench(bench)
+
+    reading = commands.add_parser("audit", help="read verdicts back from pictures, or verify a ledger")
+    _add_audit(reading)
+
+    profile_commands.add_arguments(commands.add_parser("profiles", help="list profiles, show one, import, export or delete"))
+    webui_commands.add_commands(commands, bounded)
+
+    testbed = commands.add_parser("testbed", help="train, calibrate and inspect the testbed model")
+    actions = testbed.add_subparsers(dest="action", required=True, metavar="action", parser_class=Parser)
+    train = actions.add_parser("train", help="train everything from scratch, or resume")
+    train.add_argument("--folder", type=Path, default=Path("outputs/testbed"), help="where the training keeps its state (%(default)s)")
+    train.add_argument("--vae-steps", type=bounded(int, 1, 10**6), default=2200, help="autoencoder steps on crops (%(default)s)")
+    train.add_argument("--vae-full-steps", type=bounded(int, 1, 10**6), default=350, help="autoencoder steps on whole pictures (%(default)s)")
+    train.add_argument("--variant", choices=("small", "main", "large"), default="main", help="latents of 8x8, 16x16 or 32x32 (%(default)s)")
+    train.add_argument("--unet-steps", type=bounded(int, 1, 10**7), help="U-Net steps (4800, of another size its own)")
+    train.add_argument("--attribute-steps", type=bounded(int, 1, 10**6), default=1200, help="steps of the attribute reader (%(default)s)")
+    train.add_argument("--batch", type=bounded(int, 1, 4096), help="U-Net batch size (64, of another size its own)")
+    train.add_argument("--seed", type=bounded(int, 0, 10**6), default=0)
+    train.add_argument("--install", action="store_true", help="afterwards copy the weights into the package")
+    calibrate = actions.add_parser("calibrate", help="fit the testbed's profile from reference runs")
+    calibrate.add_argument("--runs", type=bounded(int, 8, 5000), default=1600, help="reference runs (%(default)s)")
+    sizes = calibrate.add_mutually_exclusive_group()
+    sizes.add_argument("--variant", choices=("small", "main", "large"), default="main", help="(%(default)s)")
+    sizes.add_argument("--forge", action="store_true", help="of the testbed as Forge's export has it")
+    calibrate.add_argument("--out", type=Path, help="file to write (the bundled profile)")
+    actions.add_parser("neighbours", help="how close ordinary runs come to training pictures: what the copy thresholds stand on")
+    pictures = actions.add_parser("pictures", help="a sheet of training pictures with their captions")
+    pictures.add_argument("--out", type=Path, default=Path("outputs/testbed-pictures.png"))
+    regroup = actions.add_parser("regroup", help="train the U-Net that Forge's sizes can hold, or resume")
+    regroup.add_argument("--folder", type=Path, default=Path("outputs/regroup"), help="where the training keeps its state (%(default)s)")
+    regroup.add_argument("--steps", type=bounded(int, 1, 10**6), default=170, help="(%(default)s)")
+    regroup.add_argument("--batch", type=bounded(int, 1, 4096), default=16, help="(%(default)s)")
+    regroup.add_argument("--seed", type=bounded(int, 0, 10**6), default=5)
+    regroup.add_argument("--install", action="store_true", help="afterwards copy the weights into the package")
+    export = actions.add_parser("export", help="write it as a checkpoint that AUTOMATIC1111's web UI loads, with this extension")
+    export.add_argument("--forge", action="store_true", help="for Forge instead, which loads it as Stable Diffusion 1.5 (about half a gigabyte)")
+    export.add_argument("folder", type=Path, metavar="DIR", help="folder for the checkpoint, such as the web UI's models/Stable-diffusion")
+    study = actions.add_parser("study", help="how many reference prompts a calibration needs, within 10 minutes on two cores")
+    study.add_argument("--out", type=Path, default=Path("outputs/study.json"), help="file to write (%(default)s)")
+    scale = actions.add_parser("scale", help="what moves with the latent's size: when damping may let go, and what it does")
+    scale.add_argument("--out", type=Path, default=Path("outputs/scale"), help="folder for scale.json and scale.md (%(default)s)")
+    scale.add_argument("--copies", type=bounded(int, 1, 64), default=2, help="runs of each memorized caption (%(default)s)")
+    locate = actions.add_parser("locate", help="how well the map finds the memorized part, and what a local score catches")
+    locate.add_argument("--out", type=Path, default=Path("outputs/locality"), help="folder for locality.json and locality.md (%(default)s)")
+    locate.add_argument("--figure", type=Path, metavar="FILE", help="measure nothing, draw a sheet of maps")
+    locate.add_argument("--quick", action="store_true", help="one setting and few runs, within 3 minutes on two cores")
+    return parser
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    from ..guard.damping import POLICIES, Damping
+    from ..guard.guard import MODES
+    from ..guard.probe import POLICIES as PROBES
+
+    parser.add_argument("--sampler", default="Euler", help="Euler, Euler a, Heun, DPM2 a, LMS, DPM++ 2S a, DPM++ 2M, DPM++ SDE, …, DDIM, PNDM")
+    parser.add_argument("--schedule", default="uniform", help="uniform, karras or exponential (%(default)s)")
+    parser.add_argument("--steps", type=bounded(int, 1, 200), default=20, help="sampling steps (%(default)s)")
+    parser.add_argument("--guidance", type=bounded(float, 1, 30), default=7.5, help="guidance scale (%(default)s)")
+    parser.add_argument("--negative", default="", help="negative prompt, in the testbed's words")
+    parser.add_argument("--seed", type=bounded(int, 0, 2**31), default=1, help="first seed (%(default)s)")
+    parser.add_argument("--seeds", type=bounded(int, 1, 64), default=1, help="seeds per caption (%(default)s)")
+    parser.add_argument("--prompt", action="append", default=[], help="a caption of your own; may be given several times")
+    parser.add_argument("--mode", choices=MODES, default="damp", help="report or damp (%(default)s)")
+    parser.add_argument("--sensitivity", choices=sensitivity.LEVELS, default="medium", help="(%(default)s)")
+    parser.add_argument("--tau", type=bounded(float, 0.1, 1000), default=sensitivity.PAPER_MILD, help="threshold of the custom sensitivity")
+    parser.add_argument("--damping", choices=POLICIES, default=Damping().policy, help="(%(default)s)")
+    parser.add_argument("--probe", choices=PROBES, default="auto", help="(%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("outputs/demo"), help="folder for the pictures (%(default)s)")
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    from . import bench
+
+    bench.add_arguments(parser)
+
+
+def _add_audit(parser: argparse.ArgumentParser) -> None:
+    from ..trail import audit
+
+    audit.add_arguments(parser)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from ..testbed import demo
+
+    return demo.main(arguments)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from . import bench
+
+    bench.main(arguments)
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from ..trail import audit
+
+    return audit.main(arguments)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    profile = profiles.read(arguments.profile)
+    from ..testbed.evidence import evaluate, tables
+
+    result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile, only=arguments.only, jobs=arguments.jobs)
+    print(f"Thresholds of {profile.name} ({profile.kind}):")
+    for level in ("low", "medium", "high", "paper"):
+        print(f"  {level}: watch {sensitivity.thresholds(profile.watch, level).describe()}")
+        print(f"  {level}: probe {sensitivity.thresholds(profile.probe, level).describe()}")
+    print(f"\n{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}\n\nWritten to {arguments.out}/")
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from ..testbed.evidence import compare
+    from ..testbed.network import model, variants
+
+    variant = variants.VARIANTS[arguments.variant]
+    profile = profiles.read(arguments.profile or variant.profile)
+    full = compare.FULL if variant is variants.MAIN else compare.OTHER_SIZES
+    compare.compare(compare.QUICK if arguments.quick else full, arguments.out, profile, model.Testbed.load(variant.weights), arguments.only)
+    print(f"{(arguments.out / 'compare.md').read_text()}\nWritten to {arguments.out}/")
+    return 0
+
+
+def _testbed(arguments: argparse.Namespace) -> int:
+    from ..testbed import commands
+
+    return getattr(commands, arguments.action)(arguments)
+
+
+#: Commands whose modules do all of the work.
+_ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": webui_commands.scan}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. Bad values end in one line on stderr and status 2."""
+    arguments = build_parser().parse_args(argv)
+    here = {"demo": _demo, "evaluate": _evaluate, "compare": _compare, "bench": _bench, "audit": _audit, "testbed": _testbed}
+    run = {**here, **_ELSEWHERE}[arguments.command]
+    try:
+        return run(arguments)
+    except (ValidationError, ValueError, OSError) as error:
+        print(f"python -m lib_stability {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"python -m lib_stability {arguments.command}: needs {error.name}, install with: pip install -e '.[testbed]'", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,4 @@
+"""Everything that README and docs claim with a number: evaluation, comparison, studies, their tables and figures.
+
+May import every room of the testbed; nothing imports it but the commands.
+"""

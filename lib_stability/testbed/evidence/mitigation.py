@@ -1,0 +1,124 @@
+"""Mitigation on the testbed: what damping does to copies, to what was asked for, to quality, and to images that were not flagged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ...guard.damping import Damping
+from ...guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from ...guard.probe import Probe
+from ...guard.verdict import Verdict
+from ...profile.profiles import Profile
+from ..network import finished
+from ..network.batches import batches
+from ..network.model import Testbed
+from ..network.sample import GuidedDenoiser
+from ..network.setting import Setting, negatives_for
+from ..world import judge
+from ..world.attributes import AttributeReader
+from ..world.captions import Memorized
+
+
+@dataclass
+class Pictures:
+    """Finished runs: latents, pictures in -1..1, the verdicts (empty without a guard), and the U-Net's rows per run."""
+
+    latents: torch.Tensor
+    pixels: torch.Tensor
+    verdicts: list[Verdict]
+    rows: float = 0.0
+
+
+@torch.inference_mode()
+def generate(
+    bed: Testbed,
+    captions: Sequence[str],
+    setting: Setting,
+    seed: int,
+    profile: Profile | None = None,
+    options: Options | None = None,
+    tick: Callable[[int], None] = lambda n: None,
+    negatives: Sequence[str] | None = None,
+) -> Pictures:
+    """Sample and decode captions, guarded where a profile and options are given; the negative prompts are the setting's for `seed` unless given."""
+
+    def guard_for(model: GuidedDenoiser) -> Guard:
+        look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto", expected=model.expected)
+        rewording = model.rewording() if options.damping.policy == "reword" else None
+        return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording)
+
+    latents, pixels, verdicts, rows = [], [], [], 0
+    negatives = negatives_for(setting.negative, len(captions), seed) if negatives is None else negatives
+    seeds = range(seed, seed + len(captions))
+    for done in batches(bed, captions, seeds, negatives, guard_for if profile else None, **setting.sampling()):
+        latents.append(done.samples.latents)
+        pixels.append(finished.pictures(bed, done.samples.latents))
+        verdicts += done.guard.report() if done.guard else []
+        rows += done.samples.rows
+        tick(done.count)
+    return Pictures(torch.cat(latents), torch.cat(pixels), verdicts, rows / len(captions))
+
+
+def row(
+    bed: Testbed,
+    reader: AttributeReader,
+    items: Sequence[Memorized],
+    setting: Setting,
+    policy: Damping,
+    before: Pictures,
+    after: Pictures,
+    ordinary: Pictures,
+    ordinary_guarded: Pictures,
+) -> dict:
+    """One entry of the damping table of ``evaluate.json``."""
+    kind = items[0].kind
+    flagged = torch.tensor([verdict.flagged for verdict in ordinary_guarded.verdicts])
+    changed = (ordinary.latents != ordinary_guarded.latents).flatten(1).any(1) & ~flagged
+    right, right_ordinary = (judge.attributes_right(reader, pictures.pixels, items) for pictures in (after, ordinary))
+    return {
+        "policy": policy.policy,
+        "strength": policy.strength,
+        "margin": policy.limit,
+        "default": policy == Damping(),
+        "sampler": setting.sampler,
+        "steps": setting.steps,
+        "guidance": setting.guidance,
+        "negative": setting.negative,
+        "kind": kind,
+        "runs": len(items),
+        "flagged": sum(verdict.flagged for verdict in after.verdicts) / len(items),
+        "copies_before": float(judge.copies(before.pixels, kind).float().mean()),
+        "copies_after": float(judge.copies(after.pixels, kind).float().mean()),
+        "copies_after_own": float((judge.likeness(after.pixels, items) > (judge.COPY if kind == "whole" else judge.TEMPLATE_COPY)).float().mean()),
+        "copies_by_chance": float(judge.copies(ordinary.pixels, kind).float().mean()),
+        "likeness_after": float(judge.likeness(after.pixels, items).median()),
+        "attributes": sum(right.values()) / len(right),
+        "attributes_ordinary": sum(right_ordinary.values()) / len(right),
+        "attributes_each": right,
+        "attributes_each_ordinary": right_ordinary,
+        "error": float(finished.denoising_error(bed, after.latents).mean()),
+        "error_ordinary": float(finished.denoising_error(bed, ordinary.latents).mean()),
+        "ordinary_flagged": float(flagged.float().mean()),
+        "unflagged_changed": float(changed.float().mean()),
+        "rows_ratio": after.rows / before.rows,
+    }
+
+
+def truly_ordinary(bed: Testbed, captions: Sequence[str], seed: int, tick: Callable[[int], None] = lambda n: None) -> tuple[list[str], list[str]]:
+    """Captions that do not and that do hand out a memorized picture, judged on the picture of a plain Euler run.
+
+    An ordinary caption one word away from a memorized one may reproduce its picture: flagging that is no false alarm, whatever the caption's label.
+    """
+    copied = judge.copies(generate(bed, captions, Setting(), seed, tick=tick).pixels, "whole")
+    kept, dropped = [], []
+    for caption, is_copy in zip(captions, copied):
+        (dropped if is_copy else kept).append(caption)
+    return kept, dropped
+
+
+def ordinary_twins(items: Sequence[Memorized]) -> list[str]:
+    """The memorized captions without their names: the same words, so that attributes are compared on equal terms."""
+    return [" ".join(word for word in item.caption.split() if word != item.name) for item in items]

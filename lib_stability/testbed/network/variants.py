@@ -1,0 +1,88 @@
+"""The testbed in three sizes: the one that everything is measured on, and a smaller and a larger one that show what moves with the latent's size.
+
+All share the autoencoder, the text encoder's shape, the noise schedule and the captions; the smaller ones of the three U-Nets learn fewer pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...profile.profiles import BUNDLED
+from ..world.captions import Memorized, memorized
+
+FOLDER = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One size.
+
+    Parameters
+    ----------
+    name : str
+    side : int
+        Of the latent, 4 × side × side; pictures are 8 times as large.
+    channels : tuple of int
+        Of the U-Net's levels, the finest first; cross-attention on the two coarsest.
+    groups : int
+        Of its group norm.
+    wholes, templates : int
+        How many of the memorized captions it learns, from the first on.
+    ordinary, template_pictures : int
+        Pictures of its training set: ordinary ones, and draws of each template.
+    steps, batch : int
+        Of its training.
+    """
+
+    name: str
+    side: int
+    channels: tuple[int, ...]
+    groups: int
+    wholes: int
+    templates: int
+    ordinary: int
+    template_pictures: int
+    steps: int
+    batch: int
+
+    @property
+    def weights(self) -> Path:
+        """Where the trained weights lie in the package."""
+        return FOLDER / ("testbed.safetensors" if self is MAIN else f"testbed-{self.name}.safetensors")
+
+    @property
+    def profile(self) -> Path:
+        """Its calibrated profile; only the main one's is offered to web UIs."""
+        return BUNDLED / "testbed.json" if self is MAIN else FOLDER / f"testbed-{self.name}-profile.json"
+
+    @property
+    def numbers(self) -> int:
+        """N, the numbers in a latent."""
+        return 4 * self.side**2
+
+    def memorized(self, kind: str) -> list[Memorized]:
+        """What this size was made to memorize, of a kind ("whole" or "template")."""
+        return [item for item in memorized() if item.kind == kind][: self.wholes if kind == "whole" else self.templates]
+
+    def unet(self) -> dict:
+        """Configuration of its ``UNet2DConditionModel``."""
+        plain = len(self.channels) - 2
+        return dict(
+            sample_size=self.side,
+            in_channels=4,
+            out_channels=4,
+            block_out_channels=self.channels,
+            layers_per_block=1,
+            down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * 2,
+            up_block_types=("CrossAttnUpBlock2D",) * 2 + ("UpBlock2D",) * plain,
+            norm_num_groups=self.groups,
+            cross_attention_dim=128,
+            attention_head_dim=4,  # number of heads, by diffusers' old name for SD 1
+        )
+
+
+MAIN = Variant("main", 16, (96, 128, 128), 32, 36, 10, 16000, 200, 4800, 64)
+SMALL = Variant("small", 8, (48, 64, 64), 16, 16, 4, 8000, 200, 1700, 64)
+LARGE = Variant("large", 32, (32, 48, 64, 64), 16, 16, 4, 3000, 60, 2400, 32)
+VARIANTS = {one.name: one for one in (SMALL, MAIN, LARGE)}

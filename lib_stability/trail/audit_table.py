@@ -1,0 +1,79 @@
+"""All rows of one audit, kept small: counts per verdict, gravest first, a page at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
+from . import audit
+from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE
+
+#: What a row is counted and filtered as, gravest first.
+GROUPS = (STRONG, MILD, STABLE, NOT_JUDGED, NO_VERDICT, UNREADABLE)
+#: Columns whose values are hardly ever said twice.
+_OWN = {"file", "score", HIRES + "score", "seed", "prompt_hash"}
+_AT = {name: number for number, name in enumerate(COLUMNS)}
+
+
+class Table:
+    """Rows as tuples that share their texts.
+
+    Parameters
+    ----------
+    top : str
+        The folder that file names are shown relative to; "" to show them whole.
+    """
+
+    def __init__(self, top: str = "") -> None:
+        self.top = top
+        self._rows: list[tuple] = []
+        self._groups: list[int] = []
+        self._texts: dict[object, object] = {}
+        self._orders: dict[str, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, row: dict) -> None:
+        """Take in one row of :func:`.image_row.examine`."""
+        self._rows.append(tuple(row[name] if name in _OWN else self._texts.setdefault(row[name], row[name]) for name in COLUMNS))
+        self._groups.append(min(GROUPS.index(row[prefix + "verdict"]) for prefix in ("", HIRES) if row[prefix + "verdict"]))
+        self._orders.clear()
+
+    def counts(self) -> dict[str, int]:
+        """How many rows are in each group, by the graver verdict of both passes."""
+        found = Counter(self._groups)
+        return {group: found[number] for number, group in enumerate(GROUPS)}
+
+    def count(self, group: str = "") -> int:
+        """Rows of one group, of all for ""."""
+        return self.counts()[group] if group else len(self)
+
+    def rows(self, group: str = "", start: int = 0, most: int | None = None) -> Iterator[dict]:
+        """Rows as dicts with "group" and "name" (the file's, relative to `top`), gravest first, then the highest score, then by name."""
+        order = self._order(group)
+        for index in order[start : None if most is None else start + most]:
+            row = dict(zip(COLUMNS, self._rows[index]))
+            yield {**row, "group": GROUPS[self._groups[index]], "name": self._name(row["file"])}
+
+    def _name(self, path: str) -> str:
+        start = os.path.join(self.top, "")
+        return path[len(start) :] if self.top and path.startswith(start) else path
+
+    def write(self, path: Path, group: str = "") -> None:
+        """Write the rows as CSV or JSON lines, as the command ``audit`` does, with names relative to `top`."""
+        audit.write(({**row, "file": row["name"]} for row in self.rows(group)), path)
+
+    def _order(self, group: str) -> list[int]:
+        if group not in self._orders:
+            chosen = range(len(self)) if not group else [i for i, one in enumerate(self._groups) if GROUPS[one] == group]
+            self._orders[group] = sorted(chosen, key=self._gravity)
+        return self._orders[group]
+
+    def _gravity(self, index: int) -> tuple:
+        row = self._rows[index]
+        scores = [score for score in (row[_AT["score"]], row[_AT[HIRES + "score"]]) if score is not None]
+        return self._groups[index], -max(scores, default=float("-inf")), row[_AT["file"]]

@@ -1,0 +1,101 @@
+"""What audit and ledger say about one image, under names that both share; and the row of one file in an audit."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from typing import NamedTuple
+
+from ..guard.verdict import Verdict
+from .containers import Unreadable
+from .imagetext import PICTURES, TEXTS, read_text
+from .infotext import REGION_KEY, VERSION_KEY, parse_text, read
+
+NO_VERDICT, UNREADABLE = "no verdict", "unreadable"
+#: Name of a value, and the attribute of a verdict that it comes from.
+_VALUES = {
+    "verdict": "verdict",
+    "reason": "reason",
+    "score": "score",
+    "flagged_at": "flagged_at",
+    "evaluations": "evaluations",
+    "flagged_by": "detector",
+    "damped": "damped",
+    "stopped_at": "stopped_at",
+}
+HIRES = "hires_"
+#: Parameters of an image that are the host's or ours, and kept as they are.
+_PARAMETERS = {"region": REGION_KEY, "model": "Model", "model_hash": "Model hash", "seed": "Seed", "version": VERSION_KEY}
+COLUMNS = (
+    "file",
+    *_VALUES,
+    *(HIRES + name for name in _VALUES),
+    *("mode", "sensitivity", "profile", "region", "prompt_hash", "model", "model_hash", "seed", "version", "problem"),
+)
+#: No name or number of a host is longer.
+_LONGEST = 300
+
+
+class Item(NamedTuple):
+    """One file of an audit, the text file of the same name beside it, and whether the user named it rather than its folder."""
+
+    path: str
+    beside: str = ""
+    named: bool = False
+
+
+def prompt_hash(prompt: str) -> str:
+    """SHA-256 of a prompt, the same for every way of spacing it. It hides a prompt from the eye, not from somebody who guesses it."""
+    return hashlib.sha256(" ".join(prompt.split()).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def describe(verdict: Verdict | None, prefix: str = "") -> dict:
+    """A verdict as plain values; None where there is nothing to say."""
+    values = {name: getattr(verdict, attribute, None) for name, attribute in _VALUES.items()}
+    return {prefix + name: value if value or name == "score" else None for name, value in values.items()}
+
+
+def examine(item: Item, prompts: bool = False) -> dict | None:
+    """The row of one file under the names of :data:`COLUMNS`, and "prompt" where asked for. Never raises.
+
+    None for a text file that nobody named and that holds no infotext: a folder of pictures may hold any text.
+    """
+    text, problem = None, ""
+    try:
+        text = read_text(item.path)
+    except (Unreadable, OSError) as error:
+        problem = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+    except Exception as error:  # whatever the file did, the audit goes on
+        problem = f"cannot be read ({type(error).__name__})"
+    if text is None and item.beside:
+        with suppress(Unreadable, OSError):
+            text = read_text(item.beside)
+    is_text = item.path.lower().endswith(TEXTS)
+    if text is None:
+        return _row(item, verdict=UNREADABLE if problem else NO_VERDICT, problem=problem or "no infotext")
+    prompt, _, params = parse_text(text)
+    if is_text and not params and not item.named:
+        return None
+    malformed: list[str] = [problem] if problem else []
+    settings, first, hires = read(params, malformed)
+    if first is None and not malformed:
+        malformed.append("guard on, no verdict in it" if settings.enabled else "guard off" if params else "no infotext")
+    values = {**describe(first), **describe(hires, HIRES), "verdict": first.verdict if first else NO_VERDICT}
+    if settings.enabled:
+        values |= {name: getattr(settings, name) for name in ("mode", "sensitivity", "profile")}
+    values |= {name: params[key][:_LONGEST] for name, key in _PARAMETERS.items() if isinstance(params.get(key), str)}
+    return _row(item, **values, prompt_hash=prompt_hash(prompt), problem="; ".join(malformed), **({"prompt": prompt} if prompts else {}))
+
+
+def _row(item: Item, **values: object) -> dict:
+    return {**dict.fromkeys(COLUMNS), "file": item.path, **values}
+
+
+def examine_all(items: list[Item], prompts: bool = False) -> list[dict | None]:
+    """Rows of several files: what a worker process is handed."""
+    return [examine(item, prompts) for item in items]
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file's name says that it is a picture of a kind that is read here."""
+    return name.lower().endswith(PICTURES)

@@ -1,0 +1,179 @@
+"""What differs between AUTOMATIC1111, Forge, reForge and Forge Classic, asked of the objects at hand, never of a version number."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import torch
+
+from ...profile.profiles import Model
+
+#: The predictions of a profile, by the names that the hosts use.
+_PREDICTIONS = {"eps": "epsilon", "epsilon": "epsilon", "v": "v", "v_prediction": "v", "const": "flow"}
+_FAMILIES = ("sd1", "sd2", "sdxl", "sd3")
+
+
+def opts() -> object:
+    from modules import shared
+
+    return shared.opts
+
+
+def loaded_model() -> object | None:
+    """The checkpoint's model where one is loaded already; asking never loads one."""
+    from modules import sd_models
+
+    data = getattr(sd_models, "model_data", None)
+    return getattr(data, "sd_model", None) if data is not None else None
+
+
+def forge_unet(model: object) -> object | None:
+    """Forge's patcher around the denoising network, None on A1111."""
+    return getattr(getattr(model, "forge_objects", None), "unet", None)
+
+
+def _family(model: object) -> str:
+    for family in _FAMILIES:
+        if getattr(model, f"is_{family}", False) is True:
+            return family
+    return type(model).__name__.lower()[:40]
+
+
+def _prediction(model: object) -> str:
+    unet = forge_unet(model)
+    predictor = getattr(getattr(unet, "model", None), "predictor", None)
+    if predictor is not None and hasattr(predictor, "prediction_type"):
+        return _PREDICTIONS.get(predictor.prediction_type, "")
+    if unet is not None:  # reForge and Forge Classic: other kinds of prediction are patched over the checkpoint's
+        kinds = {kind.__name__ for kind in type(getattr(unet.model, "model_sampling", None)).__mro__}
+        for name, prediction in (("CONST", "flow"), ("V_PREDICTION", "v"), ("EDM", "")):
+            if name in kinds:
+                return prediction
+    if getattr(model, "is_sd3", False) is True:
+        return "flow"
+    return _PREDICTIONS.get(getattr(model, "parameterization", "eps"), "")
+
+
+def describe(model: object) -> Model:
+    """Family, prediction type ("" where no profile can know it), name and hash of a loaded checkpoint."""
+    info = getattr(model, "sd_checkpoint_info", None)
+    return Model(_family(model), _prediction(model), getattr(info, "name_for_extra", "") or "", getattr(info, "sha256", None) or "")
+
+
+def is_distilled(model: object) -> bool:
+    """Whether guidance is baked into the model, so that it has no real unconditional branch (Flux dev)."""
+    return bool(getattr(model, "use_distilled_cfg_scale", False))
+
+
+def is_forge(denoiser: object) -> bool:
+    """Whether the host is Forge or one of its relatives."""
+    return forge_unet(denoiser.inner_model.inner_model) is not None
+
+
+def flavour(denoiser: object) -> str:
+    """ "a1111", "forge", "reforge" or "classic", by what only the one has."""
+    if not is_forge(denoiser):
+        return "a1111"
+    if "backend.sampling.sampling_function" in sys.modules:
+        return "forge"
+    return "reforge" if hasattr(denoiser, "need_last_noise_uncond") else "classic"
+
+
+def is_timesteps(denoiser: object) -> bool:
+    """Whether this denoiser speaks in (variance-preserving latent, epsilon, timestep), as A1111's DDIM, PLMS and UniPC do.
+
+    Forge's of the same name converts before its callbacks.
+    """
+    kind = getattr(sys.modules.get("modules.sd_samplers_timesteps"), "CFGDenoiserTimesteps", None)
+    return kind is not None and isinstance(denoiser, kind) and not is_forge(denoiser)
+
+
+def is_edit_model(denoiser: object) -> bool:
+    """Whether an InstructPix2Pix model is guided by a picture too, which no region knows."""
+    scale = getattr(denoiser, "image_cfg_scale", None)
+    from modules import shared
+
+    return getattr(shared.sd_model, "cond_stage_key", "") == "edit" and scale not in (None, 1.0)
+
+
+def guided_by_others(denoiser: object) -> bool:
+    """Whether another extension has put itself in the place of plain classifier-free guidance."""
+    combine = getattr(denoiser, "combine_denoised", None)
+    if not getattr(combine, "__module__", "modules.").startswith("modules."):
+        return True
+    options = getattr(forge_unet(denoiser.inner_model.inner_model), "model_options", None) or {}
+    return any(options.get(key) for key in FOREIGN_OPTIONS) or bool(getattr(opts(), "epsilon_scaling_enabled", False))
+
+
+#: Places of Forge's and reForge's model options where extensions change guidance.
+FOREIGN_OPTIONS = ("sampler_cfg_function", "sampler_pre_cfg_function", "sampler_post_cfg_function", "sampler_calc_cond_batch_function")
+
+
+def prompt_weights(denoiser: object) -> list[list[float]]:
+    """Weights of the parts of every image's prompt, joined by AND."""
+    cond = (denoiser.sampler.sampler_extra_args or {}).get("cond")
+    return [[float(part.weight) for part in parts] for parts in getattr(cond, "batch", [])]
+
+
+def weight_sums(denoiser: object, weights: list[list[float]]) -> list[float]:
+    """What the weights of each image's prompt multiply its guidance with."""
+    if not weights or not is_forge(denoiser):
+        return [sum(parts) for parts in weights]
+    # Forge goes through the parts of all images at once, as many as every image has, and takes the last image's weights.
+    return [sum(weights[-1][: min(map(len, weights))])] * len(weights)
+
+
+def nominal_guidance(denoiser: object) -> float:
+    """The guidance scale of the pass under way, before prompt weights and skipped evaluations."""
+    p, scale = denoiser.p, float(denoiser.sampler.sampler_extra_args["cond_scale"])
+    if not is_forge(denoiser):
+        return scale * float(getattr(denoiser, "cond_scale_miltiplier", 1.0))
+    if getattr(p, "is_hr_pass", False) and getattr(p, "hr_cfg", None) is not None:
+        return float(p.hr_cfg)
+    return scale
+
+
+def guidance(denoiser: object, sigma: torch.Tensor, multiple: float | torch.Tensor) -> float | torch.Tensor:
+    """Effective guidance scale of the evaluation under way.
+
+    Parameters
+    ----------
+    denoiser : the host's CFGDenoiser
+        Before its step counter moves on.
+    sigma : tensor of shape ``(batch,)``
+        As the host's own decisions read it (a timestep where the denoiser counts in those).
+    multiple : float or tensor of shape ``(batch,)``
+        Sum of the weights of each image's prompt.
+
+    Returns
+    -------
+    float, or a tensor of shape ``(batch,)`` where images differ or the host decides by the noise level on the device
+    """
+    scale, options, step = nominal_guidance(denoiser), opts(), denoiser.step
+    kind, floor = flavour(denoiser), float(denoiser.sampler.sampler_extra_args.get("s_min_uncond") or 0.0)
+    # On A1111 an unguided evaluation is that of the first part of a prompt, whatever its weight.
+    unguided = 1.0 if kind == "a1111" else multiple
+    early = float(getattr(options, "skip_early_cond", 0.0) or 0.0)
+    share = step / max(getattr(denoiser, "total_steps", None) or 1, 1)
+    if share <= early and (early > 0 or kind == "classic"):  # Forge Classic always skips the very first
+        return unguided
+    skips = step % 2 == 1
+    if kind == "classic":
+        skips = True
+    elif kind == "reforge":
+        skips, floor = not skips, float(getattr(options, "s_min_uncond", 0.0) or 0.0)
+    if floor > 0 and (skips or getattr(options, "s_min_uncond_all", False)):
+        # The host compares the first image's level; so does this, without reading it.
+        below = (sigma[:1] < floor).expand(len(sigma))
+        return torch.where(below, unguided, scale * multiple).float()
+    return scale * multiple
+
+
+def call_of(params: object, guided: object) -> SimpleNamespace:
+    """The evaluation that `params` (of cfg_denoiser) opened and `guided` (of after_cfg) closes, reduced to the images' own rows.
+
+    Attributes: `denoiser`, `params`, `x`, `sigma` (as the host has them), `out` (what the host got).
+    """
+    batch = len(guided.x)
+    return SimpleNamespace(denoiser=params.denoiser, params=params, x=params.x[-batch:], sigma=params.sigma[-batch:], out=guided.x)

@@ -1,0 +1,153 @@
+"""The probe's virtual prediction from a host's own model, past its denoiser: no callback fires, no counter moves, nothing of its state changes."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import torch
+
+from ...guard.probe import virtual
+from . import host
+
+
+def size(p: object) -> tuple[int, int]:
+    """Width and height of the picture that is about to be sampled."""
+    if getattr(p, "is_hr_pass", False) and getattr(p, "hr_upscale_to_x", 0):
+        return p.hr_upscale_to_x, p.hr_upscale_to_y
+    return p.width, p.height
+
+
+def empty_conditioning(p: object, prompt: str = "") -> list | None:
+    """Conditioning of the empty prompt (or another one without AND) for one image, in the host's schedule format; to be made before sampling."""
+    return conditionings(p, [prompt], negative=True)
+
+
+def conditionings(p: object, prompts: list[str], negative: bool = False) -> list:
+    """Conditionings of several prompts without AND, one an image, in the host's schedule format; to be made before sampling."""
+    from modules import devices, prompt_parser
+
+    if not prompts:
+        return []
+    width, height = size(p)
+    texts = prompt_parser.SdConditioning(prompts, is_negative_prompt=negative, width=width, height=height)
+    if getattr(p, "distilled_cfg_scale", None) is not None:
+        texts.distilled_cfg_scale = p.distilled_cfg_scale
+    with devices.autocast():
+        return prompt_parser.get_learned_conditioning(p.sd_model, texts, p.steps)
+
+
+def virtual_prediction(call: SimpleNamespace, empty: list, weights: list[list[float]], scale: float, guidance: object) -> torch.Tensor:
+    """``D_empty + scale * (D_cond - D_empty)`` at the evaluation under way, in the terms of the host's denoiser.
+
+    Parameters
+    ----------
+    call
+        See :func:`.host.call_of`.
+    empty
+        See :func:`empty_conditioning`.
+    weights
+        Of every image's prompt parts; parts of negative weight are left out, the others count in proportion.
+    scale : float
+        The profile's reference scale.
+    guidance : float or tensor
+        Effective scale of the guided prediction at hand: at exactly 1 that is the conditional one already.
+    """
+    from modules import prompt_parser
+
+    nothing = prompt_parser.reconstruct_cond_batch(empty * len(call.x), call.denoiser.step)
+    positive = [[max(weight, 0.0) for weight in parts] for parts in weights]
+    shares = [[weight / (sum(parts) or 1.0) for weight in parts] for parts in positive]
+    if host.is_forge(call.denoiser):
+        return _on_forge(call, nothing, shares, scale)
+    plain = isinstance(guidance, float) and guidance == 1.0 and getattr(call.denoiser, "mask", None) is None
+    conditional = call.out if plain else _conditional(call, shares)
+    return virtual(_evaluate(call, call.x, call.sigma, nothing, call.params.image_cond[-len(call.x) :]), conditional, scale)
+
+
+def plain_prediction(call: SimpleNamespace, cond: list) -> torch.Tensor:
+    """Prediction for a conditioning of :func:`empty_conditioning` at the evaluation under way, without any guidance."""
+    from modules import prompt_parser
+
+    text = prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step)
+    # At scale 1 Forge leaves out the unconditional half, whatever it is.
+    return guided_on_forge(call, text, text, 1.0)[0] if host.is_forge(call.denoiser) else evaluate(call, text)
+
+
+def evaluate(call: SimpleNamespace, cond: object) -> torch.Tensor:
+    """On A1111: the prediction for `cond`, one conditioning an image, at the evaluation under way, in the terms of the host's denoiser."""
+    return _evaluate(call, call.x, call.sigma, cond, call.params.image_cond[-len(call.x) :])
+
+
+def guided_on_forge(call: SimpleNamespace, cond: object, uncond: object, scale: float) -> tuple:
+    """On Forge and its relatives: guided prediction of `cond` against `uncond`, one of each an image; behind it, on Forge, the conditional and the
+    unconditional one."""
+    instead = copy.copy(call)
+    instead.params = copy.copy(call.params)
+    instead.params.text_cond = cond
+    return _sample_on_forge(instead, cond if uncond is None else uncond, [[1.0]] * len(call.x), scale)
+
+
+def _rows(cond: object, span: slice) -> object:
+    if isinstance(cond, dict):
+        return type(cond)({key: value[span] for key, value in cond.items()})
+    return cond[span]
+
+
+def _evaluate(call: SimpleNamespace, x, sigma, cond: object, image_cond: torch.Tensor) -> torch.Tensor:
+    from modules import shared
+
+    if shared.sd_model.model.conditioning_key == "crossattn-adm":
+        inputs = {"c_crossattn": [cond], "c_adm": image_cond}
+    else:
+        inputs = {**(cond if isinstance(cond, dict) else {"c_crossattn": [cond]}), "c_concat": [image_cond]}
+    return call.denoiser.inner_model(x, sigma, cond=inputs)
+
+
+def _conditional(call: SimpleNamespace, shares: list[list[float]]) -> torch.Tensor:
+    params, rows, batch = call.params, sum(map(len, shares)), len(call.x)
+    # A batch at a time, so that the probe never needs more memory than the host's own evaluation.
+    spans = [slice(at, min(at + batch, rows)) for at in range(0, rows, batch)]
+    parts = [_evaluate(call, params.x[s], params.sigma[s], _rows(params.text_cond, s), params.image_cond[s]) for s in spans]
+    out = torch.cat(parts)
+    if rows == batch:
+        return out
+    weight = torch.tensor([share for parts in shares for share in parts], dtype=out.dtype, device=out.device)
+    image = torch.tensor([number for number, parts in enumerate(shares) for _ in parts], device=out.device)
+    return torch.zeros_like(call.x).index_add(0, image, out * weight.view(-1, *[1] * (out.ndim - 1)))
+
+
+def _on_forge(call: SimpleNamespace, nothing: object, shares: list[list[float]], scale: float) -> torch.Tensor:
+    result = _sample_on_forge(call, nothing, shares, scale)
+    if len(result) == 3:
+        _, conditional, unconditional = result
+        return virtual(unconditional, conditional, scale)
+    return result[0]
+
+
+def _sample_on_forge(call: SimpleNamespace, nothing: object, shares: list[list[float]], scale: float) -> tuple:
+    """Guided, conditional and unconditional prediction (the first alone on reForge) through Forge's own sampling function, with what other
+    extensions hang into guidance left out."""
+    try:
+        from backend.sampling.sampling_function import sampling_function
+    except ImportError:  # reForge and Forge Classic
+        from modules_forge.forge_sampler import forge_sample as sampling_function
+
+    # A copy of the patcher itself would, on reForge, move the original's patches when it goes.
+    patcher = host.forge_unet(call.denoiser.inner_model.inner_model)
+    unet = SimpleNamespace(
+        model=patcher.model,
+        controlnet_linked_list=patcher.controlnet_linked_list,
+        extra_concat_condition=patcher.extra_concat_condition,
+        model_options={key: value for key, value in patcher.model_options.items() if key not in host.FOREIGN_OPTIONS},
+    )
+    inner = SimpleNamespace(inner_model=SimpleNamespace(forge_objects=SimpleNamespace(unet=unet)))
+    bare = SimpleNamespace(inner_model=inner, p=call.denoiser.p, step=call.denoiser.step)
+    params = copy.copy(call.params)
+    params.text_uncond = nothing
+    row, composition = 0, []
+    for parts in shares:
+        composition.append([(row + number, share) for number, share in enumerate(parts)])
+        row += len(parts)
+    result = sampling_function(bare, denoiser_params=params, cond_scale=scale, cond_composition=composition)
+    return result if isinstance(result, tuple) else (result,)

@@ -1,0 +1,104 @@
+"""Versions of a batch's prompts with one part left out, conditioned before sampling and evaluated by the host's own model while it samples."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+
+import torch
+
+from ...guard.probe import virtual
+from ...guard.rewording import Rewording, Version
+from ...wording import versions
+from . import host, probing
+from .stopping import Poll
+
+#: By image of the batch: conditionings of its prompt's versions in the host's schedule format; none where the prompt has fewer than two words.
+Conditionings = list[list]
+
+
+class Prepared:
+    """Conditionings for the pass that is about to be sampled: the text encoder may be out of reach once it runs. Kept for the next batch."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple, list] = {}
+
+    def of(self, p: object, negatives: list[str]) -> Conditionings:
+        """Those of the coming batch's prompts, given its negative prompts (one for each, or one for all)."""
+        hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
+        prompts = list(hires or getattr(p, "prompts", None) or [])
+        made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p))
+        texts = [tuple(versions(prompt, negative=negative)) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
+        known = {(made_for, own): self._known.get((made_for, own)) for own in texts}
+        self._known = {key: probing.conditionings(p, list(key[1])) if found is None else found for key, found in known.items()}
+        return [self._known[made_for, own] for own in texts]
+
+
+class Reworder:
+    """Makes the :class:`..rewording.Rewording` of one pass.
+
+    Parameters
+    ----------
+    conds : Conditionings
+    empty : list or None
+        Conditioning of the empty prompt, see :func:`.probing.empty_conditioning`; without it there is no virtual prediction.
+    current : callable
+        Gives the evaluation under way, see :func:`.host.call_of`.
+    read : callable
+        From that and a prediction in the host's terms to the core's, see :meth:`.latents.View.read`.
+    scale : float
+        Guidance scale of the virtual prediction.
+    """
+
+    def __init__(self, conds: Conditionings, empty: list | None, current, read, scale: float) -> None:
+        self.conds, self.empty, self.current, self.read, self.scale = conds, empty, current, read, scale
+        self._poll = Poll()
+        self._shared: tuple[object, dict[str, torch.Tensor]] = (None, {})
+
+    def rewording(self) -> Rewording | None:
+        """None where no prompt has versions."""
+        return Rewording([len(own) for own in self.conds], self._predict, asks=self._asks) if any(self.conds) else None
+
+    def _asks(self, mask: torch.Tensor) -> bool:
+        return self._poll.is_true(mask.any())
+
+    def _once(self, call: SimpleNamespace, name: str, make) -> torch.Tensor:
+        """What all versions of one evaluation share."""
+        if self._shared[0] is not call:
+            self._shared = call, {}
+        if name not in self._shared[1]:
+            self._shared[1][name] = make()
+        return self._shared[1][name]
+
+    def _predict(self, x: torch.Tensor, sigma: torch.Tensor, numbers: list[int], with_virtual: bool) -> Version:
+        from modules import prompt_parser
+
+        call = self.current()
+        # What stands in for a prompt without versions is not used.
+        spare = next(own for own in self.conds if own)
+        chosen = [(own or spare)[number] for own, number in zip(self.conds, numbers)]
+        cond = prompt_parser.reconstruct_cond_batch(chosen, call.denoiser.step)
+        if host.is_forge(call.denoiser):
+            return self._on_forge(call, cond, with_virtual)
+        conditional = probing.evaluate(call, cond)
+        guided = conditional
+        if not (isinstance(call.guidance, float) and call.guidance == 1.0):
+            against = self._once(call, "unconditional", lambda: probing.evaluate(call, call.params.text_uncond))
+            scale = call.guidance if isinstance(call.guidance, float) else call.guidance.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
+            guided = against + scale * (conditional - against)
+        return Version(self.read(call, guided)[1], self._virtual(call, conditional) if with_virtual else None)
+
+    def _virtual(self, call: SimpleNamespace, conditional: torch.Tensor) -> torch.Tensor | None:
+        if self.empty is None:
+            return None
+        nothing = self._once(call, "empty", lambda: probing.plain_prediction(call, self.empty))
+        return self.read(call, virtual(nothing, conditional, self.scale))[1]
+
+    def _on_forge(self, call: SimpleNamespace, cond: object, with_virtual: bool) -> Version:
+        scale = call.guidance if isinstance(call.guidance, float) else host.nominal_guidance(call.denoiser)
+        result = probing.guided_on_forge(call, cond, call.params.text_uncond, scale)
+        guided = self.read(call, result[0])[1]
+        if not with_virtual or self.empty is None:
+            return Version(guided, None)
+        conditional = result[1] if len(result) == 3 else probing.guided_on_forge(call, cond, None, 1.0)[0]
+        return Version(guided, self._virtual(call, conditional))

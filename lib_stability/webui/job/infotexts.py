@@ -1,0 +1,60 @@
+"""The guard's keys in the host's infotext: callables that the host asks for one image's value at a time, early and late."""
+
+from __future__ import annotations
+
+from ...guard.verdict import Verdict
+from ...trail.infotext import KEYS, SETTINGS, VERSION_KEY, result_key, write
+from ..host import host
+from . import job
+
+DETAILS = ("Verdict only", "Verdict and numbers", "Verdict, numbers and profile")
+SETTING_KEYS = tuple(stored.key for stored in SETTINGS.values())
+_BRIEF = {VERSION_KEY, *SETTING_KEYS, *(result_key("verdict", hires) for hires in (False, True))}
+
+
+class Value(str):
+    """One key: called with the locals of the host's ``create_infotext``, answers the value of the image that it is about.
+
+    An empty text to whoever does not call it: Forge Classic writes the parameters of a job as JSON.
+    """
+
+    def __new__(cls, key: str) -> Value:
+        self = super().__new__(cls, "")
+        self.key = key
+        return self
+
+    def __call__(self, p=None, index=0, all_prompts=None, use_main_prompt=False, **_: object) -> str | None:
+        found = job.of(p)
+        if found is None:
+            return None
+        return _texts(found, *_verdicts(found, p, index or 0, all_prompts, use_main_prompt)).get(self.key)
+
+
+def _verdicts(found: job.Job, p: object, index: int, all_prompts: list | None, use_main_prompt: bool) -> tuple[Verdict | None, Verdict | None]:
+    if use_main_prompt:  # a grid shows every image, so it carries the gravest verdict
+        return found.gravest(), None
+    everything = getattr(p, "all_prompts", None)
+    # The save loop hands over the batch's prompts, on reForge a copy of them, and an index local to the batch.
+    local = all_prompts is not None and everything is not None and all_prompts is not everything and len(all_prompts) != len(everything)
+    where = (p.iteration, index) if local else divmod(index, max(p.batch_size, 1))
+    # The upscale button makes its picture from a finished one: there is no first pass to speak of.
+    first = None if getattr(p, "txt2img_upscale", False) else found.verdict(*where)
+    return first, found.verdict(*where, hires=True)
+
+
+def _texts(found: job.Job, verdict: Verdict | None, hires: Verdict | None) -> dict[str, str]:
+    detail = getattr(host.opts(), "memorization_guard_infotext", DETAILS[1])
+    texts = write(found.settings, verdict, hires, found.served() if detail == DETAILS[2] else "")
+    return {key: text for key, text in texts.items() if detail != DETAILS[0] or key in _BRIEF}
+
+
+def attach(p: object) -> None:
+    """Let the host ask for every key of ours."""
+    p.extra_generation_params.update({key: Value(key) for key in KEYS})
+
+
+def detach(p: object) -> None:
+    """Take our keys away again: jobs of one grid share their parameters."""
+    for key in KEYS:
+        if isinstance(p.extra_generation_params.get(key), Value):
+            del p.extra_generation_params[key]

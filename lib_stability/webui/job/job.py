@@ -1,0 +1,193 @@
+"""What the guard keeps for one job of the host (one `p`): settings, the sampling passes of its batches, their results."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import asdict
+from types import SimpleNamespace
+
+import torch
+from PIL import Image
+
+from ...guard.locality import LocalMap
+from ...guard.verdict import NOT_JUDGED, Verdict, gravest
+from ...trail.infotext import Settings
+from ..host import host, probing, versions
+from .library import LIBRARY, Library
+from .passes import Failed, Pass
+
+log = logging.getLogger(__name__)
+#: The attribute of `p` that holds its job.
+ATTRIBUTE = "memorization_guard"
+#: Number of the batch, and whether it is the hires pass.
+Key = tuple[int, bool]
+
+
+def of(p: object) -> Job | None:
+    """The job of `p` (or the :class:`.recording.Recording` in its place); None where the guard is off, and for a copy of a `p` that another
+    extension samples with."""
+    job = getattr(p, ATTRIBUTE, None)
+    return job if job is not None and job.owner() is p else None
+
+
+class Job:
+    """Attached to `p` by :func:`attach`; dies with it."""
+
+    def __init__(
+        self, p: object, settings: Settings, library: Library = LIBRARY, general: bool = True, trouble: str = "", locate: bool = False
+    ) -> None:
+        self.owner = weakref.ref(p)
+        self.settings, self.library, self.general = settings, library, general
+        #: Why nothing of this job can be judged: arguments that make no sense.
+        self.trouble = trouble
+        self.locate = locate
+        #: By batch and position, the finished pictures that have a map.
+        self.pictures: dict[tuple[int, int], Image.Image] = {}
+        self.passes: dict[Key, list[Pass | Failed]] = {}
+        self.sampled: set[int] = set()
+        self._current: tuple[Key, Pass | Failed] | None = None
+        self._fresh = True
+        self._empty: tuple[tuple, list] | None = None
+        self._versions: versions.Conditionings = []
+        self._prepared = versions.Prepared()
+
+    # -- while sampling --------------------------------------------------------------------------------------------------------------
+
+    def expect_pass(self) -> None:
+        """The host is about to sample: the next evaluation opens a pass. Said twice it counts once."""
+        self._fresh = True
+        p = self.owner()
+        rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and not self.trouble and p is not None
+        self._versions = self._prepared.of(p, self._negatives(p)) if rewords else []
+        if self.trouble or p is None or not self._may_probe(p):
+            self._empty = None
+            return
+        model = p.sd_model
+        key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p))
+        if self._empty is None or self._empty[0] != key:
+            self._empty = key, probing.empty_conditioning(p)
+
+    def _may_probe(self, p: object) -> bool:
+        """Whether a probe is to be had. Whether it will be wanted shows only while sampling: other extensions change guidance up to then."""
+        served = self.library.serve(self.settings.profile, host.describe(p.sd_model), self.general)
+        has_probe = served.profile is not None and served.profile.probe is not None
+        return self.settings.probe != "never" and has_probe and not host.is_distilled(p.sd_model)
+
+    @staticmethod
+    def _negatives(p: object) -> list[str]:
+        hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_negative_prompts", None)
+        return list(hires or getattr(p, "negative_prompts", None) or [getattr(p, "negative_prompt", "")])
+
+    def step(self, call: SimpleNamespace) -> torch.Tensor | None:
+        """One evaluation, see :meth:`.passes.Pass.step`; an error is logged once and ends the pass for the guard, not for the host."""
+        if self.trouble:
+            return None
+        p = call.denoiser.p
+        key = (getattr(p, "iteration", 0), bool(getattr(p, "is_hr_pass", False)))
+        try:
+            if self._fresh or self._current is None or self._current[0] != key:
+                self._close_current()
+                prepared = self._empty, self._negatives(p), self._versions, self.locate
+                self._begin(key, lambda: Pass(call.denoiser, self.settings, self.library, self.general, *prepared))
+            return self._current[1].step(call)
+        except Exception as error:
+            log.exception("Memorization Guard: an error, this pass goes on without it")
+            failed = Failed(len(call.x), error)
+            if self._current is not None and self._current[0] == key:
+                self.passes[key].pop()
+            self._begin(key, lambda: failed)
+            return None
+
+    def _begin(self, key: Key, make: Callable[[], Pass | Failed]) -> None:
+        self._fresh = False
+        self._current = None
+        self._current = key, make()
+        self.passes.setdefault(key, []).append(self._current[1])
+
+    def _close_current(self) -> None:
+        if self._current is not None:
+            self._current[1].close()
+
+    # -- afterwards ------------------------------------------------------------------------------------------------------------------
+
+    def batch_done(self, iteration: int) -> None:
+        """The host has sampled this batch: results become plain numbers."""
+        self._close_current()
+        self._current, self._fresh = None, True
+        self.sampled.add(iteration)
+        if any(one.skipped for hires in (False, True) for one in self.passes.get((iteration, hires), [])):
+            # Skipping was ours, to save time; a batch that the host takes for skipped would not be saved, and its verdicts be lost.
+            from modules import shared
+
+            shared.state.skipped = False
+
+    def close(self) -> None:
+        """Let go of everything but the results."""
+        self._close_current()
+        self._current, self._empty, self._versions, self._prepared = None, None, [], versions.Prepared()
+
+    def verdict(self, iteration: int, position: int, hires: bool = False) -> Verdict | None:
+        """What is known of one image by now; None for a pass that has not happened (yet)."""
+        found = [one.results()[0] for one in self.passes.get((iteration, hires), [])]
+        parts = [verdicts[position] for verdicts in found if position < len(verdicts)]
+        if parts:
+            return gravest(parts)
+        if hires or (iteration not in self.sampled and not self.trouble):
+            return None
+        return Verdict(NOT_JUDGED, reason=self.trouble or "nothing sampled")
+
+    def map(self, iteration: int, position: int, hires: bool = False) -> LocalMap | None:
+        """Where a flagged image is unstable, if that was asked for."""
+        found = [one.results()[2] for one in self.passes.get((iteration, hires), [])]
+        return next((maps[position] for maps in found if position < len(maps) and maps[position]), None)
+
+    def served(self) -> str:
+        """Names of the profiles that served, in order."""
+        names = [f"{one.profile.name} ({one.profile.kind})" for each in self.passes.values() for p in each for one in p.served if one.profile]
+        return " + ".join(dict.fromkeys(names))
+
+    def gravest(self) -> Verdict | None:
+        """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""
+        found = [verdict for each in self.passes.values() for one in each for verdict in one.results()[0]]
+        return gravest(found) if found else None
+
+    def to_json(self) -> dict:
+        """The whole job as plain values: what ``GET /memorization-guard/v1/last`` answers."""
+        p, images = self.owner(), []
+        for iteration in sorted({iteration for iteration, _ in self.passes} | self.sampled):
+            size = max([len(one.results()[0]) for key, each in self.passes.items() if key[0] == iteration for one in each], default=0)
+            for position in range(max(size, 1)):
+                images.append({"iteration": iteration, "position": position, **self._image(iteration, position)})
+        return {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "checkpoint": getattr(p, "sd_model_name", None),
+            "checkpoint_hash": getattr(p, "sd_model_hash", None),
+            "profile": self.served(),
+            "settings": asdict(self.settings),
+            "images": images,
+        }
+
+    def _image(self, iteration: int, position: int) -> dict:
+        out = {}
+        for name, hires in (("first", False), ("hires", True)):
+            verdict = self.verdict(iteration, position, hires)
+            if verdict is not None:
+                seen = [one.results()[1] for one in self.passes.get((iteration, hires), [])]
+                evaluations = [one.to_json() for each in seen if position < len(each) for one in each[position]]
+                local = self.map(iteration, position, hires)
+                out[name] = {**asdict(verdict), "trajectory": evaluations, "map": local and local.to_json()}
+        return out
+
+
+def attach(p: object, job: Job) -> None:
+    """Make `job` the guard of `p`."""
+    setattr(p, ATTRIBUTE, job)
+
+
+def detach(p: object) -> None:
+    """Take any guard off `p`."""
+    if hasattr(p, ATTRIBUTE):
+        delattr(p, ATTRIBUTE)

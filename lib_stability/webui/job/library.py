@@ -1,0 +1,68 @@
+"""The profiles at hand in the web UI, and which of them serves the loaded checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...guard.sensitivity import thresholds
+from ...profile.profiles import ANY, AUTO, BUNDLED, USER_FOLDER, Model, Profile, choose, load_all
+from ...trail.infotext import Settings
+
+GENERAL, NOTHING = "Judge by a general prior", "Do not judge"
+
+
+@dataclass(frozen=True)
+class Served:
+    """The profile chosen for a checkpoint, or None, and why."""
+
+    profile: Profile | None
+    why: str
+
+    def describe(self, settings: Settings) -> str:
+        """One line for people: profile, kind, and what the chosen level costs."""
+        if self.profile is None:
+            return f"No profile: {self.why}. Images will say not judged."
+        limits = thresholds(self.profile.watch, settings.sensitivity, settings.tau)
+        return f"Profile {self.profile.name} ({self.profile.kind}; {self.why}): {limits.describe()}"
+
+
+class Library:
+    """Profiles of the bundled and the user's folder, read again when a file changed."""
+
+    def __init__(self, folders: tuple[Path, ...] = (BUNDLED, USER_FOLDER)) -> None:
+        self.folders = folders
+        self._state: tuple | None = None
+        self._profiles: list[Profile] = []
+        self.refused: list[str] = []
+
+    def profiles(self) -> list[Profile]:
+        """All readable profiles."""
+        files = sorted(path for folder in self.folders for path in folder.glob("*.json"))
+        state = tuple((path, stat.st_mtime_ns, stat.st_size) for path in files for stat in (path.stat(),))
+        if state != self._state:
+            self._profiles, self.refused = load_all(self.folders)
+            self._state = state
+        return self._profiles
+
+    def names(self) -> list[str]:
+        """What the profile setting offers."""
+        return [AUTO, *dict.fromkeys(profile.name for profile in self.profiles())]
+
+    def serve(self, name: str, model: Model, general: bool = True) -> Served:
+        """The profile called `name`, or with "Auto" the one that fits `model`; `general` admits priors for any family."""
+        if not model.prediction:
+            return Served(None, "the checkpoint's prediction type is unknown")
+        if name != AUTO:
+            named = [profile for profile in self.profiles() if profile.name == name]
+            if not named:
+                return Served(None, f"no profile is called {name}")
+            fitting = [profile for profile in named if profile.model.prediction == model.prediction]
+            if not fitting:
+                return Served(None, f"the profile {name} is for {named[-1].model.prediction} prediction")
+            return Served(fitting[-1], "chosen by name")
+        offered = [profile for profile in self.profiles() if general or profile.model.family != ANY]
+        return Served(*choose(offered, model.sha256, model.family, model.prediction))
+
+
+LIBRARY = Library()

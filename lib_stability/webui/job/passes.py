@@ -1,0 +1,190 @@
+"""One sampling pass of one batch on a host: its guards, fed evaluation by evaluation, and the verdicts when it is over."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from types import SimpleNamespace
+
+import torch
+
+from ...guard.guard import UNKNOWN_NEGATIVE, Guard
+from ...guard.history import history
+from ...guard.locality import LocalMap
+from ...guard.probe import USUAL, Probe
+from ...guard.verdict import NOT_JUDGED, Verdict, merge
+from ...profile.profiles import Profile
+from ...trail.infotext import Settings
+from ..host import host, probing
+from ..host.latents import LEAST_COVERAGE, View
+from ..host.stopping import Poll
+from ..host.versions import Conditionings, Reworder
+from .library import Library, Served
+
+#: What the conditioning of the empty prompt was made for, beginning with model and checkpoint, and that conditioning.
+Empty = tuple[tuple, list]
+#: Verdict, evaluations and map of every image.
+Results = tuple[list[Verdict], list[list], list[LocalMap | None]]
+
+
+def knows_negatives(profile: Profile, negatives: list[str]) -> bool:
+    """Whether the watch of `profile` was fitted with every one of these negative prompts."""
+    hashes = {hashlib.sha256(text.strip().encode()).hexdigest() if text.strip() else "" for text in negatives}
+    return hashes <= {profile.negative}
+
+
+class Pass:
+    """First or hires pass of one batch.
+
+    Parameters
+    ----------
+    denoiser : the host's CFGDenoiser
+    settings : Settings
+    library : Library
+    general : bool
+        Whether a general prior may serve.
+    empty : Empty or None
+        See :func:`.probing.empty_conditioning`; None rules the probe out.
+    negatives : list of str
+        Negative prompts of the batch.
+    versions : Conditionings
+        Of the prompts' versions, for the damping policy "reword"; may be empty.
+    locate : bool
+        Whether flagged images are mapped.
+    """
+
+    def __init__(
+        self,
+        denoiser: object,
+        settings: Settings,
+        library: Library,
+        general: bool,
+        empty: tuple[tuple, list] | None,
+        negatives: list[str],
+        versions: Conditionings = (),
+        locate: bool = False,
+    ) -> None:
+        self.settings, self.library, self.general, self.negatives = settings, library, general, negatives
+        self.weights = host.prompt_weights(denoiser)
+        self.view = View(denoiser)
+        self.options = replace(settings.to_options(), locate=locate)
+        self.served: list[Served] = []
+        self.guards: list[Guard] = []
+        self._empty, self._loaded, self._call = empty, None, None
+        self._poll = Poll()
+        self._over: Results | None = None
+        #: Whether this pass told the host to skip the rest of its batch.
+        self.skipped = False
+        sums = host.weight_sums(denoiser, self.weights)
+        self._multiple: float | torch.Tensor = sums[0] if len(set(sums)) == 1 else torch.tensor(sums) if sums else 1.0
+        self._doubt = self._why_in_doubt(denoiser)
+        # Prompts joined by AND have no versions.
+        self._versions = versions if all(len(parts) == 1 for parts in self.weights) else ()
+
+    def _why_in_doubt(self, denoiser: object) -> str:
+        if host.is_edit_model(denoiser):
+            return "guided by a picture too"
+        if any(weight < 0 for parts in self.weights for weight in parts):
+            return "no probe and a part of the prompt with negative weight"
+        if host.guided_by_others(denoiser):
+            return "no probe and guidance changed by another extension"
+        return ""
+
+    def _open(self, denoiser: object, model: object) -> None:
+        """A guard for the model that evaluates from now on; a refiner gets its own."""
+        described = host.describe(model)
+        served = self.library.serve(self.settings.profile, described, self.general)
+        profile, doubt, probe = served.profile, self._doubt, None
+        if self.view.coverage < LEAST_COVERAGE:
+            profile, doubt = None, "inpainting mask too small"
+        elif host.is_edit_model(denoiser):
+            profile = None
+        elif described.prediction == "flow" and host.nominal_guidance(denoiser) == 1.0:
+            profile, doubt = None, "flow model without guidance"
+        elif profile is None:
+            doubt = ""
+        elif not doubt and not knows_negatives(profile, self.negatives):
+            doubt = UNKNOWN_NEGATIVE
+        # A refiner that takes over at the first evaluation has other conditioning than was made for the base.
+        ready = self._empty is not None and self._empty[0][:2] == (model, getattr(model, "sd_checkpoint_info", None)) and not self.guards
+        if profile is not None and profile.probe is not None and ready and not host.is_distilled(model):
+            expected = getattr(denoiser, "total_steps", None) or USUAL
+            probe = Probe(profile.probe, self._virtual, self.settings.probe, self.settings.probe_evaluations, profile.probe_guidance, expected)
+        parameterisation = "flow" if described.prediction == "flow" else "sigma"
+        region = profile.watch if profile else None
+        rewording = None
+        if self._versions and not self.guards:
+            scale = profile.probe_guidance if probe else 1.0
+            rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
+        self.served.append(served)
+        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording))
+        if len(self.guards) > 1:
+            self.guards[-1].succeed(self.guards[-2])
+
+    def step(self, call: SimpleNamespace) -> torch.Tensor | None:
+        """Judge one evaluation, see :func:`.host.call_of`; what the host is to go on with, or None to leave its prediction alone."""
+        from modules import shared
+
+        # A refiner may load its weights into the same object.
+        model = shared.sd_model
+        loaded = model, getattr(model, "sd_checkpoint_info", None)
+        if self._loaded is None or any(one is not other for one, other in zip(loaded, self._loaded)):
+            self._open(call.denoiser, model)
+            self._loaded = loaded
+        guard = self.guards[-1]
+        if isinstance(self._multiple, torch.Tensor):
+            self._multiple = self._multiple.to(call.sigma.device, non_blocking=True)
+        call.guidance = host.guidance(call.denoiser, call.sigma, self._multiple)
+        read = self.view.read(call, call.out)
+        self._call = call
+        result = guard.step(*read, call.guidance)
+        self._call = None
+        if self.settings.mode == "stop" and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
+            shared.state.skipped = self.skipped = True
+            # The host hands out this where a batch is skipped; the prediction that it holds is the copy.
+            call.denoiser.sampler.last_latent = torch.zeros_like(call.x)
+        return None if result is read[1] else self.view.write(call, read, result)
+
+    def _virtual(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        call = self._call
+        scale = self.guards[-1].probe.guidance
+        out = probing.virtual_prediction(call, self._empty[1], self.weights or [[1.0]] * len(x), scale, call.guidance)
+        return self.view.read(call, out)[1]
+
+    def results(self) -> Results:
+        """Verdicts, evaluations and maps of every image; waits for the device."""
+        if self._over is not None:
+            return self._over
+        parts = [guard.report() for guard in self.guards]
+        seen = [history(guard) for guard in self.guards]
+        batch = max(map(len, parts), default=0)
+        verdicts = [merge([part[image] for part in parts if image < len(part)]) for image in range(batch)]
+        # A guard goes on with the map of the one before. Norms of an inpainted picture are scaled up to those of the freed part, positions are not.
+        scale = self.view.coverage**0.5
+        maps = [None if one is None else LocalMap.of(one, scale) for one in (self.guards[-1].maps() if self.guards else [])]
+        return verdicts, [[one for part in seen if image < len(part) for one in part[image]] for image in range(batch)], maps
+
+    def close(self) -> None:
+        """Keep the results as plain numbers and let go of every tensor, model and host object."""
+        if self._over is None:
+            self._over = self.results()
+        self.guards, self._loaded, self._call, self._empty, self.view = [], None, None, None, None
+
+
+class Failed:
+    """Stands for a pass of `batch` images in which something around the guards raised `error`."""
+
+    skipped = False
+
+    def __init__(self, batch: int, error: Exception) -> None:
+        self.served: list[Served] = []
+        self._results = ([Verdict(NOT_JUDGED, reason=f"error {type(error).__name__}")] * batch, [[] for _ in range(batch)], [None] * batch)
+
+    def step(self, call: SimpleNamespace) -> None:
+        """Nothing is looked at any more."""
+
+    def results(self) -> Results:
+        return self._results
+
+    def close(self) -> None:
+        """Nothing is held."""

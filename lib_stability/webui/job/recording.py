@@ -1,0 +1,107 @@
+"""Stands where a guard would stand in a job of :mod:`.sampling`, and records the norms of ordinary guidance at every image's own scale.
+
+The host has one guidance scale a job, a region needs many. So the job runs at guidance 1, where the host's own prediction is the conditional one,
+and the empty prompt is evaluated here, once an evaluation: from the two come the guided prediction of every image at its own scale, which the
+sampler goes on with, and the virtual one of the probe. On Forge that costs what an ordinary generation costs, on A1111 a quarter more.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from types import SimpleNamespace
+
+import torch
+
+from ...guard.norms import per_sample
+from ...guard.probe import REFERENCE_GUIDANCE, virtual
+from ...guard.region import Trajectory
+from ...profile.calibration import Recorder
+from ...profile.profiles import Model
+from ..host import host, probing
+from ..host.sampling import Cancelled
+from . import job
+
+
+class Recording:
+    """Of one batch.
+
+    Parameters
+    ----------
+    scales : list of float
+        Guidance scale of each image.
+    negative : str
+        Negative prompt of the guided prediction; the virtual one is always against the empty prompt.
+    probe_guidance : float
+        Scale of the virtual prediction.
+    expected : Model or None
+        The checkpoint that has to be loaded.
+    stop : threading.Event or None
+        Set from another thread, it ends the sampling.
+    """
+
+    def __init__(
+        self,
+        scales: list[float],
+        negative: str = "",
+        probe_guidance: float = REFERENCE_GUIDANCE,
+        expected: Model | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.scales, self.negative, self.probe_guidance, self.expected, self.stop = torch.tensor(scales), negative, probe_guidance, expected, stop
+        self.owner = lambda: None
+        self.evaluations = 0
+        self._error: Exception | None = None
+        self._recorder: Recorder | None = None
+        self._conds: list[list] = []
+
+    def attach(self, p: object) -> None:
+        """Let the two callbacks of :mod:`.hooks` find this."""
+        self.owner = weakref.ref(p)
+        job.attach(p, self)
+
+    def prepare(self, p: object) -> None:
+        """Before sampling: conditioning of the empty and of the negative prompt."""
+        described = host.describe(p.sd_model)
+        if self.expected is not None and described != self.expected:
+            raise RuntimeError(f"the checkpoint was changed from {self.expected.checkpoint} to {described.checkpoint}")
+        self._recorder = Recorder("flow" if described.prediction == "flow" else "sigma")
+        self._conds = [probing.empty_conditioning(p, text) for text in dict.fromkeys(("", self.negative))]
+
+    def step(self, call: SimpleNamespace) -> torch.Tensor | None:
+        """One evaluation, see :func:`.host.call_of`; the guided prediction of every image at its own scale."""
+        from modules import shared
+
+        if self._error is not None:
+            return None
+        try:
+            if self.stop is not None and self.stop.is_set():
+                raise Cancelled("cancelled")
+            return self._step(call)
+        except Exception as error:  # the host would log it and go on
+            self.fail(error)
+            shared.state.skipped = True
+            return None
+
+    def _step(self, call: SimpleNamespace) -> torch.Tensor:
+        self.evaluations += 1
+        against = [probing.plain_prediction(call, cond) for cond in self._conds]
+        scales = self.scales.to(call.out.device, torch.float32)
+        guided = torch.lerp(against[-1], call.out, per_sample(scales, call.out).to(call.out.dtype))
+        probed = virtual(against[0], call.out, self.probe_guidance)
+        return self._recorder.step(call.x, guided, call.sigma, scales, probed)
+
+    def fail(self, error: Exception) -> None:
+        """Keep the first error until :meth:`check`."""
+        self._error = self._error or error
+
+    def check(self) -> None:
+        """After the job: raise what went wrong while it sampled."""
+        self._conds = []
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def trajectories(self) -> tuple[list[Trajectory], list[Trajectory]]:
+        """Of the guided and of the virtual prediction, see :meth:`..calibration.Recorder.trajectories`."""
+        return self._recorder.trajectories()

@@ -1,0 +1,57 @@
+"""Which file the host has saved each of a job's pictures to, for those who asked to know."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+
+from PIL import Image
+
+from ..host import callbacks
+from . import job
+
+#: Per job, what the host has saved so far: (batch, position), picture, file name. A picture whose job is gone is let go of, too.
+_saved: weakref.WeakKeyDictionary[job.Job, list[tuple[tuple[int, int], weakref.ref, str]]] = weakref.WeakKeyDictionary()
+#: Each says whether somebody wants to know.
+WANTED: list[Callable[[], bool]] = []
+
+
+def register() -> None:
+    """Hear of every saved picture."""
+    callbacks.once("image_saved", image_saved)
+
+
+def wanted(by: Callable[[], bool]) -> None:
+    """Listen while this answers True; said again after "Reload UI" it counts once."""
+    if by not in WANTED:
+        WANTED.append(by)
+
+
+def image_saved(params: object) -> None:
+    """``on_image_saved``: remember which file a picture went to."""
+    p = getattr(params, "p", None)
+    found = job.of(p)
+    if isinstance(found, job.Job) and any(by() for by in WANTED):
+        where = getattr(p, "iteration", 0), getattr(p, "batch_index", 0)
+        _saved.setdefault(found, []).append((where, weakref.ref(params.image), str(params.filename)))
+
+
+def names(found: job.Job, processed: object) -> dict[tuple[int, int], str]:
+    """File names of the job's images, by batch and position.
+
+    The host saves grids, masks and pictures from before hires with the same `p`, so a file counts only if its very picture is among the results,
+    and of several for one image the one that comes first there: masks follow their image.
+    """
+    results = {id(picture): order for order, picture in enumerate(processed.images) if order >= processed.index_of_first_image}
+    known = [(results[id(picture())], where, name) for where, picture, name in _saved.get(found, []) if id(picture()) in results]
+    return {where: name for _, where, name in sorted(known, reverse=True)}
+
+
+def forget(found: job.Job) -> None:
+    """The job is over."""
+    _saved.pop(found, None)
+
+
+def picture_of(image: object) -> Image.Image | None:
+    """A picture as the host hands it over, where it is one."""
+    return image if isinstance(image, Image.Image) else None

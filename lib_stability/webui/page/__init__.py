@@ -1,0 +1,4 @@
+"""What people see and set: the accordion, the verdict under a picture, the tab, the axes of the X/Y/Z plot.
+
+May import every other room of the web UI; nothing imports it but :func:`lib_stability.webui.register` and the entry file.
+"""

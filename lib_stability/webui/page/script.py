@@ -1,0 +1,74 @@
+"""The always-on script: takes the user's settings to a job, and the job's results to the infotext and the record of the last job."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from modules import scripts
+
+from ...trail.infotext import Settings
+from ...validation import ValidationError
+from ..job import arguments, infotexts, job, last_job, ledgering, mapping, saved_files, settings
+from . import xyz
+from .controls import Controls
+
+log = logging.getLogger(__name__)
+
+
+class GuardScript(scripts.Script):
+    """Memorization Guard in txt2img and img2img."""
+
+    def title(self) -> str:
+        return "Memorization Guard"
+
+    def show(self, is_img2img: bool) -> object:
+        return scripts.AlwaysVisible
+
+    def ui(self, is_img2img: bool) -> list:
+        controls = Controls("img2img" if is_img2img else "txt2img")
+        self.infotext_fields = controls.paste_fields()
+        self.paste_field_names = list(infotexts.SETTING_KEYS)
+        return controls.all()
+
+    def process(self, p, *args) -> None:
+        """Before the first batch: attach a job, or make sure that none is."""
+        job.detach(p)
+        infotexts.detach(p)
+        chosen, trouble = self._settings(p, args)
+        if not chosen.enabled:
+            return
+        job.attach(p, job.Job(p, chosen, general=settings.general_prior_allowed(), trouble=trouble, locate=mapping.wanted()))
+        infotexts.attach(p)
+
+    @staticmethod
+    def _settings(p, args: tuple) -> tuple[Settings, str]:
+        base = settings.defaults()
+        try:
+            return xyz.override(p, arguments.parse(args, base)), ""
+        except ValidationError as error:
+            # The generation goes on, and says that it was not watched.
+            log.error("Memorization Guard: %s; this job is not judged", error)
+            return replace(base, enabled=True), f"bad setting {error}"
+
+    def process_before_every_sampling(self, p, *args, **kwargs) -> None:
+        found = job.of(p)
+        if found is not None:
+            found.expect_pass()
+
+    def postprocess_batch(self, p, *args, **kwargs) -> None:
+        found = job.of(p)
+        if found is not None:
+            found.batch_done(getattr(p, "iteration", 0))
+
+    def postprocess_image(self, p, pp, *args) -> None:
+        mapping.keep_picture(job.of(p), p, pp.image)
+
+    def postprocess(self, p, processed, *args) -> None:
+        found = job.of(p)
+        if found is not None:
+            found.close()
+            last_job.remember(found, getattr(p, "all_seeds", ()), p.batch_size)
+            mapping.save(found, processed)
+            ledgering.write(found, p, processed)
+            saved_files.forget(found)

@@ -1,0 +1,76 @@
+"""The accordion "Calibrate the loaded checkpoint"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...profile.calibration import FEW, caution
+from ..host import sampling
+from ..tasks import calibrating
+from . import tab_profiles
+from .tab_parts import button, cancel, follow, id_of, kept, line, lines, slider, text
+
+#: Stands for :data:`.calibrating.SAMPLERS`.
+IN_TURN = "Several in turn"
+
+
+def calibrate(runs: float, steps: float, width: float, height: float, batch: float, sampler: str, negative: str, prompts: str) -> Iterator[tuple]:
+    """Handler of the button: progress, plot and table of profiles, again and again."""
+    import gradio as gr
+
+    numbers = {"runs": runs, "steps": steps, "width": width, "height": height, "batch_size": batch}
+    body = {name: int(value or 0) for name, value in numbers.items()}
+    warned = line(caution(body["runs"])) if caution(body["runs"]) else ""
+    texts = {"negative_prompt": negative or "", "prompts": lines(prompts), "sampler": "" if sampler in (None, IN_TURN) else sampler}
+    for said, task in follow("calibrate", {**body, **texts}):
+        if task is None:
+            yield said + warned, gr.update(), gr.update()
+        else:
+            yield said + _result(task.result), tab_profiles.plot(task.result["profile"]), tab_profiles.table()
+
+
+def _result(result: dict) -> str:
+    levels = result["levels"]["watch"]
+    said = ", ".join(f"{level} z > {one['threshold']:.2f} ({100 * one['measured']:.1f} %)" for level, one in levels.items())
+    left_out = f" Left out, they look like copies: {'; '.join(result['left_out'])}." if result["left_out"] else ""
+    warned = line(result["warning"]) if result["warning"] else ""
+    return line(f"Profile {result['profile']} from {result['runs']} runs. Thresholds and false alarms among its own runs: {said}.{left_out}") + warned
+
+
+def build(profiles: object) -> object:
+    """Build the accordion; `profiles` is the table that a new profile appears in. Returns the line of progress."""
+    import gradio as gr
+
+    start = calibrating.Options()
+    with gr.Accordion("Calibrate the loaded checkpoint", open=True):
+        gr.HTML(
+            "<p>Samples ordinary prompts, saves no picture, and writes a profile for this checkpoint. Generations may go on meanwhile. "
+            f"Below {FEW} runs the thresholds, above all those of Low and of strong, rest on extrapolation: take {start.runs} for keeps.</p>"
+        )
+        with gr.Row():
+            runs = slider("runs", "Reference runs", *calibrating.RUNS, start.runs, 1)
+            steps = slider("steps", "Steps", *calibrating.STEPS, start.steps, 1)
+            batch = slider("batch_size", "Batch size", *calibrating.BATCH, start.batch_size, 1)
+        with gr.Row():
+            width = slider("width", "Width (0: the family's own)", 0, 2048, 0, 8)
+            height = slider("height", "Height (0: the family's own)", 0, 2048, 0, 8)
+        sampler = kept(
+            gr.Dropdown(
+                choices=[IN_TURN, *sampling.samplers()],
+                value=IN_TURN,
+                label="Sampler",
+                info=f"The region does not depend on the sampler, the scatter does: {len(calibrating.SAMPLERS)} in turn, or the only one you use",
+                elem_id=id_of("sampler"),
+            )
+        )
+        negative = text("negative", "Negative prompt (empty: for generations without one; the probe serves all)", 1)
+        prompts = text("prompts", "Ordinary prompts of your own, one a line (empty: the bundled ones)", 3)
+        with gr.Row():
+            begin = button("calibrate", "Calibrate", variant="primary")
+            stop = button("cancel_calibrate", "Cancel")
+        progress = gr.HTML("", elem_id=id_of("progress"))
+        plot = gr.Image(label="Stability region", type="pil", interactive=False, elem_id=id_of("plot"))
+    begin.click(calibrate, inputs=[runs, steps, width, height, batch, sampler, negative, prompts], outputs=[progress, plot, profiles])
+    # Past the queue, in which the progress may hold the only place.
+    stop.click(lambda: cancel("calibrate"), inputs=[], outputs=[progress], queue=False)
+    return progress

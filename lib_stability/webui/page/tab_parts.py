@@ -1,0 +1,102 @@
+"""What the accordions of the tab have in common: components that keep no old defaults, lines of progress, following a task."""
+
+from __future__ import annotations
+
+import html
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...validation import ValidationError
+from ..tasks import api_jobs
+from ..tasks.background import Busy, Task
+
+#: Seconds between two looks at the progress.
+PAUSE = 1.0
+#: Folders of the latest downloads; gradio has long made copies of older ones.
+_offered: deque[Path] = deque()
+_OFFERED = 8
+
+
+def id_of(name: str) -> str:
+    return f"memorization_guard_tab_{name}"
+
+
+def kept(component: object) -> object:
+    """A component whose default the host does not freeze at what it is today."""
+    component.do_not_save_to_config = True
+    return component
+
+
+def slider(name: str, label: str, low: float, high: float, value: float, step: float) -> object:
+    import gradio as gr
+
+    return kept(gr.Slider(float(low), float(high), value=float(value), step=float(step), label=label, elem_id=id_of(name)))
+
+
+def text(name: str, label: str, lines: int, most: int = 12) -> object:
+    import gradio as gr
+
+    return kept(gr.Textbox("", label=label, lines=lines, max_lines=most, elem_id=id_of(name)))
+
+
+def button(name: str, label: str, **more: object) -> object:
+    import gradio as gr
+
+    return gr.Button(label, elem_id=id_of(name), **more)
+
+
+def line(said: str) -> str:
+    """One line for people."""
+    return f"<p class='memorization-guard-progress'>{html.escape(said)}</p>"
+
+
+def progress(task: Task) -> str:
+    """A task's line, under a bar while it runs."""
+    running = task.state == "running"
+    span = f" value='{task.done}' max='{task.total}'" if task.total else ""
+    return (f"<progress class='memorization-guard-bar'{span}></progress>" if running else "") + line(task.line())
+
+
+def follow(kind: str, body: dict) -> Iterator[tuple[str, Task | None]]:
+    """Start, then a line now and then; the task comes with the last one if it is done."""
+    try:
+        task = api_jobs.start(kind, body)
+    except (ValidationError, Busy) as error:
+        yield line(str(error)), None
+        return
+    yield progress(task), None
+    while not task.wait(PAUSE):
+        yield progress(task), None
+    yield progress(task), task if task.state == "done" else None
+
+
+def lines(given: str | None) -> list[str]:
+    """The lines of a text box that say something."""
+    return [one.strip() for one in (given or "").splitlines() if one.strip() and not one.startswith("#")]
+
+
+def cancel(kind: str) -> str:
+    """Handler of the cancel buttons."""
+    task = api_jobs.latest(kind)
+    if task is None or task.state != "running":
+        return line("Nothing is running.")
+    task.cancel()
+    task.wait(PAUSE)
+    return progress(task)
+
+
+def state_of(kind: str) -> str:
+    """How far the latest task of a kind is, for a page that was opened again."""
+    task = api_jobs.latest(kind)
+    return "" if task is None else progress(task)
+
+
+def to_offer(name: str) -> Path:
+    """Where to write a file of this name that is then to be downloaded."""
+    _offered.append(Path(tempfile.mkdtemp(prefix="memorization-guard-")))
+    while len(_offered) > _OFFERED:
+        shutil.rmtree(_offered.popleft(), ignore_errors=True)
+    return _offered[-1] / name

@@ -1,0 +1,181 @@
+"""Calibration of the loaded checkpoint: ordinary prompts through the host's samplers, a profile of the norms that they show."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ...guard.probe import REFERENCE_GUIDANCE
+from ...guard.region import StabilityRegion, Trajectory
+from ...guard.sensitivity import TARGETS, thresholds
+from ...profile import profiles, reference, trimming
+from ...profile.calibration import GUIDANCE_RANGE, caution, fit_profile, spread_guidance
+from ...profile.profiles import Model, Profile
+from ..host import host, sampling
+from ..job.library import LIBRARY
+from ..job.recording import Recording
+from . import json_options
+from .background import Task
+
+#: As the testbed's calibration: the norms' scatter depends on the sampler, so several take turns.
+SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "LMS", "DPM2 a", "DPM++ 3M SDE", "DPM++ 2S a", "DPM++ 2M SDE")
+SEED = 1_000_000
+RUNS, STEPS, BATCH = (20, 5000), (4, 150), (1, 64)
+#: Share of runs that may end in numbers that are not finite.
+MOST_BROKEN = 0.1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a calibration runs; `width` and `height` 0 stand for the family's own, no `prompts` for the reference prompts, no `sampler` for
+    :data:`SAMPLERS` in turn."""
+
+    runs: int = 200
+    width: int = 0
+    height: int = 0
+    steps: int = 20
+    batch_size: int = 4
+    negative_prompt: str = ""
+    prompts: tuple[str, ...] = ()
+    sampler: str = ""
+
+    @classmethod
+    def parse(cls, body: object) -> Options:
+        """From a JSON body.
+
+        Raises
+        ------
+        ValidationError
+            Naming the field.
+        """
+        found = json_options.fields(body, cls)
+        values = {**json_options.integers(found, runs=RUNS, steps=STEPS, batch_size=BATCH), **json_options.sides(found)}
+        if "negative_prompt" in found:
+            values["negative_prompt"] = found["negative_prompt"].text(reference.MAX_LENGTH).strip()
+        if "prompts" in found:
+            values["prompts"] = json_options.texts(found["prompts"])
+        if "sampler" in found and found["sampler"].value != "":
+            values["sampler"] = found["sampler"].choice(sampling.samplers())
+        return cls(**values)
+
+    @property
+    def samplers(self) -> list[str]:
+        """Those that take turns."""
+        return [self.sampler] if self.sampler else sampling.samplers(SAMPLERS)
+
+
+def task(options: Options) -> Task:
+    """The work of a calibration, not started yet."""
+    return Task("calibration", lambda running: run(options, running))
+
+
+def run(options: Options, running: Task) -> dict:
+    """Sample, fit, write; returns what the API shows."""
+    model = checkpoint()
+    size = json_options.size(options, model.family)
+    prompts = [text for text in map(sampling.plain, options.prompts or reference.prompts(options.runs)) if text][: options.runs]
+    if not prompts:
+        raise ValueError("prompts: nothing is left of them without extra networks")
+    watch, probe, batch = _sample(options, running, model, prompts, size)
+    sound = [i for i in range(len(watch)) if _finite(watch[i]) and _finite(probe[i])]
+    if len(sound) < (1 - MOST_BROKEN) * len(watch):
+        raise ValueError(f"{len(watch) - len(sound)} of {len(watch)} runs gave numbers that are not finite; half precision may be too little here")
+    parameterisation = "flow" if model.prediction == "flow" else "sigma"
+    left_out = {sound[i] for i in trimming.copies([probe[i] for i in sound], parameterisation)}
+    kept = [i for i in sound if i not in left_out]
+    profile = fit_profile(
+        profile_name(model, options.negative_prompt),
+        model,
+        [watch[i] for i in kept],
+        [probe[i] for i in kept],
+        prompts,
+        parameterisation,
+        samplers=options.samplers,
+        steps=options.steps,
+        size=f"{size[0]}x{size[1]}",
+        guidance=list(GUIDANCE_RANGE),
+        seed=SEED,
+        own_prompts=bool(options.prompts),
+        left_out=len(left_out),
+        left_out_rule=trimming.RULE,
+        not_finite=len(watch) - len(sound),
+    )
+    if options.negative_prompt:
+        profile = Profile(**{**vars(profile), "negative": hashlib.sha256(options.negative_prompt.encode()).hexdigest()})
+    running.progress(options.runs, options.runs, "writing")  # the last chance to cancel
+    path = LIBRARY.folders[-1] / f"{profile.name}.json"
+    Profile.from_json(profile.to_json(), path.name)  # what could not be read again is not written
+    profiles.write(profile, path)
+    return {
+        "profile": profile.name,
+        "file": path.name,
+        "runs": len(kept),
+        "warning": caution(len(kept)),
+        "left_out": [prompts[i % len(prompts)] for i in sorted(left_out)],
+        "batch_size": batch,
+        "levels": {"watch": false_alarms(profile.watch), "probe": false_alarms(profile.probe)},
+        "options": {name: value for name, value in asdict(options).items() if name != "prompts"},
+    }
+
+
+def checkpoint() -> Model:
+    """The loaded checkpoint, if it can be calibrated.
+
+    Raises
+    ------
+    ValueError
+        Why it cannot.
+    """
+    loaded = sampling.loaded()
+    if host.is_distilled(loaded):
+        raise ValueError("guidance is distilled into this checkpoint: without an unconditional branch nothing can be calibrated")
+    sampling.hash_of(loaded)
+    model = host.describe(loaded)
+    if not model.prediction:
+        raise ValueError("the checkpoint's prediction type is unknown")
+    if not model.sha256:
+        raise ValueError("the checkpoint has no SHA-256, so no profile could be told to be its own; start the web UI without --no-hashing")
+    return model
+
+
+def _sample(
+    options: Options, running: Task, model: Model, prompts: list[str], size: tuple[int, int]
+) -> tuple[list[Trajectory], list[Trajectory], int]:
+    """All reference runs, one batch after the other; the batch is halved for good when memory runs out."""
+    scales, names = spread_guidance(options.runs), options.samplers
+    turns = min(options.batch_size, -(-options.runs // len(names)))
+    watch, probe = [], []
+
+    def work(part: slice) -> None:
+        # Each round starts one sampler further, else guidance and sampler would go together.
+        turn = part.start // turns
+        name = names[(turn + turn // len(names)) % len(names)]
+        running.progress(part.start, options.runs, f"runs, {name}")
+        recording = Recording([float(w) for w in scales[part]], options.negative_prompt, REFERENCE_GUIDANCE, model, running.stop)
+        texts = [prompts[i % len(prompts)] for i in range(part.start, part.stop)]
+        seeds = list(range(SEED + part.start, SEED + part.stop))
+        sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration")
+        for found, new in zip((watch, probe), recording.trajectories()):
+            found.extend(new)
+
+    return watch, probe, sampling.in_batches(options.runs, turns, work)
+
+
+def _finite(run: Trajectory) -> bool:
+    return bool(all(np.isfinite(value).all() for value in (run.sigma, run.rate, run.clean)))
+
+
+def false_alarms(region: StabilityRegion) -> dict:
+    """Threshold of each level, and the share of reference runs above it when each is judged by the fit to all the others."""
+    levels = {level: thresholds(region, level).mild for level in TARGETS}
+    return {level: {"threshold": round(mild, 3), "measured": round(float((region.scores_ > mild).mean()), 4)} for level, mild in levels.items()}
+
+
+def profile_name(model: Model, negative: str = "") -> str:
+    """Made of the checkpoint's name and hash, and a negative prompt's; sorted before the plain one, which thus serves where both could."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", model.checkpoint).strip("-")[:48] or "checkpoint"
+    digest = f"-{hashlib.sha256(negative.encode()).hexdigest()[:8]}" if negative else ""
+    return f"{plain}-{model.sha256[:10]}{digest}"

@@ -1,0 +1,55 @@
+"""What calibration and scan have in common in their options: read from a JSON body, errors that name the field."""
+
+from __future__ import annotations
+
+from ...profile import reference
+from ...validation import Field
+
+#: Range of a picture's side; 0 stands for the family's own.
+SIDE = (64, 4096)
+#: Pixels a side that a family was trained with.
+SIDES = {"sd1": 512, "sdxl": 1024, "sd3": 1024}
+
+
+def fields(body: object, options: type) -> dict[str, Field]:
+    """The fields of a body that may only hold those of the dataclass `options`."""
+    if not isinstance(body, dict):
+        Field(body, "body").fail("has to be an object")
+    found = {name: Field(value, str(name)[:60]) for name, value in body.items()}
+    for name, field in found.items():
+        if name not in options.__dataclass_fields__:
+            field.fail(f"is not an option; there are {', '.join(options.__dataclass_fields__)}")
+    return found
+
+
+def integers(found: dict[str, Field], **spans: tuple[int, int]) -> dict[str, int]:
+    """Whole numbers in their ranges, of those that are given."""
+    return {name: found[name].integer(*span) for name, span in spans.items() if name in found}
+
+
+def sides(found: dict[str, Field]) -> dict[str, int]:
+    """`width` and `height`, multiples of 8, of those that are given."""
+    values = {}
+    for name in ("width", "height"):
+        if name in found and found[name].value != 0:
+            values[name] = found[name].integer(*SIDE)
+            if values[name] % 8:
+                found[name].fail("has to be a multiple of 8")
+    return values
+
+
+def size(options: object, family: str) -> tuple[int, int]:
+    """Width and height; a side that is not given is the other one's, or the family's."""
+    usual = SIDES.get(family, 768)
+    return options.width or options.height or usual, options.height or options.width or usual
+
+
+def texts(field: Field, least: int = 0) -> tuple[str, ...]:
+    """A list of texts without repetitions; blank ones are left out."""
+    if not isinstance(field.value, list) or len(field.value) > reference.MAX_PROMPTS:
+        field.fail(f"has to be a list of at most {reference.MAX_PROMPTS} texts")
+    found = [Field(text, f"{field.path}[{number}]").text(reference.MAX_LENGTH).strip() for number, text in enumerate(field.value)]
+    found = [text for text in dict.fromkeys(found) if text]
+    if len(found) < least:
+        field.fail("holds no text")
+    return tuple(found)

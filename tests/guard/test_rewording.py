@@ -1,0 +1,188 @@
+"""Guidance by the prompt with a part left out: the mean of the stable versions, for flagged images only."""
+
+import pytest
+import torch
+from guard_fixtures import guard, noisy, picture, predictions, probe, same_bits, step
+
+from lib_stability.guard.guard import UNKNOWN_NEGATIVE
+from lib_stability.guard.rewording import Rewording, Version
+from lib_stability.webui.host.stopping import Poll
+from lib_stability.wording import MOST
+
+
+class Versions:
+    """Made-up versions: a batch of predictions each; remembers which were asked for."""
+
+    def __init__(self, *batches: torch.Tensor, virtual: torch.Tensor | None = None):
+        self.batches, self.virtual, self.asked = batches, virtual, []
+
+    def __call__(self, x, sigma, numbers, with_virtual):
+        self.asked.append(numbers)
+        guided = torch.stack([self.batches[number][image] for image, number in enumerate(numbers)])
+        return Version(guided, self.virtual if with_virtual else None)
+
+    def rewording(self, each: int = 4, counts: list[int] | None = None, **more) -> Rewording:
+        return Rewording(counts or [len(self.batches)] * len(self.batches[0]), self, each, **more)
+
+
+def rewording_guard(versions: Versions, each: int = 4, counts: list[int] | None = None, **more):
+    return guard("damp", "reword", rewording=versions.rewording(each, counts), **more)
+
+
+def test_a_flagged_image_gets_the_mean_of_the_versions_and_others_keep_their_bits():
+    denoised = predictions("strong", "ordinary")
+    versions = Versions(predictions("ordinary", "ordinary", seed=5), predictions("ordinary", "ordinary", seed=9))
+    watcher = rewording_guard(versions)
+    result = step(watcher, noisy(2), denoised)
+    torch.testing.assert_close(result[:1], (picture(seed=5) + picture(seed=9)) / 2)
+    assert same_bits(result[1:], denoised[1:])
+    assert versions.asked == [[0, 0], [1, 1]]
+    first, second = watcher.report()
+    assert (first.damped, first.flagged, second.damped, second.flagged) == (1, True, 0, False)
+
+
+def test_nothing_is_evaluated_before_an_image_is_flagged():
+    versions = Versions(predictions("ordinary", seed=5))
+    watcher = rewording_guard(versions)
+    kept = predictions("ordinary", seed=6)
+    assert same_bits(step(watcher, noisy(1), kept), kept) and versions.asked == []
+    step(watcher, noisy(1), predictions("strong"))
+    assert versions.asked == [[0]]
+    # From then on every evaluation is replaced, whether it would be flagged or not: the whole prompt pulls back.
+    result = step(watcher, noisy(1), kept)
+    assert versions.asked == [[0], [0]] and same_bits(result, picture(seed=5))
+
+
+def test_a_version_near_the_memorized_picture_is_turned_away_from_it():
+    towards = picture(seed=0)  # the flagged prediction's own direction, at an ordinary norm
+    x, denoised = noisy(1), predictions("strong", seed=0)
+    result = step(rewording_guard(Versions(towards)), x, denoised)
+    assert (result * towards).mean() < 0 < (denoised * towards).mean()
+
+
+def test_versions_take_turns():
+    versions = Versions(*(predictions("ordinary", seed=n) for n in range(4)))
+    watcher = rewording_guard(versions, each=2)
+    for _ in range(8):
+        step(watcher, noisy(1), predictions("strong"))
+    asked = [number for (number,) in versions.asked]
+    assert asked[:8] == [0, 1, 2, 3, 1, 2, 3, 0] and sorted(asked) == sorted([0, 1, 2, 3] * 4)
+
+
+@pytest.mark.parametrize("count", range(2, MOST + 1))
+@pytest.mark.parametrize("first", [0, 1])
+def test_every_second_evaluation_sees_all_versions_equally_often(count, first):
+    versions = Versions(*(predictions("ordinary", seed=n) for n in range(count)))
+    watcher = rewording_guard(versions, each=2)
+    for _ in range(40):
+        step(watcher, noisy(1), predictions("strong"))
+    pairs = [(versions.asked[2 * n][0], versions.asked[2 * n + 1][0]) for n in range(first, 40, 2)]
+    seen = [sum(pair.count(number) for pair in pairs) for number in range(count)]
+    assert all(one != other for one, other in pairs) and sum(seen) == 40
+    assert min(seen) >= 2 and max(seen) - min(seen) <= 2, seen
+
+
+def test_an_image_is_the_same_alone_and_beside_mates_with_other_prompts_that_are_flagged_earlier():
+    kinds, strong, ordinary = [picture(seed=n) for n in range(20, 25)], predictions("strong"), predictions("ordinary", seed=6)
+
+    def results(counts: list[int], late: int) -> list[torch.Tensor]:
+        """Of the last image of a batch, which is flagged `late` evaluations after the others."""
+        count = len(counts)
+        versions = Versions(*(kind.expand(count, -1, -1, -1) for kind in kinds[: max(counts)]))
+        watcher = rewording_guard(versions, each=2, counts=counts)
+        return [step(watcher, noisy(count), torch.cat([strong] * (count - 1) + [ordinary if n < late else strong]))[-1] for n in range(8)]
+
+    alone = results([2], 3)
+    for mates in ([4], [3], [5], [0], [5, 3]):
+        assert all(same_bits(one, other) for one, other in zip(alone, results([*mates, 2], 3))), mates
+
+
+def test_an_image_without_versions_beside_one_that_has_some_is_damped_directionally():
+    x, denoised = noisy(2), predictions("strong", "strong")
+    result = step(rewording_guard(Versions(predictions("ordinary", "ordinary", seed=5)), counts=[1, 0]), x, denoised)
+    assert same_bits(result[1], step(guard("damp", "directional"), x, denoised)[1]) and same_bits(result[0], picture(seed=5)[0])
+
+
+def test_a_version_that_is_unstable_itself_is_out_for_good():
+    versions = Versions(predictions("strong", seed=1), predictions("ordinary", seed=2))
+    watcher = rewording_guard(versions)
+    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
+    versions.batches = (predictions("ordinary", seed=3), versions.batches[1])
+    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
+
+
+def test_without_a_stable_version_damping_is_directional():
+    x, denoised = noisy(1), predictions("strong")
+    for bad in (predictions("strong", seed=1), torch.full((1, 4, 16, 16), float("nan"))):
+        assert same_bits(step(rewording_guard(Versions(bad)), x, denoised), step(guard("damp", "directional"), x, denoised))
+    assert same_bits(step(guard("damp", "reword"), x, denoised), step(guard("damp", "directional"), x, denoised)), "nor without any version"
+
+
+def test_an_image_is_the_same_alone_and_in_a_batch_with_a_broken_neighbour():
+    version = predictions("ordinary", seed=4)
+    alone = step(rewording_guard(Versions(version)), noisy(1), predictions("strong"))
+    broken = torch.full((1, 4, 16, 16), float("nan"))
+    both = step(rewording_guard(Versions(torch.cat([version, broken]))), noisy(2), torch.cat([predictions("strong"), broken]))
+    assert same_bits(both[:1], alone)
+
+
+def test_where_the_watch_is_blind_versions_are_judged_by_their_virtual_prediction():
+    denoised, version = predictions("ordinary"), predictions("strong", seed=3)
+    for virtual, used in ((predictions("ordinary", seed=7), True), (predictions("strong", seed=7), False)):
+        versions = Versions(version, virtual=virtual)
+        watcher = rewording_guard(versions, probe=probe(predictions("strong", seed=8)), doubt=UNKNOWN_NEGATIVE)
+        assert same_bits(step(watcher, noisy(1), denoised), version) is used
+        assert watcher.report()[0].detector == "probe"
+
+
+def test_only_the_policy_reword_in_mode_damp_rewords():
+    for mode, policy in (("report", "reword"), ("stop", "reword"), ("damp", "directional"), ("damp", "radial")):
+        versions = Versions(predictions("ordinary"))
+        step(guard(mode, policy, rewording=versions.rewording()), noisy(1), predictions("strong"))
+        assert versions.asked == [], (mode, policy)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_comes_back_in_its_own_dtype(dtype):
+    versions = Versions(predictions("ordinary", seed=5).to(dtype), predictions("ordinary", seed=9).to(dtype))
+    result = step(rewording_guard(versions), noisy(1).to(dtype), predictions("strong").to(dtype))
+    assert result.dtype == dtype
+    torch.testing.assert_close(result.float(), (picture(seed=5) + picture(seed=9)) / 2, rtol=2e-2, atol=2e-2)
+
+
+def test_a_late_answer_costs_an_evaluation_of_directional_damping_and_no_wait():
+    answers = iter([False, True])
+    versions = Versions(predictions("ordinary", seed=5))
+    watcher = guard("damp", "reword", rewording=versions.rewording(asks=lambda mask: next(answers)))
+    x, denoised = noisy(1), predictions("strong")
+    assert same_bits(step(watcher, x, denoised), step(guard("damp", "directional"), x, denoised))
+    assert same_bits(step(watcher, x, denoised), picture(seed=5))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+def test_rewording_never_waits_for_an_accelerator_and_gives_what_the_cpu_gives():
+    counts, kinds = [4, 3, 0, 2], [picture(seed=n) for n in range(20, 24)]
+    denoised = predictions("strong", "ordinary", "strong", "strong")
+
+    def results(device: str, asks) -> list[torch.Tensor]:
+        versions = Versions(*(kind.expand(4, -1, -1, -1).to(device) for kind in kinds))
+        watcher = guard("damp", "reword", rewording=versions.rewording(2, counts, asks=asks))
+        x, sigma = noisy(4).to(device), torch.full((4,), 2.0, device=device)
+        found = []
+        for number in range(8):
+            if device == "cuda":
+                torch.cuda.set_sync_debug_mode("error" if number else "default")  # a region's tables go there once
+            try:
+                found.append(watcher.step(x, denoised.to(device, non_blocking=True), sigma, 7.5))
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+            torch.cuda.synchronize()  # the answer of this evaluation is there for the next
+        assert watcher.error is None
+        return [one.float().cpu() for one in found]
+
+    # On an accelerator the answer comes an evaluation late.
+    late, poll = iter([False] + 7 * [True]), Poll()
+    for theirs, ours in zip(results("cuda", lambda mask: poll.is_true(mask.any())), results("cpu", lambda mask: next(late))):
+        torch.testing.assert_close(theirs, ours, rtol=2e-3, atol=2e-3)
+        assert torch.equal(theirs[1], denoised[1]), "what is not flagged keeps its bits"

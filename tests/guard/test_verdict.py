@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from guard_fixtures import GUIDANCE, guard, noisy, predictions, probe, step
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib_stability.guard.damping import Acted
+from lib_stability.guard.guard import UNKNOWN_NEGATIVE
+from lib_stability.guard.norms import Norms
+from lib_stability.guard.region import ZScores
+from lib_stability.guard.sensitivity import Thresholds
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Judged, Reading, Verdict, verdicts
+
+LIMITS = {"watch": Thresholds(3.0, 14.0, 0.01, True), "probe": Thresholds(2.0, 9.0, 0.01, True)}
+
+
+def judged(rows: np.ndarray, limits: Thresholds) -> Judged:
+    """From rows of (rate, clean, inside, finite), one an image."""
+    rate, clean = (torch.tensor(rows[:, i], dtype=torch.float32) for i in (0, 1))
+    inside, finite = (torch.tensor(rows[:, i] > 0) for i in (2, 3))
+    unstable = inside & finite & (torch.minimum(rate, clean) > limits.mild)
+    norms = Norms(torch.where(finite, rate, float("nan")), clean)
+    return Judged(norms, ZScores(torch.stack([rate, clean], 1), inside), unstable)
+
+
+def damped(mask: list) -> Acted:
+    """A damping that changed the images of `mask`."""
+    return Acted(1 - 0.5 * torch.tensor(mask).float())
+
+
+def passed(watched: list, probed: list, acted: list | None = None, guidance: float = GUIDANCE, doubt: str = "") -> SimpleNamespace:
+    """A guard's pass; each evaluation is an array of rows for :func:`judged`, or None."""
+    batch = next((len(rows) for rows in [*watched, *probed] if rows is not None), 1)
+    readings = []
+    for number, (one, other) in enumerate(zip(watched, probed)):
+        pair = (None if rows is None else judged(rows, limits) for rows, limits in ((one, LIMITS["watch"]), (other, LIMITS["probe"])))
+        readings.append(Reading(torch.ones(batch), guidance, *pair, None if acted is None else damped(acted[number])))
+    return SimpleNamespace(
+        readings=readings,
+        evaluations=len(readings),
+        batch=batch,
+        error=None,
+        region=object(),
+        watch_limits=LIMITS["watch"],
+        probe_limits=LIMITS["probe"],
+        doubt=doubt,
+        guidance_range=(2.0, 30.0),
+        stopped=None,
+    )
+
+
+def rows(*z: tuple) -> np.ndarray:
+    return np.array([(*one, 1, 1)[:4] if len(one) == 2 else one for one in z], dtype=float)
+
+
+def expected(watched: list, probed: list, image: int, evaluations: int) -> Verdict:
+    """The verdict by plain loops."""
+    best, first, strong = {}, {}, False
+    for name, seen in (("watch", watched), ("probe", probed)):
+        for number, one in enumerate(seen):
+            if one is None:
+                continue
+            rate, clean, inside, finite = one[image]
+            if not finite:
+                return Verdict(NOT_JUDGED, evaluations=evaluations, reason="numbers not finite")
+            if not inside:
+                continue
+            score = min(np.float32(rate), np.float32(clean))
+            best[name] = max(best.get(name, -math.inf), float(score))
+            if score > LIMITS[name].mild:
+                first.setdefault(name, number)
+                strong = strong or score > LIMITS[name].strong
+    if not best:
+        return Verdict(NOT_JUDGED, evaluations=evaluations, reason="noise level outside the region")
+    if first:
+        name = min(sorted(first, reverse=True), key=first.get)
+        verdict = STRONG if strong else MILD
+        return Verdict(verdict, best[name], LIMITS[name].mild, first[name] + 1, evaluations, detector=name)
+    name = max(sorted(best, reverse=True), key=lambda one: best[one] / LIMITS[one].mild)
+    return Verdict(STABLE, best[name], LIMITS[name].mild, evaluations=evaluations, detector=name)
+
+
+DEVIATION = st.floats(-20, 40, width=32)
+ROW = st.tuples(DEVIATION, DEVIATION, st.sampled_from([1, 1, 1, 0]), st.sampled_from([1] * 12 + [0]))
+
+
+@st.composite
+def passes(draw):
+    batch, evaluations = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+    one = st.lists(ROW, min_size=batch, max_size=batch).map(lambda r: np.array(r, dtype=float))
+    watched = draw(st.lists(st.one_of(one, one, st.none()), min_size=evaluations, max_size=evaluations))
+    probed = draw(st.lists(st.one_of(st.none(), one), min_size=evaluations, max_size=evaluations))
+    if all(rows is None for rows in [*watched, *probed]):
+        watched[0] = draw(one)
+    return watched, probed
+
+
+@settings(deadline=None)
+@given(passes())
+def test_verdicts_follow_the_readings(drawn):
+    watched, probed = drawn
+    which = passed(watched, probed)
+    got = verdicts(which)
+    assert len(got) == which.batch
+    for image, verdict in enumerate(got):
+        assert verdict == expected(watched, probed, image, which.evaluations)
+
+
+@settings(deadline=None)
+@given(passes(), st.randoms())
+def test_images_do_not_influence_each_other(drawn, random):
+    watched, probed = drawn
+    whole = verdicts(passed(watched, probed))
+    order = random.sample(range(len(whole)), len(whole))
+    shuffled = verdicts(passed(*([None if rows is None else rows[order] for rows in one] for one in (watched, probed))))
+    assert shuffled == [whole[index] for index in order]
+
+
+def test_both_norms_have_to_be_large():
+    one, other, both = verdicts(passed([rows((20.0, 2.0), (2.0, 20.0), (15.0, 20.0))], [None]))
+    assert (one.verdict, one.score) == (STABLE, 2.0)
+    assert (other.verdict, other.score) == (STABLE, 2.0)
+    assert (both.verdict, both.score) == (STRONG, 15.0)
+
+
+def test_any_evaluation_can_make_the_flag_a_strong_one():
+    late, early, never = verdicts(passed([rows((4.0, 5.0), (15.0, 15.0), (4.0, 30.0)), rows((30.0, 20.0), (3.5, 3.5), (5.0, 5.0))], [None] * 2))
+    assert (late.verdict, late.flagged_at, late.score) == (STRONG, 1, 20.0)
+    assert (early.verdict, early.flagged_at, early.score) == (STRONG, 1, 15.0)
+    assert (never.verdict, never.flagged_at, never.score) == (MILD, 1, 5.0)
+
+
+def test_the_threshold_itself_is_not_exceeded():
+    assert [v.verdict for v in verdicts(passed([rows((3.0, 3.0), (3.001, 3.001), (20.0, 14.0), (20.0, 14.001))], [None]))] == [
+        STABLE,
+        MILD,
+        MILD,
+        STRONG,
+    ]
+
+
+def test_the_detector_that_flags_first_is_named():
+    calm, loud = rows((0.0, 0.0)), rows((5.0, 5.0))
+    assert verdicts(passed([calm, loud], [loud, None]))[0].detector == "probe"
+    assert verdicts(passed([loud, loud], [calm, loud]))[0].detector == "watch"
+    (probed,) = verdicts(passed([loud, loud], [None, loud]))
+    assert (probed.detector, probed.threshold, probed.flagged_at) == ("watch", 3.0, 1)
+
+
+def test_where_nothing_is_flagged_the_closest_call_is_named():
+    (verdict,) = verdicts(passed([rows((2.0, 2.0))], [rows((1.9, 1.9))]))
+    assert (verdict.detector, verdict.threshold) == ("probe", 2.0)
+    assert verdict.score == pytest.approx(1.9)
+    assert verdicts(passed([rows((-1.0, -1.0))], [rows((-5.0, -5.0))]))[0].detector == "watch"
+
+
+def test_numbers_outside_the_region_do_not_count():
+    (verdict,) = verdicts(passed([rows((90.0, 90.0, 0, 1)), rows((1.0, 1.5))], [None] * 2))
+    assert (verdict.verdict, verdict.score) == (STABLE, 1.0)
+
+
+def test_damped_evaluations_are_counted_per_image():
+    acted = [[False, True], [True, True], [False, True]]
+    assert [v.damped for v in verdicts(passed([rows((0, 0), (9, 9))] * 3, [None] * 3, acted))] == [1, 3]
+    mixed = passed([rows((0, 0), (9, 9))] * 3, [None] * 3, acted)
+    mixed.readings[0] = mixed.readings[0]._replace(acted=None)
+    assert [v.damped for v in verdicts(mixed)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "guidance, known, reason",
+    [
+        (1.0, True, "no guidance and no probe"),
+        (torch.ones(1), True, "no guidance and no probe"),
+        (99.0, True, "guidance above the region"),
+        (99.0, False, "no probe and a negative prompt that the region does not know"),
+    ],
+)
+def test_reasons(guidance, known, reason):
+    (verdict,) = verdicts(passed([None] * 2, [None] * 2, guidance=guidance, doubt="" if known else UNKNOWN_NEGATIVE))
+    assert verdict == Verdict(NOT_JUDGED, evaluations=2, reason=reason)
+
+
+def test_nothing_sampled_gives_no_verdict():
+    assert guard().report() == []
+
+
+def test_flagged():
+    assert [Verdict(name).flagged for name in (STABLE, MILD, STRONG, NOT_JUDGED)] == [False, True, True, False]
+
+
+def test_a_report_can_be_read_at_any_time_and_again():
+    watcher, counts = guard(probe=probe(predictions("ordinary", "ordinary"), policy="always")), []
+    for kind in ("ordinary", "strong", "ordinary"):
+        step(watcher, noisy(2), predictions("ordinary", kind))
+        first, again = watcher.report(), watcher.report()
+        assert first == again
+        counts.append((first[1].verdict, first[1].evaluations, first[1].flagged_at))
+    assert counts == [(STABLE, 1, None), (STRONG, 2, 2), (STRONG, 3, 2)]
+
+
+def test_every_image_says_something():
+    watcher = guard()
+    step(watcher, noisy(4), predictions("ordinary", "mild", "strong", "small"))
+    said = watcher.report()
+    assert [v.verdict for v in said] == [STABLE, MILD, STRONG, STABLE]
+    for verdict in said:
+        assert isinstance(verdict.score, float) and verdict.threshold == 3.0
+        assert type(verdict.damped) is int and type(verdict.evaluations) is int
+        assert (verdict.flagged_at == 1) is verdict.flagged
+        assert verdict.reason == ""

@@ -1,0 +1,330 @@
+"""The ledger: written by many at once, and every way of tampering that a chain can show."""
+
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lib_stability.guard.verdict import Verdict
+from lib_stability.trail import ledger
+from lib_stability.trail.image_row import describe, prompt_hash
+from lib_stability.trail.ledger import append, files, last_hash, read, verify
+
+
+class Clock(datetime):
+    """A clock that tests set."""
+
+    today_is = datetime(2031, 5, 1, 12, tzinfo=timezone.utc)
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls.today_is
+
+
+@pytest.fixture
+def day(monkeypatch):
+    """``day(3)`` makes it the third of May."""
+    monkeypatch.setattr(ledger, "datetime", Clock)
+
+    def turn(number):
+        Clock.today_is = datetime(2031, 5, number, 12, tzinfo=timezone.utc)
+
+    turn(1)
+    return turn
+
+
+@pytest.fixture
+def three_days(tmp_path, day):
+    """Days 1, 2 and 4 of four lines each."""
+    for number in (1, 2, 4):
+        day(number)
+        append(tmp_path, [{"image": number * 10 + image} for image in range(4)])
+    return tmp_path
+
+
+def name(number):
+    return f"ledger-2031-05-{number:02}.jsonl"
+
+
+def edit(path, change):
+    """Rewrite a file as ``change(lines)``, whole lines with their newlines."""
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    records = [{"verdict": "strong", "score": 18.2, "file": "愛/ü.png", "seed": None}, {"time": "2020-01-01T00:00:00+00:00", "number": 99}]
+    append(tmp_path / "new" / "folder", records)
+    first, second = read(tmp_path / "new" / "folder")
+    assert {key: first[key] for key in records[0]} == records[0]
+    assert datetime.fromisoformat(first["time"]).utcoffset().total_seconds() == 0
+    assert (first["number"], second["number"], second["time"]) == (1, 2, records[1]["time"])
+    assert first["previous"] == ledger.GENESIS and verify(tmp_path / "new" / "folder") == []
+
+
+def test_the_chain_goes_over_days(three_days):
+    assert [path.name for path in files(three_days)] == [name(1), name(2), name(4)]
+    assert verify(three_days) == []
+    found = list(read(three_days))
+    assert [one["number"] for one in found] == list(range(1, 13))
+    assert [one["after"] for one in found if "after" in one] == [name(1), name(2)]
+
+
+def test_nothing_to_add_makes_no_file(tmp_path):
+    append(tmp_path / "none", [])
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("record", [{"score": float("nan")}, {"x": object()}, {"x": "a" * ledger.MAX_LINE}])
+def test_a_record_that_cannot_be_held_adds_nothing(tmp_path, record):
+    append(tmp_path, [{"a": 1}])
+    with pytest.raises((ValueError, TypeError)):
+        append(tmp_path, [{"b": 2}, record])
+    assert len(list(read(tmp_path))) == 1 and verify(tmp_path) == []
+
+
+def test_a_failing_disk_leaves_no_half(tmp_path, monkeypatch):
+    append(tmp_path, [{"a": 1}])
+    before = files(tmp_path)[0].read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(OSError, match="no space"):
+            append(tmp_path, [{"b": 2}])
+    assert files(tmp_path)[0].read_bytes() == before
+    append(tmp_path, [{"b": 2}])
+    assert verify(tmp_path) == []
+
+
+def test_a_clock_put_back_keeps_the_order(tmp_path, day):
+    day(5)
+    append(tmp_path, [{}])
+    day(3)
+    append(tmp_path, [{}])
+    assert [path.name for path in files(tmp_path)] == [name(5)] and verify(tmp_path) == []
+
+
+def test_a_line_torn_by_a_crash_is_named_and_continued_from(tmp_path):
+    append(tmp_path, [{"a": 1}, {"b": 2}])
+    (path,) = files(tmp_path)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert verify(tmp_path) == [f"{path.name} line 2 is incomplete"]
+    append(tmp_path, [{"c": 3}, {"d": 4}])
+    assert verify(tmp_path) == [f"{path.name} line 2 is not a line of a ledger"]
+    assert [one["number"] for one in read(tmp_path)] == [1, 3, 4]
+
+
+def test_a_torn_line_before_midnight(tmp_path, day):
+    append(tmp_path, [{"a": 1}, {"b": 2}])
+    path = tmp_path / name(1)
+    path.write_bytes(path.read_bytes()[:-20])
+    day(2)
+    append(tmp_path, [{"c": 3}])
+    assert verify(tmp_path) == [f"{name(1)} line 2 is incomplete"]
+
+
+def _append_many(folder, who, times):
+    for number in range(times):
+        append(Path(folder), [{"who": who, "count": number}, {"who": who, "count": number, "second": True}])
+
+
+def test_several_processes_at_once(tmp_path):
+    context = multiprocessing.get_context("spawn" if sys.platform != "linux" else "fork")
+    workers = [context.Process(target=_append_many, args=(str(tmp_path), who, 25)) for who in range(5)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0] * 5
+    found = list(read(tmp_path))
+    assert verify(tmp_path) == [] and len(found) == 250
+    for who in range(5):
+        assert [one["count"] for one in found if one["who"] == who] == [number for number in range(25) for _ in range(2)]
+    # What one call adds stays together.
+    assert all(second.get("second") and first["who"] == second["who"] for first, second in zip(found[::2], found[1::2]))
+
+
+def test_several_threads_at_once_while_others_verify(tmp_path):
+    append(tmp_path, [{}])
+    trouble = []
+    workers = [threading.Thread(target=_append_many, args=(tmp_path, who, 10)) for who in range(4)]
+    workers += [threading.Thread(target=lambda: trouble.extend(verify(tmp_path))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert trouble == [] and verify(tmp_path) == [] and len(list(read(tmp_path))) == 81
+
+
+# -- tampering --------------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_edit(three_days):
+    edit(three_days / name(2), lambda lines: [lines[0], lines[1].replace(b"21", b"99"), *lines[2:]])
+    (message,) = verify(three_days)
+    assert f"{name(2)} line 2 was edited" in message
+
+
+def test_an_edit_of_a_days_last_line(three_days):
+    edit(three_days / name(1), lambda lines: [*lines[:3], lines[3].replace(b"13", b"99")])
+    (message,) = verify(three_days)
+    assert f"{name(1)} line 4 was edited" in message
+
+
+@pytest.mark.parametrize("field", ["number", "previous", "after"])
+def test_an_edit_of_the_chain_itself(three_days, field):
+    def change(lines):
+        data = json.loads(lines[0])
+        data[field] = {"number": 50, "previous": "f" * 64, "after": name(3)}[field]
+        return [json.dumps(data).encode() + b"\n", *lines[1:]]
+
+    edit(three_days / name(2), change)
+    assert any(f"{name(2)} line 1" in message for message in verify(three_days))
+
+
+def test_an_edit_into_nonsense(three_days):
+    edit(three_days / name(2), lambda lines: [lines[0], b"{}{\n", *lines[2:]])
+    assert f"{name(2)} line 2 is not a line of a ledger" in verify(three_days)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (0, f"1 line(s) are missing before {name(2)} line 1"),
+        (1, f"1 line(s) are missing before {name(2)} line 2"),
+        (3, f"1 line(s) are missing at the end of {name(2)}"),
+    ],
+)
+def test_a_line_removed(three_days, gone, said):
+    edit(three_days / name(2), lambda lines: [line for at, line in enumerate(lines) if at != gone])
+    assert verify(three_days) == [said]
+
+
+def test_two_lines_swapped(three_days):
+    edit(three_days / name(2), lambda lines: [lines[0], lines[2], lines[1], lines[3]])
+    messages = verify(three_days)
+    assert f"{name(2)} line 3 should come straight after {name(2)} line 1: lines were moved or put in between" in messages
+
+
+def test_a_line_put_in(three_days):
+    forged = json.dumps({"image": 7, "number": 7, "previous": "0" * 64}).encode() + b"\n"
+    edit(three_days / name(2), lambda lines: [*lines[:2], forged, *lines[2:]])
+    assert any(f"{name(2)} line 4 should come straight after {name(2)} line 2" in message for message in verify(three_days))
+
+
+def test_a_line_doubled(three_days):
+    edit(three_days / name(2), lambda lines: [lines[0], lines[1], lines[1], *lines[2:]])
+    assert any(f"{name(2)} line 3 should come straight after {name(2)} line 1" in message for message in verify(three_days))
+
+
+def test_a_day_cut_short(three_days):
+    edit(three_days / name(2), lambda lines: lines[:2])
+    assert verify(three_days) == [f"2 line(s) are missing at the end of {name(2)}"]
+
+
+def test_a_day_emptied(three_days):
+    (three_days / name(2)).write_bytes(b"")
+    messages = verify(three_days)
+    assert f"{name(2)} is empty" in messages and any("4 line(s) are missing" in message for message in messages)
+
+
+def test_a_day_missing(three_days):
+    (three_days / name(2)).unlink()
+    assert verify(three_days) == [f"{name(2)} is missing: {name(4)} line 1 continues from it (4 lines are gone)"]
+
+
+def test_the_beginning_missing(three_days):
+    (three_days / name(1)).unlink()
+    (message,) = verify(three_days)
+    assert message.startswith(f"{name(1)} is missing")
+    edit(three_days / name(2), lambda lines: lines[1:])
+    assert any(f"missing before {name(2)} line 1" in message for message in verify(three_days))
+
+
+def test_a_day_renamed(three_days):
+    (three_days / name(4)).rename(three_days / "ledger-2031-04-30.jsonl")
+    messages = verify(three_days)
+    assert any("should come straight after" in message for message in messages) and any("should be the first" in message for message in messages)
+
+
+def test_the_newest_end_needs_a_hash_kept_elsewhere(three_days):
+    noted = last_hash(three_days)
+    edit(three_days / name(4), lambda lines: lines[:2])
+    assert verify(three_days) == []
+    (message,) = verify(three_days, noted)
+    assert noted in message and "cut off or changed" in message
+
+
+def test_everything_deleted(three_days):
+    for path in files(three_days):
+        path.unlink()
+    assert verify(three_days) == [f"{three_days} holds no ledger"]
+    assert last_hash(three_days) == ledger.GENESIS
+
+
+def test_a_kept_hash_outlives_growth(three_days):
+    noted = last_hash(three_days)
+    append(three_days, [{}])
+    assert last_hash(three_days) != noted and verify(three_days, noted) == [] and verify(three_days, noted.upper()) == []
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_change_of_bytes_goes_unnoticed(data):
+    """Anything but the newest line, by the hash of which everything is noticed, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        for _ in range(3):
+            append(folder, [{"image": number} for number in range(3)])
+        (path,) = files(folder)
+        before, noted = path.read_bytes(), last_hash(folder)
+        at = data.draw(st.integers(0, len(before) - 1))
+        new = data.draw(st.sampled_from(["replace", "delete", "insert"]))
+        byte = data.draw(st.binary(min_size=1, max_size=3))
+        after = {"replace": before[:at] + byte + before[at + len(byte) :], "delete": before[:at] + before[at + 1 :]}
+        after = after.get(new, before[:at] + byte + before[at:])
+        path.write_bytes(after)
+        sound = verify(folder, noted) == []
+    assert not sound or after == before
+
+
+def test_hostile_files(tmp_path):
+    append(tmp_path, [{}])
+    (path,) = files(tmp_path)
+    with open(path, "ab") as file:
+        file.write(b"[" * 60_000 + b"\n" + b'{"number": ' + b"9" * 5000 + b"}\n" + b'{"number": true, "previous": [1]}\n' + b"x" * 200_000 + b"\n")
+    (tmp_path / "ledger-evil.jsonl").write_bytes(b"no")
+    messages = verify(tmp_path)
+    assert len(messages) >= 4 and all(len(message) < 300 for message in messages)
+    append(tmp_path, [{}])
+
+
+def test_a_folder_that_may_only_be_read(three_days, monkeypatch):
+    def denied(*arguments):
+        raise PermissionError
+
+    monkeypatch.setattr(ledger, "_locked", denied)
+    assert verify(three_days) == [] and len(list(read(three_days))) == 12
+
+
+# -- what lines say ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_prompt_hash_does_not_mind_spacing():
+    assert prompt_hash("a  red\nfox ") == prompt_hash("a red fox") != prompt_hash("a red box")
+    assert len(prompt_hash("\ud800")) == 64
+
+
+def test_describe():
+    said = describe(Verdict("stable", 0.0, detector="watch", evaluations=20), "hires_")
+    assert said["hires_verdict"] == "stable" and said["hires_score"] == 0.0 and said["hires_flagged_at"] is None
+    assert set(describe(None).values()) == {None}
