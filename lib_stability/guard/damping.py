@@ -7,12 +7,12 @@ The policies "directional" and "radial" leave prompt and guidance scale alone an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from .norms import inner, per_sample, rms
+from .readings import Acted
 
 POLICIES = ("reword", "directional", "radial")
 STRENGTH_RANGE, MARGIN_RANGE, RELEASE_RANGE = (0.0, 4.0), (-3.0, 5.0), (0.0, 1.0)
@@ -115,20 +115,6 @@ class Remembered:
         """``D - strength * along * m`` in `buffer`, for `along` an RMS of shape ``(batch,)``; every bit of `whole` (float32) where it is 0."""
         torch.div(along, self.size, out=self._multiple)
         return torch.addcmul(whole, self.latent, self._multiple_view, value=-strength, out=buffer)
-
-
-class Acted(NamedTuple):
-    """What one damping did, tensors of shape ``(batch,)``: the radial factor, the component taken out (an RMS) or None, and the mask of images that
-    got another prediction altogether, or None. An image that is left alone has 1 and 0."""
-
-    shrink: torch.Tensor
-    taken: torch.Tensor | None = None
-    replaced: torch.Tensor | None = None
-
-    def changed(self) -> torch.Tensor:
-        """The mask of images that were really changed, not only flagged."""
-        changed = (self.shrink if self.taken is None else self.shrink - self.taken) < 1
-        return changed if self.replaced is None else changed | self.replaced
 
 
 def radial(denoised: torch.Tensor, limit: torch.Tensor, gate: torch.Tensor) -> tuple[torch.Tensor, Acted]:

@@ -4,41 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from .damping import Acted
-from .norms import Norms
-from .region import ZScores
-
-if TYPE_CHECKING:
-    from .guard import Guard
+from .readings import Pass, Reading
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
 _GRAVITY = (NOT_JUDGED, STABLE, MILD, STRONG)
-
-
-class Judged(NamedTuple):
-    """One prediction against one region: norms, deviations, and the mask ``(batch,)`` of unstable images."""
-
-    norms: Norms
-    z: ZScores
-    unstable: torch.Tensor
-
-    def finite(self) -> torch.Tensor:
-        """The mask of images whose norms are numbers."""
-        return torch.isfinite(self.norms.rate + self.norms.clean)
-
-
-class Reading(NamedTuple):
-    """One model evaluation; `watched`, `probed` and `acted` are None where that did not take place."""
-
-    sigma: torch.Tensor
-    guidance: float | torch.Tensor
-    watched: Judged | None
-    probed: Judged | None
-    acted: Acted | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +58,8 @@ class _Seen(NamedTuple):
     inside: torch.Tensor
     finite: torch.Tensor
     unstable: torch.Tensor
+    strong: torch.Tensor
+    threshold: float
 
 
 def _collect(readings: list[Reading], which: str, batch: int) -> _Seen:
@@ -99,55 +74,55 @@ def _collect(readings: list[Reading], which: str, batch: int) -> _Seen:
         column(lambda row: row.z.inside & row.finite(), False),
         column(lambda row: row.finite(), True),
         column(lambda row: row.unstable, False),
+        column(lambda row: row.strong(), False),
+        next((row.limits.mild for row in (getattr(reading, which) for reading in readings) if row), float("nan")),
     )
 
 
-def verdicts(guard: Guard) -> list[Verdict]:
-    """Verdicts of all images of a guard's pass; an empty list where the model was never evaluated under a region."""
-    readings, total = guard.readings, guard.evaluations
-    if guard.error is not None:
-        return [Verdict(NOT_JUDGED, evaluations=total, reason="error")] * guard.batch
-    if guard.region is None:
-        return [Verdict(NOT_JUDGED, evaluations=total, reason=guard.doubt or "no profile")] * guard.batch
+def verdicts(what: Pass) -> list[Verdict]:
+    """Verdicts of all images of a pass; an empty list where the model was never evaluated under a region."""
+    readings, total = what.readings, what.evaluations
+    if what.error is not None:
+        return [Verdict(NOT_JUDGED, evaluations=total, reason="error")] * what.batch
+    if what.region is None:
+        return [Verdict(NOT_JUDGED, evaluations=total, reason=what.doubt or "no profile")] * what.batch
     if not readings:
-        return [Verdict(NOT_JUDGED, reason="nothing sampled")] * guard.batch
+        return [Verdict(NOT_JUDGED, reason="nothing sampled")] * what.batch
     batch = len(readings[0].sigma)
     idle = torch.zeros(batch, dtype=torch.bool, device=readings[0].sigma.device)
     acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).sum(0).cpu()
     seen = {name: _collect(readings, field, batch) for name, field in (("watch", "watched"), ("probe", "probed"))}
-    return [_verdict(guard, index, seen, int(acted[index])) for index in range(batch)]
+    return [_verdict(what, index, seen, int(acted[index])) for index in range(batch)]
 
 
-def _verdict(guard: Guard, index: int, seen: dict[str, _Seen], damped: int) -> Verdict:
-    common = dict(evaluations=guard.evaluations, damped=damped)
+def _verdict(what: Pass, index: int, seen: dict[str, _Seen], damped: int) -> Verdict:
+    common = dict(evaluations=what.evaluations, damped=damped)
     if not all(one.finite[:, index].all() for one in seen.values()):
         return Verdict(NOT_JUDGED, reason="numbers not finite", **common)
-    limits = {"watch": guard.watch_limits, "probe": guard.probe_limits}
     judging = {name: one for name, one in seen.items() if one.inside[:, index].any()}
     if not judging:
-        return Verdict(NOT_JUDGED, reason=_reason(guard, index), **common)
+        return Verdict(NOT_JUDGED, reason=_reason(what, index), **common)
     # The detector that flagged first; where none did, the one that came closest to its threshold.
     first = {name: one.unstable[:, index].nonzero() for name, one in judging.items()}
     flagged = {name: int(where[0]) for name, where in first.items() if len(where)}
     best = {name: float(one.score[:, index][one.inside[:, index]].max()) for name, one in judging.items()}
-    detector = min(flagged, key=flagged.get) if flagged else max(best, key=lambda name: best[name] / limits[name].mild)
+    detector = min(flagged, key=flagged.get) if flagged else max(best, key=lambda name: best[name] / judging[name].threshold)
     if not flagged:
-        return Verdict(STABLE, best[detector], limits[detector].mild, detector=detector, **common)
-    above = [one.unstable[:, index] & (one.score[:, index] > limits[name].strong) for name, one in judging.items()]
-    strong = torch.stack(above).any(0).nonzero()
-    stopped = int(strong[0]) + 1 if len(strong) and guard.stopped is not None else None
+        return Verdict(STABLE, best[detector], judging[detector].threshold, detector=detector, **common)
+    strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
+    stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
     verdict = STRONG if len(strong) else MILD
-    return Verdict(verdict, best[detector], limits[detector].mild, flagged[detector] + 1, detector=detector, stopped_at=stopped, **common)
+    return Verdict(verdict, best[detector], judging[detector].threshold, flagged[detector] + 1, detector=detector, stopped_at=stopped, **common)
 
 
-def _reason(guard: Guard, index: int) -> str:
-    scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in guard.readings)]
-    judged = [not guard.doubt and guard.guidance_range[0] <= scale <= guard.guidance_range[1] for scale in scales]
-    if any(judged) or any(reading.probed is not None for reading in guard.readings):
+def _reason(what: Pass, index: int) -> str:
+    scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in what.readings)]
+    judged = [not what.doubt and what.guidance_range[0] <= scale <= what.guidance_range[1] for scale in scales]
+    if any(judged) or any(reading.probed is not None for reading in what.readings):
         return "noise level outside the region"
-    if guard.doubt:
-        return guard.doubt
-    return "guidance above the region" if max(scales) > guard.guidance_range[1] else "no guidance and no probe"
+    if what.doubt:
+        return what.doubt
+    return "guidance above the region" if max(scales) > what.guidance_range[1] else "no guidance and no probe"
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:

@@ -66,7 +66,7 @@ def _generate(bed: Testbed, todo: Sequence[Job], arguments: argparse.Namespace, 
         pixels.append(bed.decode(done.samples.latents))
         if done.guard:
             verdicts += done.guard.report()
-            seen += history(done.guard)
+            seen += history(done.guard.seen())
             maps += done.guard.maps()
     return torch.cat(pixels), verdicts, seen, maps
 

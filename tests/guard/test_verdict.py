@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,12 +9,12 @@ from guard_fixtures import GUIDANCE, guard, noisy, predictions, probe, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_stability.guard.damping import Acted
 from lib_stability.guard.guard import UNKNOWN_NEGATIVE
 from lib_stability.guard.norms import Norms
+from lib_stability.guard.readings import Acted, Judged, Pass, Reading
 from lib_stability.guard.region import ZScores
 from lib_stability.guard.sensitivity import Thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Judged, Reading, Verdict, verdicts
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict, verdicts
 
 LIMITS = {"watch": Thresholds(3.0, 14.0, 0.01, True), "probe": Thresholds(2.0, 9.0, 0.01, True)}
 
@@ -26,7 +25,7 @@ def judged(rows: np.ndarray, limits: Thresholds) -> Judged:
     inside, finite = (torch.tensor(rows[:, i] > 0) for i in (2, 3))
     unstable = inside & finite & (torch.minimum(rate, clean) > limits.mild)
     norms = Norms(torch.where(finite, rate, float("nan")), clean)
-    return Judged(norms, ZScores(torch.stack([rate, clean], 1), inside), unstable)
+    return Judged(norms, ZScores(torch.stack([rate, clean], 1), inside), unstable, limits)
 
 
 def damped(mask: list) -> Acted:
@@ -34,25 +33,14 @@ def damped(mask: list) -> Acted:
     return Acted(1 - 0.5 * torch.tensor(mask).float())
 
 
-def passed(watched: list, probed: list, acted: list | None = None, guidance: float = GUIDANCE, doubt: str = "") -> SimpleNamespace:
+def passed(watched: list, probed: list, acted: list | None = None, guidance: float = GUIDANCE, doubt: str = "") -> Pass:
     """A guard's pass; each evaluation is an array of rows for :func:`judged`, or None."""
     batch = next((len(rows) for rows in [*watched, *probed] if rows is not None), 1)
     readings = []
     for number, (one, other) in enumerate(zip(watched, probed)):
         pair = (None if rows is None else judged(rows, limits) for rows, limits in ((one, LIMITS["watch"]), (other, LIMITS["probe"])))
         readings.append(Reading(torch.ones(batch), guidance, *pair, None if acted is None else damped(acted[number])))
-    return SimpleNamespace(
-        readings=readings,
-        evaluations=len(readings),
-        batch=batch,
-        error=None,
-        region=object(),
-        watch_limits=LIMITS["watch"],
-        probe_limits=LIMITS["probe"],
-        doubt=doubt,
-        guidance_range=(2.0, 30.0),
-        stopped=None,
-    )
+    return Pass(readings, len(readings), batch, object(), doubt, (2.0, 30.0))
 
 
 def rows(*z: tuple) -> np.ndarray:

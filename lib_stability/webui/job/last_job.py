@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ...guard.history import Evaluation
+from ...guard.history import Point
 from ...guard.locality import LocalMap
 from ...guard.verdict import Verdict
 from ...pictures import overlay
@@ -52,12 +52,12 @@ def _find(params: dict[str, str], hires: bool) -> tuple[dict, dict, Verdict] | N
     return None
 
 
-def trajectory(params: dict[str, str], hires: bool = False) -> tuple[list[Evaluation], float] | None:
+def trajectory(params: dict[str, str], hires: bool = False) -> tuple[list[Point], float] | None:
     """Evaluations and threshold of the image that an infotext's parameters are about, if it is one of the last job."""
     found = _find(params, hires)
     if found is None or not found[1]["trajectory"]:
         return None
-    return [Evaluation(**one) for one in found[1]["trajectory"]], found[2].threshold or 0.0
+    return [Point(**one) for one in found[1]["trajectory"]], found[2].threshold or 0.0
 
 
 def local_map(params: dict[str, str], hires: bool = False) -> tuple[LocalMap, Image.Image | None] | None:

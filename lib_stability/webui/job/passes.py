@@ -156,7 +156,7 @@ class Pass:
         if self._over is not None:
             return self._over
         parts = [guard.report() for guard in self.guards]
-        seen = [history(guard) for guard in self.guards]
+        seen = [history(guard.seen()) for guard in self.guards]
         batch = max(map(len, parts), default=0)
         verdicts = [merge([part[image] for part in parts if image < len(part)]) for image in range(batch)]
         # A guard goes on with the map of the one before. Norms of an inpainted picture are scaled up to those of the freed part, positions are not.

@@ -1,0 +1,106 @@
+"""What a guard keeps of a pass, as data: one reading an evaluation, ``(batch,)``-shaped tensors on the latent's device, read at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+
+from .norms import Norms, measure
+from .region import Expected, StabilityRegion, ZScores
+from .sensitivity import Thresholds
+
+#: No finite deviation exceeds it.
+HUGE = torch.finfo(torch.float32).max
+
+
+class Judged(NamedTuple):
+    """One prediction against one region: norms, deviations, the mask ``(batch,)`` of unstable images, and the thresholds that they were held against.
+
+    `prediction` and `expected` are at hand while the evaluation lasts and not kept.
+    """
+
+    norms: Norms
+    z: ZScores
+    unstable: torch.Tensor
+    limits: Thresholds
+    prediction: torch.Tensor | None = None
+    expected: Expected | None = None
+
+    def finite(self) -> torch.Tensor:
+        """The mask of images whose norms are numbers."""
+        return torch.isfinite(self.norms.rate + self.norms.clean)
+
+    def strong(self) -> torch.Tensor:
+        """The mask of images that are unstable so clearly that the flag is a strong one."""
+        return self.unstable & (self.z.score > self.limits.strong)
+
+    def kept(self) -> Judged:
+        """The same without what is as large as a latent."""
+        return self._replace(prediction=None, expected=None)
+
+
+def judge(x: torch.Tensor, prediction: torch.Tensor, sigma: torch.Tensor, parameterisation: str, expected: Expected, limits: Thresholds) -> Judged:
+    """Hold the norms of `prediction` (like `x`) against what ordinary runs have at noise levels `sigma` ``(batch,)``."""
+    measured = measure(x, prediction, sigma, parameterisation)
+    z = expected.z_scores(measured)
+    score = z.score
+    # Not above the threshold, or not finite: then the clamp moves it (or NaN differs from itself).
+    unstable = z.inside & (score == score.clamp(limits.mild, HUGE))
+    return Judged(measured, z, unstable, limits, prediction, expected)
+
+
+class Acted(NamedTuple):
+    """What one damping did, tensors of shape ``(batch,)``: the radial factor, the component taken out (an RMS) or None, and the mask of images that
+    got another prediction altogether, or None. An image that is left alone has 1 and 0."""
+
+    shrink: torch.Tensor
+    taken: torch.Tensor | None = None
+    replaced: torch.Tensor | None = None
+
+    def changed(self) -> torch.Tensor:
+        """The mask of images that were really changed, not only flagged."""
+        changed = (self.shrink if self.taken is None else self.shrink - self.taken) < 1
+        return changed if self.replaced is None else changed | self.replaced
+
+
+class Reading(NamedTuple):
+    """One model evaluation; `watched`, `probed` and `acted` are None where that did not take place."""
+
+    sigma: torch.Tensor
+    guidance: float | torch.Tensor
+    watched: Judged | None
+    probed: Judged | None
+    acted: Acted | None
+
+
+@dataclass
+class Pass:
+    """All that verdicts and histories rest on.
+
+    Attributes
+    ----------
+    readings : list of Reading
+    evaluations, batch : int
+        Evaluations that the guard was shown (those of an error are no readings), and images.
+    region : StabilityRegion or None
+        The watch's; None where no profile fits.
+    doubt : str
+        Why the watch could not judge, empty where it could.
+    guidance_range : tuple of two floats
+        Scales that the watch judges.
+    stopping : bool
+        Whether strongly flagged images were blanked.
+    error : str or None
+        What ended the judging before the pass was over.
+    """
+
+    readings: list[Reading] = field(default_factory=list)
+    evaluations: int = 0
+    batch: int = 0
+    region: StabilityRegion | None = None
+    doubt: str = ""
+    guidance_range: tuple[float, float] = (0.0, 0.0)
+    stopping: bool = False
+    error: str | None = None
