@@ -6,47 +6,27 @@ Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on t
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from .dampers import Damper, damper_for
 from .dampers.stop import Stop
-from .damping import Damping, Marks
+from .damping import Marks
 from .detectors import Detector, detectors
 from .evaluation import Evaluation
 from .locality import Locator
+from .norms import rms
+from .options import Options
 from .probe import Probe
-from .readings import Pass, Reading
+from .readings import Acted, Judged, Pass, Reading
 from .region import StabilityRegion
 from .rewording import Rewording
-from .sensitivity import PAPER_MILD, check
 from .verdict import Verdict, verdicts
 
 log = logging.getLogger(__name__)
-MODES = ("report", "damp", "stop")
 #: The doubt about a watch whose region was fitted with another negative prompt.
 UNKNOWN_NEGATIVE = "no probe and a negative prompt that the region does not know"
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a guard does: its mode, sensitivity level (`tau` for "custom"), how it damps, and whether it maps where flagged images are unstable.
-
-    Mode "report" changes nothing, "damp" damps flagged images, "stop" blanks an image from the evaluation on that flags it as strong.
-    """
-
-    mode: str = "report"
-    sensitivity: str = "medium"
-    tau: float = PAPER_MILD
-    damping: Damping = Damping()
-    locate: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"mode: {self.mode!r} is not one of {', '.join(MODES)}")
-        check(self.sensitivity, self.tau)
 
 
 class Guard:
@@ -87,8 +67,11 @@ class Guard:
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
         self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
         self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
-        self.evaluations = self.batch = 0
-        self.error: str | None = None
+        self.evaluations = self.batch = self.missed = 0
+        #: What failed, by the name of a detector or damper, or "evaluation" for all else.
+        self.failures: dict[str, str] = {}
+        #: Why the pass ended before its time, to be set by whoever knows; empty where it came to its end.
+        self.cut_short = ""
         self.readings: list[Reading] = []
         self._flagged: Marks | None = None
         self._locator = Locator() if options.locate else None
@@ -107,35 +90,72 @@ class Guard:
         guidance : float or tensor of shape ``(batch,)``
             Effective guidance scale of this evaluation.
 
-        An exception in here is logged once and leaves the prediction alone; the verdicts then say "not judged (error)".
+        An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
+        next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
         """
-        self.batch = len(x)
+        self.batch = max(self.batch, len(x))
         try:
-            if self.error is not None or self.region is None:
-                return self.damper.blank(denoised) if isinstance(self.damper, Stop) else denoised
-            return self._step(self._evaluation(x, denoised, sigma, guidance))
+            return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance))
         except Exception as error:
-            log.exception("Memorization Guard: an error, this pass goes on without it")
-            self.error = f"{type(error).__name__}: {error}"
-            return denoised
+            self._failed("evaluation", error)
+            self.missed += 1
+            return self.damper.blank(denoised) if isinstance(self.damper, Stop) else denoised
         finally:
             self.evaluations += 1
 
     def _step(self, evaluation: Evaluation) -> torch.Tensor:
         for detector in self.detectors:
+            if detector.name not in self.failures:
+                self._ask(detector, evaluation)
+        result, acted = self._act(evaluation)
+        watched, probed = (evaluation.judged[name].kept() if name in evaluation.judged else None for name in ("watch", "probe"))
+        finite = None if watched else torch.isfinite(rms(evaluation.denoised))
+        self.readings.append(Reading(evaluation.sigma, evaluation.guidance, watched, probed, acted, finite))
+        return result
+
+    def _ask(self, detector: Detector, evaluation: Evaluation) -> None:
+        try:
             judged = detector.judge(evaluation)
-            if judged is not None:
-                evaluation.add(detector.name, judged)
-                if self._locator:
-                    self._locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable)
-        result, acted = evaluation.denoised, None
+        except Exception as error:
+            self._failed(detector.name, error)
+            return
+        if judged is not None:
+            evaluation.add(detector.name, judged)
+            self._map(judged)
+
+    def _map(self, judged: Judged) -> None:
+        if self._locator:
+            try:
+                self._locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable)
+            except Exception:
+                log.exception("Memorization Guard: an error, there is no map of this pass")
+                self._locator = None
+
+    def _act(self, evaluation: Evaluation) -> tuple[torch.Tensor, Acted | None]:
         if self.damper is not None:
             self._flag(evaluation.unstable)
-            if self._flagged is not None:
-                result, acted = self.damper.act(evaluation, self._flagged)
-        watched, probed = (evaluation.judged[name].kept() if name in evaluation.judged else None for name in ("watch", "probe"))
-        self.readings.append(Reading(evaluation.sigma, evaluation.guidance, watched, probed, acted))
-        return result
+        while self.damper is not None and self._flagged is not None:
+            try:
+                return self.damper.act(evaluation, self._flagged)
+            except Exception as error:
+                self._failed(self.damper.name, error)
+                self.damper = self.damper.cheaper
+        return evaluation.denoised, None
+
+    @property
+    def error(self) -> str | None:
+        """The first error in this pass, None where there was none."""
+        return next((f"{kind} ({what})" for what, kind in self.failures.items()), None)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        if what not in self.failures:
+            log.error("Memorization Guard: an error (%s), this pass goes on without it", what, exc_info=error)
+        self.failures.setdefault(what, type(error).__name__)
+
+    def miss(self, error: Exception) -> None:
+        """One evaluation could not be shown to this guard; whoever found out says so, and has logged the error."""
+        self.failures.setdefault("evaluation", type(error).__name__)
+        self.missed, self.evaluations = self.missed + 1, self.evaluations + 1
 
     def _flag(self, unstable: torch.Tensor | None) -> None:
         if unstable is not None:
@@ -152,6 +172,8 @@ class Guard:
             if guidance.shape != (batch,):
                 raise ValueError(f"guidance: of shape {tuple(guidance.shape)} for a batch of {batch}")
             guidance = guidance.to(device=x.device, dtype=torch.float32)
+        elif not isinstance(guidance, (int, float)):
+            raise TypeError(f"guidance: {guidance!r} is no number")
         return Evaluation(self.evaluations, x, denoised, sigma, guidance, self.parameterisation)
 
     def succeed(self, before: Guard) -> None:
@@ -169,13 +191,14 @@ class Guard:
 
     def maps(self) -> list[np.ndarray | None]:
         """Where each image was unstable, see :meth:`.locality.Locator.maps`; None for one that was not. Read from the device here and only here."""
-        found = self._locator.maps() if self._locator and self.error is None else []
+        found = self._locator.maps() if self._locator else []
         return found or [None] * self.batch
 
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
-        watch = self.detectors[0].range if self.detectors else (0.0, 0.0)
-        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watch, self.stopped is not None, self.error)
+        watched = self.detectors[0].range if self.detectors else (0.0, 0.0)
+        end = dict(stopping=self.stopped is not None, failures=dict(self.failures), missed=self.missed, cut_short=self.cut_short)
+        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, **end)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""

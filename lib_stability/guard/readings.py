@@ -66,13 +66,15 @@ class Acted(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One model evaluation; `watched`, `probed` and `acted` are None where that did not take place."""
+    """One model evaluation; `watched`, `probed` and `acted` are None where that did not take place. `finite` is the mask ``(batch,)`` of images whose
+    prediction is a number, None where the watch has measured it."""
 
     sigma: torch.Tensor
     guidance: float | torch.Tensor
     watched: Judged | None
     probed: Judged | None
     acted: Acted | None
+    finite: torch.Tensor | None = None
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Pass:
     ----------
     readings : list of Reading
     evaluations, batch : int
-        Evaluations that the guard was shown (those of an error are no readings), and images.
+        Evaluations of the pass, and its images.
     region : StabilityRegion or None
         The watch's; None where no profile fits.
     doubt : str
@@ -92,8 +94,12 @@ class Pass:
         Scales that the watch judges.
     stopping : bool
         Whether strongly flagged images were blanked.
-    error : str or None
-        What ended the judging before the pass was over.
+    failures : dict of str
+        Kinds of errors, by what failed: a detector, a damper, or "evaluation" for all else.
+    missed : int
+        Evaluations that left no reading because of an error.
+    cut_short : str
+        Why the pass ended before its time; empty where it came to its end.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -103,4 +109,6 @@ class Pass:
     doubt: str = ""
     guidance_range: tuple[float, float] = (0.0, 0.0)
     stopping: bool = False
-    error: str | None = None
+    failures: dict[str, str] = field(default_factory=dict)
+    missed: int = 0
+    cut_short: str = ""

@@ -117,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     from ..guard.damping import POLICIES, Damping
-    from ..guard.guard import MODES
+    from ..guard.options import MODES
     from ..guard.probe import POLICIES as PROBES
 
     parser.add_argument("--sampler", default="Euler", help="Euler, Euler a, Heun, DPM2 a, LMS, DPM++ 2S a, DPM++ 2M, DPM++ SDE, …, DDIM, PNDM")

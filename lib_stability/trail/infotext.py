@@ -18,7 +18,7 @@ from typing import NamedTuple
 from .. import __version__
 from ..guard.damping import MARGIN_RANGE, STRENGTH_RANGE, Damping
 from ..guard.damping import POLICIES as DAMPINGS
-from ..guard.guard import MODES, Options
+from ..guard.options import MODES, Options
 from ..guard.probe import MAX_EVALUATIONS, Probe
 from ..guard.probe import POLICIES as PROBES
 from ..guard.sensitivity import LEVELS, TAU_RANGE

@@ -14,7 +14,8 @@ from k_diffusion import sampling
 
 from lib_stability.guard import norms
 from lib_stability.guard.damping import Damping
-from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard
+from lib_stability.guard.options import Options
 from lib_stability.guard.probe import Probe, virtual
 from lib_stability.guard.region import StabilityRegion, Trajectory
 from lib_stability.guard.rewording import Rewording, Version

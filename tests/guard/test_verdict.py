@@ -49,27 +49,32 @@ def rows(*z: tuple) -> np.ndarray:
 
 def expected(watched: list, probed: list, image: int, evaluations: int) -> Verdict:
     """The verdict by plain loops."""
-    best, first, strong = {}, {}, False
-    for name, seen in (("watch", watched), ("probe", probed)):
-        for number, one in enumerate(seen):
+    best, first, strong, seen, trouble = {}, {}, False, set(), ""
+    for name, looks in (("watch", watched), ("probe", probed)):
+        for number, one in enumerate(looks):
             if one is None:
                 continue
             rate, clean, inside, finite = one[image]
             if not finite:
-                return Verdict(NOT_JUDGED, evaluations=evaluations, reason="numbers not finite")
-            if not inside:
+                trouble = "numbers not finite"
                 continue
+            if not inside:
+                trouble = trouble or "noise level outside the region"
+                continue
+            seen.add(number)
             score = min(np.float32(rate), np.float32(clean))
             best[name] = max(best.get(name, -math.inf), float(score))
             if score > LIMITS[name].mild:
                 first.setdefault(name, number)
                 strong = strong or score > LIMITS[name].strong
     if not best:
-        return Verdict(NOT_JUDGED, evaluations=evaluations, reason="noise level outside the region")
+        return Verdict(NOT_JUDGED, evaluations=evaluations, reason=trouble)
     if first:
         name = min(sorted(first, reverse=True), key=first.get)
         verdict = STRONG if strong else MILD
-        return Verdict(verdict, best[name], LIMITS[name].mild, first[name] + 1, evaluations, detector=name)
+        return Verdict(verdict, best[name], LIMITS[name].mild, first[name] + 1, evaluations, detector=name, reason=trouble)
+    if trouble:
+        return Verdict(NOT_JUDGED, evaluations=evaluations, reason=f"{trouble} - {len(seen)}/{evaluations} judged")
     name = max(sorted(best, reverse=True), key=lambda one: best[one] / LIMITS[one].mild)
     return Verdict(STABLE, best[name], LIMITS[name].mild, evaluations=evaluations, detector=name)
 
@@ -148,8 +153,16 @@ def test_where_nothing_is_flagged_the_closest_call_is_named():
     assert verdicts(passed([rows((-1.0, -1.0))], [rows((-5.0, -5.0))]))[0].detector == "watch"
 
 
-def test_numbers_outside_the_region_do_not_count():
+def test_numbers_outside_the_region_flag_nothing_and_leave_a_gap():
     (verdict,) = verdicts(passed([rows((90.0, 90.0, 0, 1)), rows((1.0, 1.5))], [None] * 2))
+    assert (verdict.verdict, verdict.reason) == (NOT_JUDGED, "noise level outside the region - 1/2 judged")
+
+
+def test_scales_that_the_watch_cannot_judge_leave_no_gap():
+    """An unguided evaluation (the hosts skip some, where asked to) is none of the watch's looks."""
+    which = passed([rows((9.0, 9.0, 0, 1)), rows((1.0, 1.5))], [None] * 2)
+    which.readings[0] = which.readings[0]._replace(guidance=torch.ones(1))
+    (verdict,) = verdicts(which)
     assert (verdict.verdict, verdict.score) == (STABLE, 1.0)
 
 

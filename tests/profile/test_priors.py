@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lib_stability.guard.guard import Guard, Options
+from lib_stability.guard.guard import Guard
 from lib_stability.guard.norms import Norms, measure
+from lib_stability.guard.options import Options
 from lib_stability.guard.probe import REFERENCE_GUIDANCE
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.guard.verdict import STABLE

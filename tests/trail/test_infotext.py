@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from lib_stability.guard.damping import POLICIES as DAMPINGS
 from lib_stability.guard.damping import Damping
-from lib_stability.guard.guard import MODES, Options
+from lib_stability.guard.options import MODES, Options
 from lib_stability.guard.probe import POLICIES as PROBES
 from lib_stability.guard.probe import Probe
 from lib_stability.guard.sensitivity import LEVELS, thresholds

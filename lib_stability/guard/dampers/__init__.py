@@ -6,6 +6,7 @@ in :data:`.damping.POLICIES`, and one line in :func:`damper_for`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -42,7 +43,7 @@ def damper_for(mode: str, damping: Damping, region: StabilityRegion, detectors: 
         return Stop()
     if mode != "damp":
         return None
-    radial = Radial(damping, region)
+    radial = Radial(replace(damping, policy="radial"), region)
     if damping.policy == "radial":
         return radial
     directional = Directional(damping, region, radial)

@@ -16,7 +16,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ...guard.damping import Damping
-from ...guard.guard import Options
+from ...guard.options import Options
 from ...profile.profiles import read
 from ..network import finished
 from ..network.model import Testbed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
-from ...guard.guard import MODES
+from ...guard.options import MODES
 from ...guard.probe import MAX_EVALUATIONS
 from ...guard.probe import POLICIES as PROBES
 from ...guard.sensitivity import LEVELS, TAU_RANGE

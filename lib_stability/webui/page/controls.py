@@ -9,7 +9,7 @@ import gradio as gr
 
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
-from ...guard.guard import MODES
+from ...guard.options import MODES
 from ...guard.probe import MAX_EVALUATIONS
 from ...guard.probe import POLICIES as PROBES
 from ...guard.sensitivity import LEVELS, TARGETS, TAU_RANGE

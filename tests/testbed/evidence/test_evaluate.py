@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lib_stability.guard.damping import Damping
-from lib_stability.guard.guard import Options
+from lib_stability.guard.options import Options
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.profile import profiles
 from lib_stability.shell import cli

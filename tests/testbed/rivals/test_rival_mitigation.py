@@ -282,7 +282,7 @@ def test_our_policies_damp_as_the_guard_does(bed, profile):
     setting = Setting(steps=4)
     context = Context(profile, tables(4))
     ours = compare_mitigation.apply(bed, Ours(Damping("radial")), MEMORIZED, setting, 3, context)
-    from lib_stability.guard.guard import Options
+    from lib_stability.guard.options import Options
     from lib_stability.testbed.evidence.mitigation import generate
 
     same = generate(bed, MEMORIZED, setting, 3, profile, Options("damp", damping=Damping("radial")))
