@@ -68,8 +68,9 @@ class Guard:
         self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
         self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
         self.evaluations = self.batch = self.missed = 0
-        #: What failed, by the name of a detector or damper, or "evaluation" for all else.
+        #: Kinds of errors by what failed: a detector, or "evaluation" for all else; and of those that only cost flagged images a policy.
         self.failures: dict[str, str] = {}
+        self.damper_failures: dict[str, str] = {}
         #: Why the pass ended before its time, to be set by whoever knows; empty where it came to its end.
         self.cut_short = ""
         self.readings: list[Reading] = []
@@ -138,19 +139,20 @@ class Guard:
             try:
                 return self.damper.act(evaluation, self._flagged)
             except Exception as error:
-                self._failed(self.damper.name, error)
+                self._failed(self.damper.name, error, self.damper_failures)
                 self.damper = self.damper.cheaper
         return evaluation.denoised, None
 
     @property
     def error(self) -> str | None:
         """The first error in this pass, None where there was none."""
-        return next((f"{kind} ({what})" for what, kind in self.failures.items()), None)
+        return next((f"{kind} ({what})" for what, kind in {**self.failures, **self.damper_failures}.items()), None)
 
-    def _failed(self, what: str, error: Exception) -> None:
-        if what not in self.failures:
+    def _failed(self, what: str, error: Exception, failures: dict[str, str] | None = None) -> None:
+        failures = self.failures if failures is None else failures
+        if what not in failures:
             log.error("Memorization Guard: an error (%s), this pass goes on without it", what, exc_info=error)
-        self.failures.setdefault(what, type(error).__name__)
+        failures.setdefault(what, type(error).__name__)
 
     def miss(self, error: Exception) -> None:
         """One evaluation could not be shown to this guard; whoever found out says so, and has logged the error."""
@@ -197,7 +199,8 @@ class Guard:
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
         watched = self.detectors[0].range if self.detectors else (0.0, 0.0)
-        end = dict(stopping=self.stopped is not None, failures=dict(self.failures), missed=self.missed, cut_short=self.cut_short)
+        end = dict(stopping=self.stopped is not None, missed=self.missed, cut_short=self.cut_short)
+        end |= dict(failures=dict(self.failures), damper_failures=dict(self.damper_failures))
         return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, **end)
 
     def report(self) -> list[Verdict]:

@@ -94,8 +94,8 @@ class Pass:
         Scales that the watch judges.
     stopping : bool
         Whether strongly flagged images were blanked.
-    failures : dict of str
-        Kinds of errors, by what failed: a detector, a damper, or "evaluation" for all else.
+    failures, damper_failures : dict of str
+        Kinds of errors by what failed: a detector, or "evaluation" for all else; and a damper, which costs flagged images only.
     missed : int
         Evaluations that left no reading because of an error.
     cut_short : str
@@ -110,5 +110,6 @@ class Pass:
     guidance_range: tuple[float, float] = (0.0, 0.0)
     stopping: bool = False
     failures: dict[str, str] = field(default_factory=dict)
+    damper_failures: dict[str, str] = field(default_factory=dict)
     missed: int = 0
     cut_short: str = ""

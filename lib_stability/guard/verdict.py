@@ -135,13 +135,18 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
         return Verdict(NOT_JUDGED, reason=f"{trouble} - {count}/{what.evaluations} judged", **common)
     strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
     stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
+    trouble = trouble or next((_error(kind, name) for name, kind in what.damper_failures.items()), "")
     return Verdict(STRONG if len(strong) else MILD, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=trouble, **numbers)
+
+
+def _error(kind: str, name: str) -> str:
+    return f"error {kind}" + ("" if name == "evaluation" else f" in the {name}")
 
 
 def _trouble(what: Pass, finite: bool, inside: bool) -> str:
     """Why an image that nothing flagged is not stable; empty where nothing stands against it."""
     for name, kind in what.failures.items():
-        return f"error {kind}" + ("" if name == "evaluation" else f" in the {name}")
+        return _error(kind, name)
     if not finite:
         return "numbers not finite"
     if what.cut_short:

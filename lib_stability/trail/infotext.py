@@ -65,10 +65,10 @@ SETTINGS = {
     "probe_evaluations": Stored("MG probe evaluations", float, _whole),
 }
 
-#: Attributes of a verdict that have a key. The number of `evaluations` stands behind a slash, the `reason` in brackets behind the verdict;
-#: `threshold` is not kept: it follows from sensitivity and profile.
+#: Attributes of a verdict that have a key. The number of `evaluations` stands behind a slash, the `reason` in brackets behind the verdict (beside a
+#: flag: what it was left without); `threshold` is not kept: it follows from sensitivity and profile.
 RESULTS = {
-    "verdict": Result("verdict", rf"(?P<verdict>{STABLE}|{MILD}|{STRONG}|{NOT_JUDGED}(?= \(|$))(?:(?<={NOT_JUDGED}) \((?P<reason>.*)\))?"),
+    "verdict": Result("verdict", rf"(?P<verdict>{STABLE}$|{MILD}|{STRONG}|{NOT_JUDGED})(?: \((?P<reason>.*)\))?"),
     "score": Result("score", r"(?P<score>-?\d{1,15}(?:\.\d{1,20})?(?:e[+-]\d\d)?)"),
     "flagged_at": Result("flagged at", r"(?P<flagged_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
@@ -137,7 +137,7 @@ def _show(value: object) -> str:
 
 
 def _results(verdict: Verdict, hires: bool) -> dict[str, str]:
-    reason = clean(verdict.reason, 80) if verdict.verdict == NOT_JUDGED else ""
+    reason = clean(verdict.reason, 80) if verdict.verdict != STABLE else ""
     texts = {
         "verdict": f"{verdict.verdict} ({reason})" if reason else verdict.verdict,
         "score": _show(round(float(f"{verdict.score:.3g}"), 3)) if verdict.score is not None and math.isfinite(verdict.score) else "",

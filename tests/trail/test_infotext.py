@@ -54,7 +54,8 @@ def verdicts(draw, reasons=st.text(max_size=120)) -> Verdict:
     if kind == STABLE:
         return Verdict(kind, draw(SCORES), 3.0, evaluations=total, detector=detector)
     stopped = draw(st.none() | st.integers(1, total)) if kind == STRONG else None
-    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, stopped_at=stopped)
+    reason = draw(st.just("") | reasons)  # a flag may have been left without something
+    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, reason, stopped_at=stopped)
 
 
 def kept(verdict: Verdict | None) -> Verdict | None:

@@ -50,25 +50,44 @@ class Job:
         self.sampled: set[int] = set()
         self._current: tuple[Key, Pass | Failed] | None = None
         self._fresh = True
+        #: What could not be made ready for the next pass, by the name of the detector or damper that wants it.
+        self._unready: dict[str, Exception] = {}
+        #: Errors at evaluations of a pass that has not begun for the guard.
+        self._missed: list[Exception] = []
         self._empty: tuple[tuple, list] | None = None
         self._versions: versions.Conditionings = []
         self._prepared = versions.Prepared()
+        self._logged: set[type] = set()
 
     # -- while sampling --------------------------------------------------------------------------------------------------------------
 
     def expect_pass(self) -> None:
         """The host is about to sample: the next evaluation opens a pass. Said twice it counts once."""
-        self._fresh = True
-        p = self.owner()
-        rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and not self.trouble and p is not None
-        self._versions = self._prepared.of(p, self._negatives(p)) if rewords else []
-        if self.trouble or p is None or not self._may_probe(p):
-            self._empty = None
-            return
+        self._fresh, self._unready, p = True, {}, self.owner()
+        self._versions = self._or_without("reword", self._versions_of, p, [])
+        self._empty = self._or_without("probe", self._empty_of, p, None)
+
+    def _or_without(self, name: str, make: Callable[[object], object], p: object, blank: object) -> object:
+        """What a detector or damper needs from the host; where an error keeps it away the pass does without that one, and its verdicts say so."""
+        if self.trouble or p is None:
+            return blank
+        try:
+            return make(p)
+        except Exception as error:
+            log.exception("Memorization Guard: an error, the next pass goes on without its %s", name)
+            self._unready[name] = error
+            return blank
+
+    def _versions_of(self, p: object) -> versions.Conditionings:
+        rewords = self.settings.mode == "damp" and self.settings.damping == "reword"
+        return self._prepared.of(p, self._negatives(p)) if rewords else []
+
+    def _empty_of(self, p: object) -> tuple[tuple, list] | None:
+        if not self._may_probe(p):
+            return None
         model = p.sd_model
         key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p))
-        if self._empty is None or self._empty[0] != key:
-            self._empty = key, probing.empty_conditioning(p)
+        return self._empty if self._empty is not None and self._empty[0] == key else (key, probing.empty_conditioning(p))
 
     def _may_probe(self, p: object) -> bool:
         """Whether a probe is to be had. Whether it will be wanted shows only while sampling: other extensions change guidance up to then."""
@@ -90,25 +109,41 @@ class Job:
         try:
             if self._fresh or self._current is None or self._current[0] != key:
                 self._close_current()
-                prepared = self._empty, self._negatives(p), self._versions, self.locate
+                prepared = self._empty, self._negatives(p), self._versions, self.locate, self._unready
                 self._begin(key, lambda: Pass(call.denoiser, self.settings, self.library, self.general, *prepared))
             return self._current[1].step(call)
         except Exception as error:
-            log.exception("Memorization Guard: an error, this pass goes on without it")
-            failed = Failed(len(call.x), error)
-            if self._current is not None and self._current[0] == key:
-                self.passes[key].pop()
-            self._begin(key, lambda: failed)
+            if type(error) not in self._logged:
+                log.exception("Memorization Guard: an error, an evaluation of this pass is not judged")
+                self._logged.add(type(error))
+            if self._current is None or self._current[0] != key:
+                failed = Failed(len(call.x), error)
+                self._begin(key, lambda: failed)
+            self._current[1].miss(error, len(call.x))
             return None
+
+    def miss(self, error: Exception) -> None:
+        """An evaluation did not even reach :meth:`step`; whoever noticed has logged it."""
+        if self._fresh or self._current is None:
+            self._missed.append(error)
+        else:
+            self._current[1].miss(error)
 
     def _begin(self, key: Key, make: Callable[[], Pass | Failed]) -> None:
         self._fresh = False
         self._current = None
         self._current = key, make()
+        self._logged = set()
         self.passes.setdefault(key, []).append(self._current[1])
+        for error in self._missed:
+            self._current[1].miss(error)
+        self._missed = []
 
     def _close_current(self) -> None:
         if self._current is not None:
+            why = host.cut_short()
+            if why:
+                self._current[1].cut_short(why)
             self._current[1].close()
 
     # -- afterwards ------------------------------------------------------------------------------------------------------------------
@@ -137,7 +172,8 @@ class Job:
             return gravest(parts)
         if hires or (iteration not in self.sampled and not self.trouble):
             return None
-        return Verdict(NOT_JUDGED, reason=self.trouble or "nothing sampled")
+        missed = f"error {type(self._missed[0]).__name__}" if self._missed else ""
+        return Verdict(NOT_JUDGED, reason=self.trouble or missed or "nothing sampled")
 
     def map(self, iteration: int, position: int, hires: bool = False) -> LocalMap | None:
         """Where a flagged image is unstable, if that was asked for."""
