@@ -71,8 +71,8 @@ class Guard:
         #: Kinds of errors by what failed: a detector, or "evaluation" for all else; and of those that only cost flagged images a policy.
         self.failures: dict[str, str] = {}
         self.damper_failures: dict[str, str] = {}
-        #: Why the pass ended before its time, to be set by whoever knows; empty where it came to its end.
-        self.cut_short = ""
+        #: Why the pass ended before its time, and after how many evaluations it should have; to be set by whoever knows.
+        self.cut_short, self.planned = "", 0
         self.readings: list[Reading] = []
         self._flagged: Marks | None = None
         self._locator = Locator() if options.locate else None
@@ -154,10 +154,10 @@ class Guard:
             log.error("Memorization Guard: an error (%s), this pass goes on without it", what, exc_info=error)
         failures.setdefault(what, type(error).__name__)
 
-    def miss(self, error: Exception) -> None:
-        """One evaluation could not be shown to this guard; whoever found out says so, and has logged the error."""
+    def miss(self, error: Exception, batch: int = 0) -> None:
+        """One evaluation, of `batch` images, could not be shown to this guard; whoever found out says so, and has logged the error."""
         self.failures.setdefault("evaluation", type(error).__name__)
-        self.missed, self.evaluations = self.missed + 1, self.evaluations + 1
+        self.batch, self.missed, self.evaluations = max(self.batch, batch), self.missed + 1, self.evaluations + 1
 
     def _flag(self, unstable: torch.Tensor | None) -> None:
         if unstable is not None:
@@ -199,7 +199,7 @@ class Guard:
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
         watched = self.detectors[0].range if self.detectors else (0.0, 0.0)
-        end = dict(stopping=self.stopped is not None, missed=self.missed, cut_short=self.cut_short)
+        end = dict(stopping=self.stopped is not None, missed=self.missed, cut_short=self.cut_short, planned=self.planned)
         end |= dict(failures=dict(self.failures), damper_failures=dict(self.damper_failures))
         return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, **end)
 

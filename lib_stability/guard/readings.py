@@ -100,6 +100,8 @@ class Pass:
         Evaluations that left no reading because of an error.
     cut_short : str
         Why the pass ended before its time; empty where it came to its end.
+    planned : int
+        Evaluations that it should have had, where that is known of a pass that was cut short.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -113,3 +115,4 @@ class Pass:
     damper_failures: dict[str, str] = field(default_factory=dict)
     missed: int = 0
     cut_short: str = ""
+    planned: int = 0

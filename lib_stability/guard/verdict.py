@@ -132,7 +132,8 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
         if not trouble:
             return Verdict(STABLE, **numbers)
         count = int(torch.stack([one.judged[:, index] for one in judging.values()]).any(0).sum())
-        return Verdict(NOT_JUDGED, reason=f"{trouble} - {count}/{what.evaluations} judged", **common)
+        planned = max(what.evaluations, what.planned if what.cut_short else 0)
+        return Verdict(NOT_JUDGED, reason=f"{trouble} - {count}/{planned} judged", **common)
     strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
     stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
     trouble = trouble or next((_error(kind, name) for name, kind in what.damper_failures.items()), "")

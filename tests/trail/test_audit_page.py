@@ -69,7 +69,7 @@ def test_the_gravest_come_first_by_the_graver_pass(folder):
     assert table.counts() == {"strong": 2, "mild": 2, "stable": 1, "not judged": 1, "no verdict": 1, "unreadable": 1}
     shown = audit_page.page(table)
     HTMLParser().feed(shown)
-    expected = ["day 1/b stronger.png", "day 1/a strong.png", "hires.png", "alone.txt", "stable.png", "not judged.png", "plain.png", "broken.png"]
+    expected = ["day 1/b stronger.png", "day 1/a strong.png", "hires.png", "alone.txt", "not judged.png", "stable.png", "plain.png", "broken.png"]
     assert [name.replace(os.sep, "/") for name in names(shown)] == expected
     for group, count in table.counts().items():
         assert len(names(audit_page.page(table, group))) == count == table.count(group)
@@ -82,9 +82,16 @@ def test_a_card_says_what_was_found(folder):
     assert "score 40, flagged at 1/20 by the probe" in cards[0] and "profile sd1 prior (prior)" in cards[0]
     assert "damped in 6" in cards[1] and "memorization-guard-is-strong'>Strong</span>" in cards[1]
     assert "first pass: stable, score 0.4" in cards[2] and "hires pass: mild, score 4, flagged at 3/10 by the watch" in cards[2]
-    assert "text file" in cards[3] and "<li>no profile</li>" in cards[5]
+    assert "text file" in cards[3] and "<li>no profile</li>" in cards[4]
     assert "no preview" in cards[7] and "memorization-guard-is-unreadable'>Broken</span>" in cards[7] and "ends early" in cards[7]
     assert [("data:image/jpeg" in card) for card in cards[:8]] == [True, True, True, False, True, True, True, False]
+
+
+def test_a_pass_that_was_not_judged_outweighs_a_stable_one(tmp_path):
+    save(tmp_path / "half.png", text(Verdict("not judged", reason="error RuntimeError"), Verdict("stable", 0.4)))
+    save(tmp_path / "flagged.png", text(Verdict("not judged", reason="error RuntimeError"), Verdict("mild", 4.0, flagged_at=3, evaluations=10)))
+    counts = table_of(tmp_path).counts()
+    assert (counts["not judged"], counts["stable"], counts["mild"]) == (1, 0, 1)
 
 
 def test_nothing_of_a_file_gets_out_of_its_text(tmp_path):

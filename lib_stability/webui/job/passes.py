@@ -84,6 +84,7 @@ class Pass:
         #: Images, by what the host has handed over so far; and errors around the guards before there was one.
         self.batch, self._missed = 0, []
         self._unready = unready or {}
+        self._planned = int(getattr(denoiser, "total_steps", None) or 0)
         sums = host.weight_sums(denoiser, self.weights)
         self._multiple: float | torch.Tensor = sums[0] if len(set(sums)) == 1 else torch.tensor(sums) if sums else 1.0
         self._doubt = self._why_in_doubt(denoiser)
@@ -139,7 +140,7 @@ class Pass:
         if "reword" in self._unready:
             self.guards[-1].damper_failures["reword"] = type(self._unready["reword"]).__name__
         for error in self._missed:
-            self.guards[-1].miss(error)
+            self.guards[-1].miss(error, self.batch)
         self._missed = []
         if len(self.guards) > 1:
             self.guards[-1].succeed(self.guards[-2])
@@ -174,7 +175,7 @@ class Pass:
         self.batch = max(self.batch, batch)
         self._call = None
         if self.guards:
-            self.guards[-1].miss(error)
+            self.guards[-1].miss(error, self.batch)
         else:
             self._missed.append(error)
 
@@ -210,7 +211,7 @@ class Pass:
     def cut_short(self, why: str) -> None:
         """The host has ended this pass before its time; what is known by now is kept, nothing of it is called stable."""
         if self._over is None and self.guards and not self.skipped:
-            self.guards[-1].cut_short = why
+            self.guards[-1].cut_short, self.guards[-1].planned = why, self._planned
 
     def close(self) -> None:
         """Keep the results as plain numbers and let go of every tensor, model and host object."""
