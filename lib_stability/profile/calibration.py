@@ -10,10 +10,10 @@ from datetime import date
 import numpy as np
 import torch
 
-from .. import __version__
 from ..guard.norms import Norms, measure
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import StabilityRegion, Trajectory
+from ..version import __version__
 from .profiles import Model, Profile
 
 #: Guidance scales that reference runs are spread over.
