@@ -13,7 +13,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .guard.damping import Damping
-    from .guard.guard import Guard, Options
+    from .guard.guard import Guard
+    from .guard.options import Options
     from .guard.probe import Probe
     from .guard.region import StabilityRegion
     from .profile.calibration import Recorder
@@ -38,7 +39,7 @@ __all__ = [
 _PLACES = {
     "Damping": ("guard.damping", "Damping"),
     "Guard": ("guard.guard", "Guard"),
-    "Options": ("guard.guard", "Options"),
+    "Options": ("guard.options", "Options"),
     "Probe": ("guard.probe", "Probe"),
     "Profile": ("profile.profiles", "Profile"),
     "Recorder": ("profile.calibration", "Recorder"),

@@ -33,10 +33,16 @@ def sources(root: Path) -> dict[str, str]:
     return {".".join([root.name, *path.relative_to(root).with_suffix("").parts]): path.read_text("utf-8") for path in sorted(root.rglob("*.py"))}
 
 
-def room_of(module: str) -> str:
-    """The folder that a module lies in; one beside the folders is a room by itself."""
-    name = module.removesuffix(".__init__")
-    return name if module.endswith(".__init__") or name.count(".") == 1 else name.rpartition(".")[0]
+def room_of(module: str, rooms: Iterable[str]) -> str:
+    """The deepest of the rooms (named without the package) that a module lies in; its folder, or itself beside the folders, where none is.
+
+    So the folders inside a room belong to it unless they are rooms themselves.
+    """
+    _, _, name = module.removesuffix(".__init__").partition(".")
+    parts = name.split(".")
+    around = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    found = next((one for one in around if one in rooms), None)
+    return around[-1] if found is None else found
 
 
 def imports(modules: Mapping[str, str]) -> list[Import]:
@@ -93,8 +99,8 @@ def between_modules(found: Iterable[Import], package: str = PACKAGE) -> list[tup
     return [(one.by, one.of) for one in found if _ours(one.of, package)]
 
 
-def between_rooms(found: Iterable[Import], package: str = PACKAGE) -> list[tuple[str, str]]:
-    pairs = [(room_of(start), room_of(end)) for start, end in between_modules(found, package)]
+def between_rooms(found: Iterable[Import], rooms: Iterable[str], package: str = PACKAGE) -> list[tuple[str, str]]:
+    pairs = [(room_of(start, rooms), room_of(end, rooms)) for start, end in between_modules(found, package)]
     return [(start, end) for start, end in pairs if start != end]
 
 
@@ -103,23 +109,19 @@ def _ours(name: str, package: str) -> bool:
 
 
 def breaches(found: Iterable[Import], rules: Mapping[str, Room], package: str = PACKAGE) -> list[str]:
-    """Every import that the rules do not let pass, in words. Rooms are named as in the table, without the package's name."""
+    """Every import that the rules do not let pass, in words."""
     said = []
     for one in found:
-        room = _short(room_of(one.by), package)
+        room = room_of(one.by, rules)
         if room not in rules:
             said.append(f"{room}: a room without a rule")
         elif _ours(one.of, package):
-            other = _short(room_of(one.of), package)
+            other = room_of(one.of, rules)
             if other != room and not _allows(rules[room].rooms, other):
                 said.append(f"{one.by} imports {one.of}")
         elif not (_allows(rules[room].packages, one.of) or (one.late and _allows(rules[room].late, one.of))):
             said.append(f"{one.by} imports {one.of}{'' if one.late else ' as soon as it is loaded'}")
     return list(dict.fromkeys(said))
-
-
-def _short(room: str, package: str) -> str:
-    return room.removeprefix(package).removeprefix(".")
 
 
 def _allows(names: str, name: str) -> bool:

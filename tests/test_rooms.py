@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from rooms import PACKAGE, Room, between_modules, between_rooms, breaches, circles, imports, loaded, room_of, silent_folders, sources
+from rooms import Room, between_modules, between_rooms, breaches, circles, imports, loaded, room_of, silent_folders, sources
 
 import lib_stability
 
@@ -69,7 +69,7 @@ def test_every_module_is_walked(ours):
     assert len(ours) > 100
     found = imports(ours)
     assert ("lib_stability.profile.profiles", "lib_stability.guard.region") in between_modules(found)
-    assert {room_of(name).removeprefix(PACKAGE).removeprefix(".") for name in ours} == set(RULES)
+    assert {room_of(name, RULES) for name in ours} == set(RULES)
 
 
 def test_no_circle_among_modules(ours):
@@ -77,7 +77,7 @@ def test_no_circle_among_modules(ours):
 
 
 def test_no_circle_among_rooms(ours):
-    assert circles(between_rooms(imports(ours))) == []
+    assert circles(between_rooms(imports(ours), RULES)) == []
 
 
 def test_each_room_keeps_its_rule(ours):
@@ -118,8 +118,8 @@ def test_a_sound_house_passes():
         ("house.kitchen.stove", "house.cellar.wine"),
         ("house.kitchen.table", "house.kitchen.stove"),
     ]
-    assert between_rooms(found, "house") == [("house.kitchen", "house.cellar")]
-    assert circles(between_modules(found, "house")) == circles(between_rooms(found, "house")) == []
+    assert between_rooms(found, HOUSE, "house") == [("kitchen", "cellar")]
+    assert circles(between_modules(found, "house")) == circles(between_rooms(found, HOUSE, "house")) == []
     assert breaches(found, HOUSE, "house") == [] and silent_folders(made_up()) == []
 
 
@@ -145,7 +145,15 @@ def test_a_longer_circle_is_found_and_what_leads_to_it_is_not_in_it():
 def test_a_circle_among_rooms_is_found_where_there_is_none_among_modules():
     found = imports(made_up(cellar__lift="from ..kitchen import knives\n", kitchen__knives=""))
     assert circles(between_modules(found, "house")) == []
-    assert circles(between_rooms(found, "house")) == [["house.cellar", "house.kitchen"]]
+    assert circles(between_rooms(found, HOUSE, "house")) == [["cellar", "kitchen"]]
+
+
+def test_a_folder_inside_a_room_belongs_to_it_unless_it_has_a_rule():
+    names = ("house.__init__", "house.cellar.__init__", "house.cellar.deep.cask", "house.cellar.deep.__init__", "house.attic.box", "house.door")
+    assert [room_of(name, HOUSE) for name in names] == ["", "cellar", "cellar", "cellar", "attic", "door"]
+    assert room_of("house.cellar.deep.cask", HOUSE | {"cellar.deep": Room()}) == "cellar.deep"
+    lift = imports(made_up(cellar__deep__lift="from ...kitchen import stove\n"))
+    assert breaches(lift, HOUSE, "house") == ["house.cellar.deep.lift imports house.kitchen.stove"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,8 @@ def test_a_broken_rule_is_named(more, said):
 def test_a_rule_may_name_everything_a_folder_and_exceptions():
     found = imports(made_up(kitchen__pot="from ..cellar.deep import cask", cellar__deep__cask=""))
     for rooms, passes in (("cellar cellar.deep", True), ("cellar cellar.*", True), ("*", True), ("cellar", False), ("* -cellar.deep", False)):
-        assert (breaches(found, HOUSE | {"kitchen": Room(rooms, late="spices")}, "house") == []) is passes, rooms
+        rules = HOUSE | {"kitchen": Room(rooms, late="spices"), "cellar.deep": Room()}
+        assert (breaches(found, rules, "house") == []) is passes, rooms
 
 
 @pytest.mark.parametrize("source", ["", "x = 1", '""" """', None])
