@@ -37,7 +37,7 @@ RULES = {
     "webui.tasks": Room("guard profile trail validation webui.host webui.job", _CORE, late=_HOST),
     "webui.page": Room("guard profile trail pictures validation webui.host webui.job webui.tasks", f"PIL {_HOST}"),
     # On a command line.
-    "shell": Room("* -webui -webui.host -webui.job -webui.page -webui.tasks -__main__", f"{_CORE} requests", late="diffusers"),
+    "shell": Room("* -webui -webui.host -webui.job -webui.page -webui.tasks -__main__", f"{_CORE} requests", late="diffusers tqdm"),
     # The model that was made to memorize. Nothing outside but the command line may know it.
     "testbed": Room("guard profile pictures trail validation testbed.*", _TESTBED),
     "testbed.world": Room("", f"{_CORE} safetensors tqdm"),

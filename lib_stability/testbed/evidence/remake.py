@@ -41,7 +41,7 @@ class Step:
     ----------
     name : str
     minutes : float
-        Rough time on two cores.
+        Rough time on two cores; what it took the last time is kept beside the digest.
     command : str
         Arguments of ``python -m lib_stability``.
     module : str
@@ -75,7 +75,7 @@ STEPS = (
     Step("profile", 10, "testbed calibrate --runs 1600", "testbed.evidence.calibrate", _TESTBED, ("regions/testbed.json",)),
     Step(
         "profile-small",
-        2,
+        3,
         "testbed calibrate --variant small --runs 400",
         "testbed.evidence.calibrate",
         (*_TESTBED, f"{_WEIGHTS}/testbed-small.safetensors"),
@@ -83,7 +83,7 @@ STEPS = (
     ),
     Step(
         "profile-large",
-        10,
+        5,
         "testbed calibrate --variant large --runs 400",
         "testbed.evidence.calibrate",
         (*_TESTBED, f"{_WEIGHTS}/testbed-large.safetensors"),
@@ -91,7 +91,7 @@ STEPS = (
     ),
     Step(
         "profile-forge",
-        30,
+        20,
         "testbed calibrate --forge --runs 200",
         "testbed.export.forge",
         (*_TESTBED, f"{_WEIGHTS}/forge.safetensors"),
@@ -140,7 +140,7 @@ STEPS = (
     ),
     Step(
         "compare-large",
-        90,
+        40,
         f"compare --variant large --out {_DOCS}/large",
         "testbed.evidence.compare",
         _LARGE,
