@@ -84,6 +84,11 @@ def test_each_room_keeps_its_rule(ours):
     assert breaches(imports(ours), RULES) == []
 
 
+def test_what_judges_stays_readable(ours):
+    lengths = {name: source.count("\n") for name, source in ours.items() if room_of(name, RULES) == "guard"}
+    assert len(lengths) > 15 and {name for name, lines in lengths.items() if lines > 300} == set()
+
+
 def test_each_room_says_what_lives_there(ours):
     assert silent_folders(ours) == []
 

@@ -77,11 +77,9 @@ class Marks:
     """
 
     def __init__(self, count: int, device: torch.device, dtype: torch.dtype = torch.bool) -> None:
-        if device.type == "cpu":
-            self._memory = np.zeros(count, str(dtype).removeprefix("torch."))
-            self.tensor = torch.from_numpy(self._memory)
-        else:
-            self._memory, self.tensor = None, torch.zeros(count, dtype=dtype, device=device)
+        memory = np.zeros(count, str(dtype).removeprefix("torch.")) if device.type == "cpu" else None
+        self.tensor = torch.zeros(count, dtype=dtype, device=device) if memory is None else torch.from_numpy(memory)
+        self._memory = memory
 
     @property
     def surely_empty(self) -> bool:

@@ -14,6 +14,7 @@ from .dampers import Damper, damper_for
 from .dampers.stop import Stop
 from .damping import Marks
 from .detectors import Detector, detectors
+from .detectors.watch import Watch
 from .evaluation import Evaluation
 from .locality import Locator
 from .norms import rms
@@ -33,7 +34,7 @@ class Guard:
     """One sampling pass of one batch: every model evaluation is shown to :meth:`step`, the verdicts are read at the end.
 
     Norms and score follow Broken Memories (arXiv 2605.22050), taken per evaluation instead of per step of one scheduler, see :mod:`.norms` and
-    :class:`.region.ZScores`.
+    :class:`.deviation.ZScores`.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ class Guard:
             self._map(judged)
 
     def _map(self, judged: Judged) -> None:
-        if self._locator:
+        if self._locator and judged.prediction is not None and judged.expected is not None:
             try:
                 self._locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable)
             except Exception:
@@ -217,10 +218,19 @@ class Guard:
 
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
-        watched = self.detectors[0].range if self.detectors else (0.0, 0.0)
-        end = dict(stopping=self.stopped is not None, missed=self.missed, cut_short=self.cut_short)
-        end |= dict(failures=dict(self.failures), damper_failures=dict(self.damper_failures))
-        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, **end)
+        return Pass(
+            self.readings,
+            self.evaluations,
+            self.batch,
+            self.region,
+            self.doubt,
+            guidance_range=next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0)),
+            stopping=self.stopped is not None,
+            failures=dict(self.failures),
+            damper_failures=dict(self.damper_failures),
+            missed=self.missed,
+            cut_short=self.cut_short,
+        )
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""
