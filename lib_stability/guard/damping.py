@@ -35,6 +35,20 @@ class Damping:
     release : float
         Directional damping acts while the cosine of the prediction and the remembered direction exceeds this. Below, only the radial limit at the
         region's mean is kept; a prediction that is unstable there pulls somewhere else, and that becomes the direction.
+
+    Raises
+    ------
+    ValueError
+        An unknown policy, or a number outside :data:`STRENGTH_RANGE`, :data:`MARGIN_RANGE` or :data:`RELEASE_RANGE`.
+
+    Examples
+    --------
+    >>> from lib_stability import Damping
+    >>> Damping().policy, Damping().limit, Damping("radial").limit
+    ('reword', 2.0, 0.0)
+    >>> Damping(strength=9)
+    Traceback (most recent call last):
+    ValueError: strength: 9 is not from 0 to 4
     """
 
     policy: str = "reword"
@@ -63,11 +77,9 @@ class Marks:
     """
 
     def __init__(self, count: int, device: torch.device, dtype: torch.dtype = torch.bool) -> None:
-        if device.type == "cpu":
-            self._memory = np.zeros(count, str(dtype).removeprefix("torch."))
-            self.tensor = torch.from_numpy(self._memory)
-        else:
-            self._memory, self.tensor = None, torch.zeros(count, dtype=dtype, device=device)
+        memory = np.zeros(count, str(dtype).removeprefix("torch.")) if device.type == "cpu" else None
+        self.tensor = torch.zeros(count, dtype=dtype, device=device) if memory is None else torch.from_numpy(memory)
+        self._memory = memory
 
     @property
     def surely_empty(self) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from .deviation import Expected
 from .norms import per_sample
 from .readings import Judged
-from .region import Expected, StabilityRegion
+from .region import StabilityRegion
 
 
 class Evaluation:
@@ -39,18 +40,19 @@ class Evaluation:
         self.parameterisation = parameterisation
         self.judged: dict[str, Judged] = {}
         self.unstable: torch.Tensor | None = None
-        self.source, self.size = denoised, None
+        self.source = denoised
+        self.size: torch.Tensor | None = None
         self._expected: Expected | None = None
 
     def add(self, name: str, judged: Judged) -> None:
         """Take in what a detector found."""
         self.judged[name] = judged
-        if self.unstable is None:
+        if self.unstable is None or self.size is None:
             self.unstable, self.size = judged.unstable, judged.norms.clean
         else:
             self.unstable = self.unstable | judged.unstable
             self.size = torch.where(judged.unstable, judged.norms.clean, self.size)
-        if judged.prediction is not self.denoised:
+        if judged.prediction is not None and judged.prediction is not self.denoised:
             self.source = torch.where(per_sample(judged.unstable, self.x), judged.prediction, self.source)
 
     def expected(self, region: StabilityRegion) -> Expected:

@@ -14,6 +14,7 @@ from .dampers import Damper, damper_for
 from .dampers.stop import Stop
 from .damping import Marks
 from .detectors import Detector, detectors
+from .detectors.watch import Watch
 from .evaluation import Evaluation
 from .locality import Locator
 from .norms import rms
@@ -30,7 +31,10 @@ UNKNOWN_NEGATIVE = "no probe and a negative prompt that the region does not know
 
 
 class Guard:
-    """One sampling pass of one batch.
+    """One sampling pass of one batch: every model evaluation is shown to :meth:`step`, the verdicts are read at the end.
+
+    Norms and score follow Broken Memories (arXiv 2605.22050), taken per evaluation instead of per step of one scheduler, see :mod:`.norms` and
+    :class:`.deviation.ZScores`.
 
     Parameters
     ----------
@@ -50,6 +54,22 @@ class Guard:
     ------
     ValueError
         A region of the other parameterisation.
+
+    Examples
+    --------
+    Two images over three evaluations, with made-up predictions: the second image's are ten times as large as the first's.
+
+    >>> import torch
+    >>> from lib_stability import Guard, Options, choose_profile, load_profiles
+    >>> from lib_stability.profile.profiles import BUNDLED
+    >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
+    >>> guard = Guard(profile.watch, Options(mode="damp", sensitivity="medium"))
+    >>> for sigma in (14.0, 5.0, 1.0):
+    ...     x = torch.randn(2, 4, 64, 64) * (1 + sigma**2) ** 0.5
+    ...     denoised = torch.randn(2, 4, 64, 64) * torch.tensor([0.5, 5.0]).view(2, 1, 1, 1)
+    ...     denoised = guard.step(x, denoised, torch.full((2,), sigma), guidance=7.5)
+    >>> [(verdict.verdict, verdict.flagged_at, verdict.damped) for verdict in guard.report()]
+    [('stable', None, 0), ('strong', 1, 3)]
     """
 
     def __init__(
@@ -83,9 +103,9 @@ class Guard:
         Parameters
         ----------
         x : tensor of shape ``(batch, ...)``
-            Latent that the model saw.
+            Latent that the model saw, any float dtype.
         denoised : tensor like `x`
-            Guided prediction of the clean latent. It is not written to.
+            Guided prediction of the clean latent. It is not written to; what is returned has its dtype.
         sigma : tensor of shape ``(batch,)``
             Noise levels.
         guidance : float or tensor of shape ``(batch,)``
@@ -125,7 +145,7 @@ class Guard:
             self._map(judged)
 
     def _map(self, judged: Judged) -> None:
-        if self._locator:
+        if self._locator and judged.prediction is not None and judged.expected is not None:
             try:
                 self._locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable)
             except Exception:
@@ -198,10 +218,20 @@ class Guard:
 
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
-        watched = self.detectors[0].range if self.detectors else (0.0, 0.0)
-        end = dict(stopping=self.stopped is not None, missed=self.missed, cut_short=self.cut_short, planned=self.planned)
-        end |= dict(failures=dict(self.failures), damper_failures=dict(self.damper_failures))
-        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, **end)
+        return Pass(
+            self.readings,
+            self.evaluations,
+            self.batch,
+            self.region,
+            self.doubt,
+            guidance_range=next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0)),
+            stopping=self.stopped is not None,
+            failures=dict(self.failures),
+            damper_failures=dict(self.damper_failures),
+            missed=self.missed,
+            cut_short=self.cut_short,
+            planned=self.planned,
+        )
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""

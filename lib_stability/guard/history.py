@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import torch
 
@@ -60,7 +60,7 @@ def _columns(seen: Pass, reading: Reading, batch: int) -> list[torch.Tensor]:
     watched, probed = reading.watched, reading.probed
     guidance = reading.guidance if isinstance(reading.guidance, torch.Tensor) else torch.full_like(missing, float(reading.guidance))
     norms = [missing] * 6
-    if watched is not None:
+    if watched is not None and seen.region is not None:
         expected = seen.region.look_up(reading.sigma, reading.guidance)
         norms = [watched.norms.rate, watched.norms.clean, *(one[:, i] for i in (0, 1) for one in (expected.mean, expected.spread))]
     unstable = [judged.unstable for judged in (watched, probed) if judged is not None]
@@ -79,4 +79,5 @@ def history(seen: Pass) -> list[list[Point]]:
 
 def _point(values: list[float]) -> Point:
     *numbers, unstable, damped = values
-    return Point(*map(_number, numbers), unstable=bool(unstable), damped=bool(damped))
+    named = dict(zip((one.name for one in fields(Point)), map(_number, numbers)))
+    return Point(**named, unstable=bool(unstable), damped=bool(damped))

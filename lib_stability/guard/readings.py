@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import torch
 
+from .deviation import Expected, ZScores
 from .norms import Norms, measure
-from .region import Expected, StabilityRegion, ZScores
+from .region import StabilityRegion
 from .sensitivity import Thresholds
 
 #: No finite deviation exceeds it.

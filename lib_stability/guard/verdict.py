@@ -115,29 +115,29 @@ def verdicts(what: Pass) -> list[Verdict]:
 
 
 def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int) -> Verdict:
-    common = dict(evaluations=what.evaluations, damped=damped)
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     inside = all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
     trouble = _trouble(what, bool(finite.all()), inside)
     if not judging:
-        return Verdict(NOT_JUDGED, reason=trouble or _reason(what, index), **common)
+        return replace(blank, reason=trouble or _reason(what, index))
     # The detector that flagged first; where none did, the one that came closest to its threshold.
     first = {name: one.unstable[:, index].nonzero() for name, one in judging.items()}
     flagged = {name: int(where[0]) for name, where in first.items() if len(where)}
     best = {name: float(one.score[:, index][one.judged[:, index]].max()) for name, one in judging.items()}
-    detector = min(flagged, key=flagged.get) if flagged else max(best, key=lambda name: best[name] / judging[name].threshold)
-    numbers = dict(score=best[detector], threshold=judging[detector].threshold, detector=detector, **common)
+    detector = min(flagged, key=lambda name: flagged[name]) if flagged else max(best, key=lambda name: best[name] / judging[name].threshold)
+    stable = replace(blank, verdict=STABLE, score=best[detector], threshold=judging[detector].threshold, detector=detector)
     if not flagged:
         if not trouble:
-            return Verdict(STABLE, **numbers)
+            return stable
         count = int(torch.stack([one.judged[:, index] for one in judging.values()]).any(0).sum())
         planned = max(what.evaluations, what.planned if what.cut_short else 0)
-        return Verdict(NOT_JUDGED, reason=f"{trouble} - {count}/{planned} judged", **common)
+        return replace(blank, reason=f"{trouble} - {count}/{planned} judged")
     strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
     stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
     trouble = trouble or next((_error(kind, name) for name, kind in what.damper_failures.items()), "")
-    return Verdict(STRONG if len(strong) else MILD, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=trouble, **numbers)
+    return replace(stable, verdict=STRONG if len(strong) else MILD, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=trouble)
 
 
 def _error(kind: str, name: str) -> str:
@@ -174,8 +174,8 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
     """
     shifted, total = [], 0
     for part in parts:
-        at = {name: value and value + total for name, value in (("flagged_at", part.flagged_at), ("stopped_at", part.stopped_at))}
-        shifted.append(replace(part, **at))
+        flagged, stopped = (at and at + total for at in (part.flagged_at, part.stopped_at))
+        shifted.append(replace(part, flagged_at=flagged, stopped_at=stopped))
         total += part.evaluations
     if not shifted:
         return Verdict(NOT_JUDGED, reason="nothing sampled")

@@ -84,7 +84,8 @@ def unguided(sigma: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _knots() -> np.ndarray:
-    return np.linspace(*np.log(SIGMA_RANGE), KNOTS)
+    low, high = np.log(SIGMA_RANGE)
+    return np.linspace(low, high, KNOTS)
 
 
 def _region(sigma: np.ndarray, side: int, clean_squared: np.ndarray, spread: np.ndarray, guidance: tuple[float, float]) -> StabilityRegion:
@@ -100,8 +101,11 @@ def _region(sigma: np.ndarray, side: int, clean_squared: np.ndarray, spread: np.
     return region
 
 
-def _profile(name: str, family: str, prediction: str, provenance: dict, *curves) -> profiles.Profile:
-    watch, probe = (_region(*curves, guidance) for guidance in (GUIDANCE, (REFERENCE_GUIDANCE, REFERENCE_GUIDANCE)))
+def _profile(
+    name: str, family: str, prediction: str, provenance: dict, sigma: np.ndarray, side: int, clean_squared: np.ndarray, spread: np.ndarray
+) -> profiles.Profile:
+    scales = (GUIDANCE, (REFERENCE_GUIDANCE, REFERENCE_GUIDANCE))
+    watch, probe = (_region(sigma, side, clean_squared, spread, guidance) for guidance in scales)
     common = {
         "what": "A prior, not a calibration: no reference run was made with any checkpoint.",
         "unguided": "Ideal prediction of Gaussian data of unit variance whose power falls like 1/k^2 (natural images, Field 1987); RMS at least 0.5.",

@@ -34,7 +34,13 @@ _FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 
 @dataclass(frozen=True)
 class Model:
-    """What a profile was made for. `family` is "sd1", "sdxl", …, or "any"; `prediction` "epsilon", "v" or "flow"; `sha256` may be empty."""
+    """What a profile was made for. `family` is "sd1", "sdxl", …, or "any"; `prediction` "epsilon", "v" or "flow"; `sha256` may be empty.
+
+    Parameters
+    ----------
+    family, prediction, checkpoint, sha256 : str
+        The checkpoint's name is for people; it is known by the SHA-256 of its file, 64 lower-case hexadecimal digits.
+    """
 
     family: str
     prediction: str
@@ -44,9 +50,35 @@ class Model:
 
 @dataclass(frozen=True)
 class Profile:
-    """A named pair of regions: `watch` for the guided prediction, `probe` (optional) for the virtual one at `probe_guidance`.
+    """A named pair of regions and what they were made for and from.
 
-    `negative` holds the hash of the negative prompt that the watch was fitted with, "" for the empty one.
+    Parameters
+    ----------
+    name : str
+        What people see and choose by.
+    kind : "prior" or "calibrated"
+        Built from stated numbers, or fitted to this model's own runs.
+    model : Model
+    watch : StabilityRegion
+        Of the guided prediction.
+    probe : StabilityRegion, optional
+        Of the virtual prediction against the empty prompt.
+    probe_guidance : float
+        Guidance scale of the virtual prediction.
+    negative : str
+        SHA-256 of the negative prompt that the watch was fitted with, "" for the empty one.
+    provenance : dict
+        Plain JSON values: runs, prompts (as a hash), software, or a prior's assumptions.
+
+    Examples
+    --------
+    >>> from lib_stability import Profile
+    >>> from lib_stability.profile.profiles import BUNDLED, read
+    >>> profile = read(BUNDLED / "sd1-prior.json")
+    >>> profile.name, profile.kind, profile.model.family, profile.watch.guidance_
+    ('SD 1.x prior', 'prior', 'sd1', (1.0, 15.0))
+    >>> Profile.from_json(profile.to_json()).name
+    'SD 1.x prior'
     """
 
     name: str
@@ -88,7 +120,7 @@ class Profile:
         probe = root.get("probe", None)
         if root["name"].name().lower() == AUTO.lower():
             root["name"].fail(f"{AUTO!r} is the setting that leaves the choice to the software")
-        provenance = root.get("provenance", {}).object().value
+        provenance = root.get("provenance", {}).mapping()
         try:
             length = len(json.dumps(provenance, allow_nan=False))
         except (ValueError, RecursionError):
@@ -153,7 +185,25 @@ def write(profile: Profile, path: Path) -> None:
 
 
 def load_all(folders: Iterable[Path]) -> tuple[list[Profile], list[str]]:
-    """All readable profiles of the folders, in their order, and the messages about those refused."""
+    """All readable profiles of the folders, in their order, and the messages about those refused. Raises for none of them.
+
+    Parameters
+    ----------
+    folders : iterable of Path
+        Every ``*.json`` directly in them is read but schemas; a folder that does not exist has none.
+
+    Returns
+    -------
+    list of Profile, list of str
+
+    Examples
+    --------
+    >>> from lib_stability import load_profiles
+    >>> from lib_stability.profile.profiles import BUNDLED
+    >>> profiles, refused = load_profiles([BUNDLED])
+    >>> sorted(profile.name for profile in profiles if profile.kind == "prior"), refused
+    (['Generic prior', 'Generic prior v', 'SD 1.x prior'], [])
+    """
     found, refused = [], []
     for folder in folders:
         for path in sorted(Path(folder).glob("*.json")):
@@ -171,6 +221,29 @@ def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", pred
     """The profile that serves a checkpoint, and why: by hash, else by family, else one for any family; never one of another prediction.
 
     Among equals a calibrated profile goes before a prior, then the later in order wins (a user's own folder comes last).
+
+    Parameters
+    ----------
+    profiles : iterable of Profile
+    sha256 : str
+        Of the checkpoint's file, lower-case hexadecimal digits; "" where it is not known.
+    family : str
+        "sd1", "sd2", "sdxl", …; "" where it is not known.
+    prediction : "epsilon", "v" or "flow"
+
+    Returns
+    -------
+    Profile or None, and the reason as a text for people. Raises for nothing: None says that nothing fits.
+
+    Examples
+    --------
+    >>> from lib_stability import choose_profile, load_profiles
+    >>> from lib_stability.profile.profiles import BUNDLED
+    >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
+    >>> profile.name, why
+    ('SD 1.x prior', 'made for the family sd1')
+    >>> choose_profile([profile], prediction="flow")
+    (None, 'no profile for flow prediction fits')
     """
     fitting = [profile for profile in profiles if profile.model.prediction == prediction]
     ranked = sorted(fitting, key=lambda profile: profile.kind == "calibrated")

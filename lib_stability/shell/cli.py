@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import __version__
 from ..guard import sensitivity
 from ..profile import profiles
 from ..validation import ValidationError
+from ..version import __version__
 from . import profile_commands, webui_commands
 
 TESTBED_PROFILE = profiles.BUNDLED / "testbed.json"

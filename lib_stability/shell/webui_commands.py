@@ -12,6 +12,7 @@ from pathlib import Path
 from ..profile.calibration import FEW, caution
 from ..profile.reference import read_prompts
 from ..trail import scan_report
+from .progress import Bar
 from .webui_client import Client, ClientError
 
 #: Captions of one request: what is lost at most when a scan is broken off.
@@ -55,29 +56,6 @@ def _add_batches(parser: argparse.ArgumentParser, bounded: Callable, batch: int,
     parser.add_argument("--batch-size", type=bounded(int, 1, most), default=batch, help="images at a time; halved when memory runs out (%(default)s)")
 
 
-class Bar:
-    """A progress bar on stderr: one line that is written over, or where that is a file a line now and then."""
-
-    def __init__(self, unit: str) -> None:
-        self.unit, self._began, self._written = unit, time.monotonic(), 0.0
-
-    def __call__(self, done: int, total: int, note: str = "", left: float | None = None) -> None:
-        shown, now = sys.stderr.isatty(), time.monotonic()
-        if done < total and now - self._written < (0.1 if shown else 30):
-            return
-        self._written = now
-        if left is None and done:
-            left = (now - self._began) / done * (total - done)
-        filled = int(24 * done / max(total, 1))
-        rest = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02} left"
-        line = f"[{'#' * filled}{'.' * (24 - filled)}] {done}/{total} {self.unit}{rest} {note}"
-        print(f"\r{line:<100}" if shown else line, end="" if shown else "\n", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-
-
 def calibrate(arguments: argparse.Namespace) -> int:
     """Run a calibration in the web UI and say what came out."""
     body = {name: getattr(arguments, name) for name in ("runs", "width", "height", "steps", "batch_size")}
@@ -111,7 +89,8 @@ def scan(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     finished, about = _finished(arguments.out / _NAME, asked)
     todo = [caption for caption in captions if caption not in finished]
-    bar, began, before = Bar("captions"), time.monotonic(), len(captions) - len(todo)
+    before, began = len(captions) - len(todo), time.monotonic()
+    bar = Bar("captions", before)
     try:
         for first in range(0, len(todo), CHUNK):
             part = todo[first : first + CHUNK]
@@ -123,7 +102,7 @@ def scan(arguments: argparse.Namespace) -> int:
             about = now
             _append(arguments.out / _NAME, asked, about, result["rows"])
             finished |= {row["caption"]: row for row in result["rows"]}
-            bar(before + first + len(part), len(captions), left=(time.monotonic() - began) / (first + len(part)) * (len(todo) - first - len(part)))
+            bar(before + first + len(part), len(captions))
     finally:
         bar.close()
         rows = [finished[caption] for caption in captions if caption in finished]

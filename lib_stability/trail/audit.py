@@ -8,7 +8,6 @@ import json
 import os
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -124,27 +123,11 @@ def rows(items: list[Item], prompts: bool = False, jobs: int = 0) -> Iterator[di
         pool.shutdown(cancel_futures=True)
 
 
-def _with_progress(found: Iterable[dict], total: int) -> Iterator[dict]:
-    """On a terminal a bar, by tqdm where that is installed; nothing in a log."""
-    if not sys.stderr.isatty():
-        yield from found
-        return
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        yield from _counted(found, total)
-    else:
-        yield from tqdm(found, total=total, unit="file", leave=False)
+def _with_progress(found: Iterable[dict], total: int) -> Iterable[dict]:
+    """On a terminal a bar; nothing in a log."""
+    from tqdm import tqdm
 
-
-def _counted(found: Iterable[dict], total: int) -> Iterator[dict]:
-    shown = 0.0
-    for number, row in enumerate(found, 1):
-        if time.monotonic() - shown > 0.2:
-            shown = time.monotonic()
-            print(f"\raudit: {number} of {total} files", end="", file=sys.stderr, flush=True)
-        yield row
-    print(f"\r{'':50}\r", end="", file=sys.stderr, flush=True)
+    return tqdm(found, total=total, unit="file", leave=False, disable=None)
 
 
 def plain(text: object) -> str:

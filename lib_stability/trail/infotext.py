@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from .. import __version__
 from ..guard.damping import MARGIN_RANGE, STRENGTH_RANGE, Damping
 from ..guard.damping import POLICIES as DAMPINGS
 from ..guard.options import MODES, Options
@@ -25,6 +24,7 @@ from ..guard.sensitivity import LEVELS, TAU_RANGE
 from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict
 from ..profile.profiles import AUTO
 from ..validation import Field
+from ..version import __version__
 
 PREFIX, HIRES_PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG hires ", "MG version", "MG region"
 #: What a value may hold beside letters and digits.

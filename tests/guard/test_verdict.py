@@ -9,10 +9,10 @@ from guard_fixtures import GUIDANCE, guard, noisy, predictions, probe, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lib_stability.guard.deviation import ZScores
 from lib_stability.guard.guard import UNKNOWN_NEGATIVE
 from lib_stability.guard.norms import Norms
 from lib_stability.guard.readings import Acted, Judged, Pass, Reading
-from lib_stability.guard.region import ZScores
 from lib_stability.guard.sensitivity import Thresholds
 from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict, verdicts
 

@@ -26,8 +26,11 @@ from .stop import Stop
 class Damper(Protocol):
     """What a guard asks of a damper. `cheaper` is the one that goes on where this one fails, None where there is none."""
 
-    name: str
-    cheaper: Damper | None
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def cheaper(self) -> Damper | None: ...
 
     def act(self, evaluation: Evaluation, flagged: Marks) -> tuple[torch.Tensor, Acted | None]:
         """The prediction that the sampler is to go on with, and what was done to it (None: nothing). `flagged` marks the images that any

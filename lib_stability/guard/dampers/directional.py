@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 
 from ..damping import Damping, Marks, Remembered, directional
+from ..deviation import Expected
 from ..evaluation import Evaluation
 from ..norms import rms
 from ..readings import Acted
-from ..region import Expected, StabilityRegion
+from ..region import StabilityRegion
 from .radial import Limit, Radial
 
 
@@ -31,7 +32,7 @@ class Directional:
         length = watched.norms.clean if watched else rms(denoised)
         along, buffer = held.along(denoised)
         acting = along > self.damping.release * length
-        if unstable is not None:  # remembered where nothing is yet, or where it pulls somewhere else
+        if unstable is not None and evaluation.size is not None:  # remembered where nothing is yet, or where it pulls somewhere else
             fresh = held.update(unstable, acting, evaluation.source, evaluation.size, buffer)
             if fresh is not None:
                 # A prediction lies wholly along the direction that it has just become; along a virtual one only in part, or against it.

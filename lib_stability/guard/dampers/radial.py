@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from ..damping import Damping, Marks, radial
+from ..deviation import Expected
 from ..evaluation import Evaluation
 from ..readings import Acted
-from ..region import Expected, StabilityRegion
+from ..region import StabilityRegion
 
 
 class Limit:

@@ -42,9 +42,9 @@ class Reword:
         result, acted = self.cheaper.act(evaluation, flagged)
         if acted is None:
             return result, acted
-        by_probe = evaluation.watched is None and self.probing is not None
-        unstable = self._judging(evaluation, by_probe)
-        got = self.rewording.step(evaluation.x, evaluation.sigma, flagged.tensor, by_probe, unstable, evaluation.number)
+        probing = self.probing if evaluation.watched is None else None
+        unstable = self._judging(evaluation, probing)
+        got = self.rewording.step(evaluation.x, evaluation.sigma, flagged.tensor, probing is not None, unstable, evaluation.number)
         if got is None:
             return result, acted
         mean, found = got
@@ -52,10 +52,10 @@ class Reword:
         mean = self.cheaper.away(mean, found, evaluation.expected(self.cheaper.region))
         return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
 
-    def _judging(self, evaluation: Evaluation, by_probe: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor], torch.Tensor]:
         """From a version's prediction to the mask of images in which it is unstable, or no number."""
-        if by_probe:
-            expected, limits = self.probing.expected(evaluation.sigma), self.probing.limits
+        if probing is not None:
+            expected, limits = probing.expected(evaluation.sigma), probing.limits
         elif evaluation.watched is not None:
             expected, limits = evaluation.expected(self.watch.region), self.watch.limits
         else:

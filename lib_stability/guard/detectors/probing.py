@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from ..deviation import Expected
 from ..evaluation import Evaluation
 from ..probe import Probe
 from ..readings import Judged, judge
-from ..region import Expected
 from ..sensitivity import thresholds
 
 
