@@ -23,6 +23,7 @@ from .probe import Probe
 from .readings import Acted, Judged, Pass, Reading
 from .region import StabilityRegion
 from .rewording import Rewording
+from .trouble import EVALUATION, Trouble
 from .verdict import Verdict, verdicts
 
 log = logging.getLogger(__name__)
@@ -87,12 +88,8 @@ class Guard:
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
         self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
         self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
-        self.evaluations = self.batch = self.missed = 0
-        #: Kinds of errors by what failed: a detector, or "evaluation" for all else; and of those that only cost flagged images a policy.
-        self.failures: dict[str, str] = {}
-        self.damper_failures: dict[str, str] = {}
-        #: Why the pass ended before its time, and after how many evaluations it should have; to be set by whoever knows.
-        self.cut_short, self.planned = "", 0
+        self.evaluations = self.batch = 0
+        self.trouble = Trouble()
         self.readings: list[Reading] = []
         self._flagged: Marks | None = None
         self._locator = Locator() if options.locate else None
@@ -118,27 +115,27 @@ class Guard:
         try:
             return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance))
         except Exception as error:
-            self._failed("evaluation", error)
-            self.missed += 1
+            self.trouble.note(EVALUATION, error)
+            self.trouble.missed += 1
             return self.damper.blank(denoised) if isinstance(self.damper, Stop) else denoised
         finally:
             self.evaluations += 1
 
     def _step(self, evaluation: Evaluation) -> torch.Tensor:
         for detector in self.detectors:
-            if detector.name not in self.failures:
+            if detector.name not in self.trouble.judging:
                 self._ask(detector, evaluation)
         result, acted = self._act(evaluation)
-        watched, probed = (evaluation.judged[name].kept() if name in evaluation.judged else None for name in ("watch", "probe"))
-        finite = None if watched else torch.isfinite(rms(evaluation.denoised))
-        self.readings.append(Reading(evaluation.sigma, evaluation.guidance, watched, probed, acted, finite))
+        finite = None if evaluation.watched else torch.isfinite(rms(evaluation.denoised))
+        judged = {name: one.kept() for name, one in evaluation.judged.items()}
+        self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged, acted, finite))
         return result
 
     def _ask(self, detector: Detector, evaluation: Evaluation) -> None:
         try:
             judged = detector.judge(evaluation)
         except Exception as error:
-            self._failed(detector.name, error)
+            self.trouble.note(detector.name, error)
             return
         if judged is not None:
             evaluation.add(detector.name, judged)
@@ -159,25 +156,20 @@ class Guard:
             try:
                 return self.damper.act(evaluation, self._flagged)
             except Exception as error:
-                self._failed(self.damper.name, error, self.damper_failures)
+                self.trouble.note(self.damper.name, error, damper=True)
                 self.damper = self.damper.cheaper
         return evaluation.denoised, None
 
     @property
     def error(self) -> str | None:
         """The first error in this pass, None where there was none."""
-        return next((f"{kind} ({what})" for what, kind in {**self.failures, **self.damper_failures}.items()), None)
-
-    def _failed(self, what: str, error: Exception, failures: dict[str, str] | None = None) -> None:
-        failures = self.failures if failures is None else failures
-        if what not in failures:
-            log.error("Memorization Guard: an error (%s), this pass goes on without it", what, exc_info=error)
-        failures.setdefault(what, type(error).__name__)
+        return self.trouble.error
 
     def miss(self, error: Exception, batch: int = 0) -> None:
         """One evaluation, of `batch` images, could not be shown to this guard; whoever found out says so, and has logged the error."""
-        self.failures.setdefault("evaluation", type(error).__name__)
-        self.batch, self.missed, self.evaluations = max(self.batch, batch), self.missed + 1, self.evaluations + 1
+        self.trouble.judging.setdefault(EVALUATION, type(error).__name__)
+        self.trouble.missed += 1
+        self.batch, self.evaluations = max(self.batch, batch), self.evaluations + 1
 
     def _flag(self, unstable: torch.Tensor | None) -> None:
         if unstable is not None:
@@ -218,20 +210,8 @@ class Guard:
 
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
-        return Pass(
-            self.readings,
-            self.evaluations,
-            self.batch,
-            self.region,
-            self.doubt,
-            guidance_range=next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0)),
-            stopping=self.stopped is not None,
-            failures=dict(self.failures),
-            damper_failures=dict(self.damper_failures),
-            missed=self.missed,
-            cut_short=self.cut_short,
-            planned=self.planned,
-        )
+        watched = next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0))
+        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, self.stopped is not None, self.trouble)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""

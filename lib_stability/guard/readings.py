@@ -11,6 +11,7 @@ from .deviation import Expected, ZScores
 from .norms import Norms, measure
 from .region import StabilityRegion
 from .sensitivity import Thresholds
+from .trouble import Trouble
 
 #: No finite deviation exceeds it.
 HUGE = torch.finfo(torch.float32).max
@@ -19,13 +20,15 @@ HUGE = torch.finfo(torch.float32).max
 class Judged(NamedTuple):
     """One prediction against one region: norms, deviations, the mask ``(batch,)`` of unstable images, and the thresholds that they were held against.
 
-    `prediction` and `expected` are at hand while the evaluation lasts and not kept.
+    `wanted` is the mask of images that the detector can judge at all, None for all of them; `prediction` and `expected` are at hand while the
+    evaluation lasts and not kept.
     """
 
     norms: Norms
     z: ZScores
     unstable: torch.Tensor
     limits: Thresholds
+    wanted: torch.Tensor | None = None
     prediction: torch.Tensor | None = None
     expected: Expected | None = None
 
@@ -49,7 +52,7 @@ def judge(x: torch.Tensor, prediction: torch.Tensor, sigma: torch.Tensor, parame
     score = z.score
     # Not above the threshold, or not finite: then the clamp moves it (or NaN differs from itself).
     unstable = z.inside & (score == score.clamp(limits.mild, HUGE))
-    return Judged(measured, z, unstable, limits, prediction, expected)
+    return Judged(measured, z, unstable, limits, None, prediction, expected)
 
 
 class Acted(NamedTuple):
@@ -67,15 +70,26 @@ class Acted(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """One model evaluation; `watched`, `probed` and `acted` are None where that did not take place. `finite` is the mask ``(batch,)`` of images whose
-    prediction is a number, None where the watch has measured it."""
+    """One model evaluation: what each detector that looked has found, by its name, and what was done (None: nothing).
+
+    `finite` is the mask ``(batch,)`` of images whose prediction is a number, None where the watch has measured it.
+    """
 
     sigma: torch.Tensor
     guidance: float | torch.Tensor
-    watched: Judged | None
-    probed: Judged | None
-    acted: Acted | None
+    judged: dict[str, Judged]
+    acted: Acted | None = None
     finite: torch.Tensor | None = None
+
+    @property
+    def watched(self) -> Judged | None:
+        """What the watch found."""
+        return self.judged.get("watch")
+
+    @property
+    def probed(self) -> Judged | None:
+        """What the probe found."""
+        return self.judged.get("probe")
 
 
 @dataclass
@@ -95,14 +109,7 @@ class Pass:
         Scales that the watch judges.
     stopping : bool
         Whether strongly flagged images were blanked.
-    failures, damper_failures : dict of str
-        Kinds of errors by what failed: a detector, or "evaluation" for all else; and a damper, which costs flagged images only.
-    missed : int
-        Evaluations that left no reading because of an error.
-    cut_short : str
-        Why the pass ended before its time; empty where it came to its end.
-    planned : int
-        Evaluations that it should have had, where that is known of a pass that was cut short.
+    trouble : Trouble
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -112,8 +119,4 @@ class Pass:
     doubt: str = ""
     guidance_range: tuple[float, float] = (0.0, 0.0)
     stopping: bool = False
-    failures: dict[str, str] = field(default_factory=dict)
-    damper_failures: dict[str, str] = field(default_factory=dict)
-    missed: int = 0
-    cut_short: str = ""
-    planned: int = 0
+    trouble: Trouble = field(default_factory=Trouble)

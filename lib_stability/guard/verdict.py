@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 
+from .detectors import NAMES
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
@@ -65,23 +66,17 @@ class _Seen(NamedTuple):
     threshold: float
 
 
-def _collect(what: Pass, which: str, batch: int) -> _Seen:
-    rows: list[Judged | None] = [getattr(reading, which) for reading in what.readings]
+def _collect(what: Pass, name: str, batch: int) -> _Seen:
+    rows = [reading.judged.get(name) for reading in what.readings]
     device = what.readings[0].sigma.device
 
-    def column(pick, missing):
+    def column(pick: Callable[[Judged], torch.Tensor], missing: float | bool) -> torch.Tensor:
         blank = torch.full((batch,), missing, device=device)
         return torch.stack([blank if row is None else pick(row) for row in rows]).cpu()
 
-    wanted = column(lambda row: torch.ones_like(row.unstable), False)
-    if which == "watched":  # an image whose scale the watch cannot judge is none of its looks
-        low, high = what.guidance_range
-        for number, reading in enumerate(what.readings):
-            if isinstance(reading.guidance, torch.Tensor):
-                wanted[number] &= ((reading.guidance >= low) & (reading.guidance <= high)).cpu()
     return _Seen(
         column(lambda row: row.z.score, float("nan")),
-        wanted,
+        column(lambda row: torch.ones_like(row.unstable) if row.wanted is None else row.wanted, False),
         column(lambda row: row.z.inside & row.finite(), False),
         column(lambda row: row.unstable, False),
         column(lambda row: row.strong(), False),
@@ -97,19 +92,16 @@ def verdicts(what: Pass) -> list[Verdict]:
     """
     if what.region is None:
         return [Verdict(NOT_JUDGED, evaluations=what.evaluations, reason=what.doubt or "no profile")] * what.batch
-    unseen = Verdict(NOT_JUDGED, evaluations=what.evaluations, reason=_trouble(what, True, True) or "nothing sampled")
+    unseen = Verdict(NOT_JUDGED, evaluations=what.evaluations, reason=what.trouble.against_stable(True, True) or "nothing sampled")
     if not what.readings:
         return [unseen] * what.batch
     readings = what.readings
     batch = len(readings[0].sigma)
     idle = torch.zeros(batch, dtype=torch.bool, device=readings[0].sigma.device)
     acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).sum(0).cpu()
-    # Where the watch did not look, whether the prediction was a number at all.
-    finite = torch.stack([~idle if r.finite is None else r.finite for r in readings])
-    finite &= torch.stack([~idle if r.watched is None else r.watched.finite() for r in readings])
-    finite &= torch.stack([~idle if r.probed is None else r.probed.finite() for r in readings])
-    finite = finite.cpu()
-    seen = {name: _collect(what, field, batch) for name, field in (("watch", "watched"), ("probe", "probed"))}
+    measured = [[*(one.finite() for one in r.judged.values()), ~idle if r.finite is None else r.finite] for r in readings]
+    finite = torch.stack([torch.stack(one).all(0) for one in measured]).cpu()
+    seen = {name: _collect(what, name, batch) for name in NAMES if any(name in r.judged for r in readings)}
     found = [_verdict(what, index, seen, finite[:, index], int(acted[index])) for index in range(batch)]
     return found + [unseen] * (what.batch - batch)  # a batch that grew: its new images were never looked at
 
@@ -118,8 +110,8 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
     blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
-    inside = all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
-    trouble = _trouble(what, bool(finite.all()), inside)
+    whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
+    trouble = what.trouble.against_stable(*whole)
     if not judging:
         return replace(blank, reason=trouble or _reason(what, index))
     # The detector that flagged first; where none did, the one that came closest to its threshold.
@@ -129,30 +121,12 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
     detector = min(flagged, key=lambda name: flagged[name]) if flagged else max(best, key=lambda name: best[name] / judging[name].threshold)
     stable = replace(blank, verdict=STABLE, score=best[detector], threshold=judging[detector].threshold, detector=detector)
     if not flagged:
-        if not trouble:
-            return stable
         count = int(torch.stack([one.judged[:, index] for one in judging.values()]).any(0).sum())
-        planned = max(what.evaluations, what.planned if what.cut_short else 0)
-        return replace(blank, reason=f"{trouble} - {count}/{planned} judged")
+        return replace(blank, reason=f"{trouble} - {what.trouble.share(count, what.evaluations)}") if trouble else stable
     strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
     stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
-    trouble = trouble or next((_error(kind, name) for name, kind in what.damper_failures.items()), "")
-    return replace(stable, verdict=STRONG if len(strong) else MILD, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=trouble)
-
-
-def _error(kind: str, name: str) -> str:
-    return f"error {kind}" + ("" if name == "evaluation" else f" in the {name}")
-
-
-def _trouble(what: Pass, finite: bool, inside: bool) -> str:
-    """Why an image that nothing flagged is not stable; empty where nothing stands against it."""
-    for name, kind in what.failures.items():
-        return _error(kind, name)
-    if not finite:
-        return "numbers not finite"
-    if what.cut_short:
-        return what.cut_short
-    return "" if inside else "noise level outside the region"
+    verdict, reason = STRONG if len(strong) else MILD, what.trouble.beside_flag(*whole)
+    return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
 def _reason(what: Pass, index: int) -> str:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from ..guard.damping import MARGIN_RANGE, STRENGTH_RANGE, Damping
 from ..guard.damping import POLICIES as DAMPINGS
+from ..guard.detectors import NAMES as DETECTORS
 from ..guard.options import MODES, Options
 from ..guard.probe import MAX_EVALUATIONS, Probe
 from ..guard.probe import POLICIES as PROBES
@@ -73,7 +74,7 @@ RESULTS = {
     "flagged_at": Result("flagged at", r"(?P<flagged_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "stopped_at": Result("stopped at", r"(?P<stopped_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
-    "detector": Result("flagged by", r"(?P<detector>watch|probe)"),
+    "detector": Result("flagged by", rf"(?P<detector>{'|'.join(DETECTORS)})"),
 }
 
 

@@ -627,7 +627,7 @@ def test_numbers_that_break_after_the_last_look_are_not_stable():
 def test_a_pass_that_was_cut_short_is_not_stable(kinds, verdict):
     watcher = guard("report")
     step(watcher, noisy(1), predictions(*kinds))
-    watcher.cut_short, watcher.planned = "interrupted", 20
+    watcher.trouble.cut_short, watcher.trouble.planned = "interrupted", 20
     (found,) = watcher.report()
     assert found.verdict == verdict and found.reason == ("interrupted - 1/20 judged" if verdict == NOT_JUDGED else "interrupted")
 

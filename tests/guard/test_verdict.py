@@ -39,7 +39,8 @@ def passed(watched: list, probed: list, acted: list | None = None, guidance: flo
     readings = []
     for number, (one, other) in enumerate(zip(watched, probed)):
         pair = (None if rows is None else judged(rows, limits) for rows, limits in ((one, LIMITS["watch"]), (other, LIMITS["probe"])))
-        readings.append(Reading(torch.ones(batch), guidance, *pair, None if acted is None else damped(acted[number])))
+        named = {name: one for name, one in zip(LIMITS, pair) if one is not None}
+        readings.append(Reading(torch.ones(batch), guidance, named, None if acted is None else damped(acted[number])))
     return Pass(readings, len(readings), batch, object(), doubt, (2.0, 30.0))
 
 
@@ -161,7 +162,8 @@ def test_numbers_outside_the_region_flag_nothing_and_leave_a_gap():
 def test_scales_that_the_watch_cannot_judge_leave_no_gap():
     """An unguided evaluation (the hosts skip some, where asked to) is none of the watch's looks."""
     which = passed([rows((9.0, 9.0, 0, 1)), rows((1.0, 1.5))], [None] * 2)
-    which.readings[0] = which.readings[0]._replace(guidance=torch.ones(1))
+    unwanted = which.readings[0].watched._replace(wanted=torch.zeros(1, dtype=torch.bool))
+    which.readings[0] = which.readings[0]._replace(judged={"watch": unwanted})
     (verdict,) = verdicts(which)
     assert (verdict.verdict, verdict.score) == (STABLE, 1.0)
 

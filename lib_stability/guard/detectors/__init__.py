@@ -1,7 +1,7 @@
 """The detectors: each looks at an evaluation and says which images are unstable, ``judge(evaluation) -> Judged | None``.
 
-A new one is a new module here with a class that has `name` and `judge`, and one line in :func:`detectors`. Those that see the guided prediction come
-first: later ones may be wanted only where they could not judge.
+A new one is a new module here with a class that has `name` and `judge`, its name in :data:`NAMES` and one line in :func:`detectors`. Those that see
+the guided prediction come first: later ones may be wanted only where they could not judge.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from ..readings import Judged
 from ..region import StabilityRegion
 from .probing import Probing
 from .watch import Watch
+
+#: Those that there are, in the order in which they look: what infotext and ledger may name.
+NAMES = (Watch.name, Probing.name)
 
 
 class Detector(Protocol):

@@ -34,10 +34,11 @@ class Watch:
     def judge(self, evaluation: Evaluation) -> Judged | None:
         """See :class:`.Detector`. Scales in a tensor are not read here: images whose scale is out of range count as outside the region."""
         (low, high), guidance = self.range, evaluation.guidance
-        scales = isinstance(guidance, torch.Tensor)
-        if self.doubt or not (scales or low <= guidance <= high):
+        if self.doubt or not (isinstance(guidance, torch.Tensor) or low <= guidance <= high):
             return None
         expected = evaluation.expected(self.region)
-        if scales:
-            expected = expected._replace(inside=expected.inside & (guidance >= low) & (guidance <= high))
-        return judge(evaluation.x, evaluation.denoised, evaluation.sigma, evaluation.parameterisation, expected, self.limits)
+        wanted = (guidance >= low) & (guidance <= high) if isinstance(guidance, torch.Tensor) else None
+        if wanted is not None:
+            expected = expected._replace(inside=expected.inside & wanted)
+        judged = judge(evaluation.x, evaluation.denoised, evaluation.sigma, evaluation.parameterisation, expected, self.limits)
+        return judged._replace(wanted=wanted)

@@ -138,7 +138,7 @@ class Pass:
         self.served.append(served)
         self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording))
         if "reword" in self._unready:
-            self.guards[-1].damper_failures["reword"] = type(self._unready["reword"]).__name__
+            self.guards[-1].trouble.damping["reword"] = type(self._unready["reword"]).__name__
         for error in self._missed:
             self.guards[-1].miss(error, self.batch)
         self._missed = []
@@ -211,7 +211,8 @@ class Pass:
     def cut_short(self, why: str) -> None:
         """The host has ended this pass before its time; what is known by now is kept, nothing of it is called stable."""
         if self._over is None and self.guards and not self.skipped:
-            self.guards[-1].cut_short, self.guards[-1].planned = why, self._planned
+            trouble = self.guards[-1].trouble
+            trouble.cut_short, trouble.planned = why, self._planned
 
     def close(self) -> None:
         """Keep the results as plain numbers and let go of every tensor, model and host object."""
