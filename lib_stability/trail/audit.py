@@ -30,6 +30,10 @@ _CHUNK = 250
 #: Below this many files, starting processes costs more than they save.
 _FEW = 20_000
 _LISTED = 50
+#: Folders in which systems keep thumbnails, deleted files and other copies of pictures that lie elsewhere.
+_COPIES = {"@eadir", "#recycle", "#snapshot", ".@__thumb", "$recycle.bin", "__macosx", ".appledouble", ".thumbnails", ".thumb", ".trashes", ".trash"}
+#: How files begin in which macOS keeps what another system's disk has no room for, under the picture's name with ._ in front.
+_APPLE_DOUBLE = b"\0\x05\x16\x07"
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -54,7 +58,8 @@ def find(paths: Iterable[Path], admits: Callable[[str], bool] = lambda path: Tru
     """Pictures and text files below `paths`, folders in the order of their names and each once: links that lead back end there.
 
     A text file beside a picture of the same name belongs to that picture: it is read where the picture holds no infotext. Of what is found below
-    a folder, `admits` is asked about each folder and each link before either is looked into.
+    a folder, `admits` is asked about each folder and each link before either is looked into. Copies that systems keep for themselves, such as
+    thumbnails, are left out unless they are named.
     """
     visited: set = set()
     named: set[str] = set()
@@ -84,8 +89,9 @@ def _walk(top: str, visited: set, admits: Callable[[str], bool]) -> Iterator[Ite
         except OSError as error:
             print(f"audit: {plain(folder)}: {error.strerror}", file=sys.stderr)
             continue
-        folders += [entry.path for entry in reversed(found) if _is(entry, "is_dir")]
+        folders += [entry.path for entry in reversed(found) if _is(entry, "is_dir") and not _holds_copies(entry.name)]
         files = [entry for entry in found if (is_picture(entry.name) or entry.name.lower().endswith(TEXTS)) and _is(entry, "is_file")]
+        files = [entry for entry in files if not _is_apple_double(entry)]
         texts = {os.path.splitext(entry.path)[0]: entry.path for entry in files if not is_picture(entry.name)}
         pictures = {os.path.splitext(entry.path)[0] for entry in files if is_picture(entry.name)}
         for entry in files:
@@ -100,6 +106,20 @@ def _is(entry: os.DirEntry, kind: str) -> bool:
     try:
         return getattr(entry, kind)()
     except OSError:  # a link that leads in circles
+        return False
+
+
+def _holds_copies(name: str) -> bool:
+    return name.lower() in _COPIES or name.startswith(".Trash-")
+
+
+def _is_apple_double(entry: os.DirEntry) -> bool:
+    if not entry.name.startswith("._"):
+        return False
+    try:
+        with open(entry.path, "rb") as file:
+            return file.read(4) == _APPLE_DOUBLE
+    except OSError:
         return False
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 #: Pixels of a thumbnail's longer side, and what is decoded at most.
 SIDE, MOST_PIXELS = 176, 100_000_000
 MOST_BYTES = 256 * 1024 * 1024
-_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF")
 _THREADS = 4
 
 
