@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
-from . import ledger
+from . import ledger_check
 from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE, Item, examine_all, is_picture
 from .imagetext import TEXTS
 
@@ -241,9 +241,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{plain(folder)} is not a folder")
     if arguments.expect and not _SHA256.fullmatch(arguments.expect):
         raise ValueError("--expect wants the 64 hexadecimal digits that --verify-ledger has printed before")
-    trouble = ledger.verify(folder, arguments.expect)
-    for message in trouble:
+    found = ledger_check.check(folder, arguments.expect)
+    for message in [*found.trouble, *(f"note: {one}" for one in found.notes)]:
         print(plain(message))
-    print(f"{'NOT sound' if trouble else 'sound'}: {sum(1 for _ in ledger.read(folder))} lines in {len(ledger.files(folder))} files")
-    print(f"last hash: {ledger.last_hash(folder)}")
-    return int(bool(trouble))
+    print(found.describe())
+    print(f"last hash: {found.last_hash}")
+    return int(bool(found.trouble))

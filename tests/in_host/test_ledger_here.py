@@ -11,6 +11,7 @@ from test_judging import FULL, MEMORIZED, picture, pixels
 from lib_stability.trail import ledger
 from lib_stability.trail.image_row import prompt_hash
 from lib_stability.trail.infotext import Settings
+from lib_stability.trail.ledger_check import verify
 from lib_stability.webui.job import job, ledgering, saved_files
 
 
@@ -67,7 +68,7 @@ def test_a_line_per_image(generate, folder):
     assert [one["file"] for one in lines] == [None] * 4 and "hires_verdict" not in lines[0]
     assert MEMORIZED not in (ledger.files(folder)[0]).read_text()
     generate({})
-    assert ledger.verify(folder) == [] and len(list(ledger.read(folder))) == 5
+    assert verify(folder) == [] and len(list(ledger.read(folder))) == 5
 
 
 def test_hires_and_stopping(generate, folder):

@@ -531,7 +531,7 @@ def test_verify_ledger(capsys, tmp_path):
     ledger.append(tmp_path, [{"verdict": "strong"}, {"verdict": "stable"}])
     noted = ledger.last_hash(tmp_path)
     status, out, _ = run(capsys, "--verify-ledger", tmp_path)
-    assert status == 0 and f"last hash: {noted}" in out and "sound: 2 lines in 1 files" in out
+    assert status == 0 and f"last hash: {noted}" in out and "sound: 2 lines in 1 file" in out
     ledger.append(tmp_path, [{"verdict": "mild"}])
     assert run(capsys, "--verify-ledger", tmp_path, "--expect", noted)[0] == 0
     (path,) = ledger.files(tmp_path)
@@ -539,6 +539,20 @@ def test_verify_ledger(capsys, tmp_path):
     assert run(capsys, "--verify-ledger", tmp_path)[0] == 0
     status, out, _ = run(capsys, "--verify-ledger", tmp_path, "--expect", noted)
     assert status == 1 and "cut off" in out and "NOT sound" in out
+
+
+def test_verify_ledger_says_what_was_lost_and_mended(capsys, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        ledger.append(tmp_path, [{}, {}])
+    ledger.append(tmp_path, [{}])
+    (path,) = ledger.files(tmp_path)
+    with open(path, "ab") as file:
+        file.write(b"torn")
+    ledger.append(tmp_path, [{}])
+    status, out, _ = run(capsys, "--verify-ledger", tmp_path)
+    assert status == 0 and out.startswith(f"note: before {path.name} line 1, 2 line(s) could not be written: No space left on device\n")
+    assert "4 bytes of a torn line were taken out" in out and "\nsound: 2 lines in 1 file\n" in out
 
 
 def test_as_a_program(tree):
