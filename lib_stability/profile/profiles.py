@@ -141,9 +141,8 @@ def read(path: Path) -> Profile:
 
 def _bytes(path: Path) -> bytes:
     """The content of a file, one byte more than a profile may have at most. What is no file is not waited for."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ValidationError(f"{path.name}: not a file")
         return file.read(MAX_BYTES + 1)
 
