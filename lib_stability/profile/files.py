@@ -19,7 +19,7 @@ def file_name(name: str) -> str:
 def find(name: str, folder: Path) -> list[Path]:
     """The files in `folder` that hold a profile called `name`."""
     found = []
-    for path in sorted(folder.glob("*.json")):
+    for path, _ in profiles.listed([folder])[0]:
         try:
             if profiles.read(path).name == name:
                 found.append(path)

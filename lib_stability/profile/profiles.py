@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,13 +161,22 @@ def read(path: Path) -> Profile:
     ValidationError
         Naming the file, and the field where it got that far.
     """
-    if path.stat().st_size > MAX_BYTES:
+    raw = _bytes(path)
+    if len(raw) > MAX_BYTES:
         raise ValidationError(f"{path.name}: larger than {MAX_BYTES} bytes")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        data = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ValidationError(f"{path.name}: not JSON ({error})") from None
     return Profile.from_json(data, path.name)
+
+
+def _bytes(path: Path) -> bytes:
+    """The content of a file, one byte more than a profile may have at most. What is no file is not waited for."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValidationError(f"{path.name}: not a file")
+        return file.read(MAX_BYTES + 1)
 
 
 def write(profile: Profile, path: Path) -> None:
@@ -182,6 +192,47 @@ def write(profile: Profile, path: Path) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def try_to_write(folder: Path) -> None:
+    """Make sure that a profile could be written to a folder, before the work that makes one.
+
+    Raises
+    ------
+    OSError
+        It could not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trial = folder / f".{uuid4().hex}.part"
+    try:
+        trial.write_bytes(b"{}")
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def listed(folders: Iterable[Path]) -> tuple[list[tuple[Path, os.stat_result]], list[str]]:
+    """The profile files of the folders, in their order, and messages about what bears the name of one and is none: a dangling link, a pipe."""
+    found, odd = [], []
+    for folder in folders:
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.endswith(".schema.json"))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            odd.append(f"{folder}: {error.strerror}")
+            continue
+        for name in names:
+            path = Path(folder) / name
+            try:
+                status = path.stat()
+            except OSError as error:
+                odd.append(f"{name}: {error.strerror}")
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found.append((path, status))
+            else:
+                odd.append(f"{name}: not a file")
+    return found, odd
 
 
 def load_all(folders: Iterable[Path]) -> tuple[list[Profile], list[str]]:
@@ -204,16 +255,15 @@ def load_all(folders: Iterable[Path]) -> tuple[list[Profile], list[str]]:
     >>> sorted(profile.name for profile in profiles if profile.kind == "prior"), refused
     (['Generic prior', 'Generic prior v', 'SD 1.x prior'], [])
     """
-    found, refused = [], []
-    for folder in folders:
-        for path in sorted(Path(folder).glob("*.json")):
-            if path.name.endswith(".schema.json"):
-                continue
-            try:
-                found.append(read(path))
-            except (OSError, ValidationError) as error:
-                log.warning("Memorization Guard: profile refused: %s", error)
-                refused.append(str(error))
+    paths, refused = listed(folders)
+    found = []
+    for path, _ in paths:
+        try:
+            found.append(read(path))
+        except (OSError, ValidationError) as error:
+            refused.append(str(error))
+    for message in refused:
+        log.warning("Memorization Guard: profile refused: %s", message)
     return found, refused
 
 

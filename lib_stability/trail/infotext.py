@@ -210,16 +210,18 @@ def read(params: dict[str, str], malformed: list[str] | None = None) -> tuple[Se
     return Settings(enabled=True, **settings), first, second
 
 
-_KEY = r"\w[\w \-/]+"
-_PARAMETER = re.compile(rf'(?:\A|,)\s*({_KEY}):\s*("(?:\\.|[^\\"])*"(?=\s*(?:,|\Z))|[^,]*)', re.DOTALL)
-_NEGATIVE = "Negative prompt:"
+KEY_PATTERN = r"\w[\w \-/]+"
+_PARAMETER = re.compile(rf'(?:\A|,)\s*({KEY_PATTERN}):\s*("(?:\\.|[^\\"])*"(?=\s*(?:,|\Z))|[^,]*)', re.DOTALL)
+NEGATIVE = "Negative prompt:"
+#: Less parameters than these make no line of parameters.
+FEWEST = 3
 
 
 def format_line(params: dict[str, str]) -> str:
     """The parameter line ``key: value, key: value``; a value that would not survive bare is quoted as JSON. ValueError for an impossible key."""
     parts = []
     for key, value in params.items():
-        if not re.fullmatch(_KEY, key) or key != key.strip():
+        if not re.fullmatch(KEY_PATTERN, key) or key != key.strip():
             raise ValueError(f"{key!r} cannot be the key of a parameter")
         bare = value and value == value.strip() and not value.startswith('"') and not set(value) & set(",:\n\r")
         parts.append(f"{key}: {value if bare else json.dumps(value, ensure_ascii=False)}")
@@ -239,15 +241,24 @@ def parse_line(text: str) -> dict[str, str]:
 
 def format_text(prompt: str, negative: str, params: dict[str, str]) -> str:
     """The whole infotext: prompt, negative prompt if there is one, parameter line."""
-    return "\n".join(part for part in (prompt, negative and f"{_NEGATIVE} {negative}", format_line(params)) if part)
+    return "\n".join(part for part in (prompt, negative and f"{NEGATIVE} {negative}", format_line(params)) if part)
 
 
 def parse_text(text: str) -> tuple[str, str, dict[str, str]]:
-    """Prompt, negative prompt and parameters of an infotext; like the host, it takes a last line of less than three parameters for prompt."""
+    """Prompt, negative prompt and parameters of an infotext; like the host, it takes a last line of less than three parameters for prompt.
+
+    What stands behind the parameters hides them from the host; :func:`.reading.verdicts_of` finds them all the same.
+    """
     *lines, last = text.strip().split("\n")
     params = parse_line(last)
-    if len(params) < 3:
+    if len(params) < FEWEST:
         lines, params = [*lines, last], {}
-    start = next((number for number, line in enumerate(lines) if line.lstrip().startswith(_NEGATIVE)), len(lines))
-    negative = "\n".join(lines[start:]).lstrip().removeprefix(_NEGATIVE)
-    return "\n".join(lines[:start]).strip(), negative.strip(), params
+    return *split_prompts("\n".join(lines)), params
+
+
+def split_prompts(text: str) -> tuple[str, str]:
+    """Prompt and negative prompt, from what stands before the parameters."""
+    lines = text.split("\n")
+    start = next((number for number, line in enumerate(lines) if line.lstrip().startswith(NEGATIVE)), len(lines))
+    negative = "\n".join(lines[start:]).lstrip().removeprefix(NEGATIVE)
+    return "\n".join(lines[:start]).strip(), negative.strip()

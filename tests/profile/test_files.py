@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from lib_stability.profile import files, profiles
 from lib_stability.shell import cli
+from lib_stability.validation import ValidationError
 
 
 @pytest.fixture
@@ -63,3 +66,13 @@ def test_what_is_no_profile_is_refused(mine, capsys):
 def test_file_names_are_never_paths():
     names = {files.file_name(name) for name in ("../../x", "a/b", "a-b", "", "ä", "A b")}
     assert len(names) == 6 and not any("/" in name or name.startswith(".") for name in names)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone"), Path.mkdir])
+def test_what_is_no_file_is_refused_and_waited_for_by_nobody(tmp_path, make):
+    make(tmp_path / "odd.json")
+    assert [message.split(":")[0] for message in profiles.load_all([tmp_path])[1]] == ["odd.json"]
+    assert files.find("nobody", tmp_path) == []
+    with pytest.raises((OSError, ValidationError)):
+        profiles.read(tmp_path / "odd.json")

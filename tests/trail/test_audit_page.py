@@ -7,6 +7,8 @@ import csv
 import io
 import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -172,6 +174,38 @@ def test_thumbnails_are_small_jpegs(tmp_path, mode, colour):
     assert small.size == (176, 88) and small.mode == "RGB"
     if mode in ("RGB", "RGBA"):
         assert all(abs(a - b) < 12 for a, b in zip(small.getpixel((80, 40)), colour))
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("RGB", (10, 200, 30)), ("RGBA", (10, 200, 30, 255)), ("L", 77), ("P", 5), ("I;16", 30000), ("1", 1)])
+def test_thumbnails_of_large_pictures(tmp_path, mode, colour):
+    save(tmp_path / "p.png", None, colour, (6000, 1500), mode)
+    small = picture(thumbnails.thumbnail(str(tmp_path / "p.png")))
+    assert small.size == (176, 44) and small.mode == "RGB"
+    value = {"L": 77, "I;16": 30000 // 256, "1": 255}.get(mode)
+    if mode != "P":
+        expected = colour[:3] if value is None else [value] * 3
+        assert all(abs(a - b) < 12 for a, b in zip(small.getpixel((80, 20)), expected))
+
+
+MEASURED = """
+import resource, sys
+from lib_stability.trail import thumbnails
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+made = thumbnails.thumbnails(sys.argv[1:])
+print(sum(one is not None for one in made), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is counted in other units")
+@pytest.mark.parametrize(("mode", "side", "most"), [("I;16", 10_000, 700), ("RGBA", 4000, 250)])
+def test_small_files_of_large_pictures_take_no_memory_without_end(tmp_path, mode, side, most):
+    save(tmp_path / "0.png", None, 0, (side, side), mode)
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.png").write_bytes((tmp_path / "0.png").read_bytes())
+    paths = [str(tmp_path / f"{number}.png") for number in range(4)]
+    done = subprocess.run([sys.executable, "-c", MEASURED, *paths], capture_output=True, text=True, check=True)
+    made, megabytes = map(int, done.stdout.split())
+    assert made == 4 and megabytes < most, megabytes
 
 
 def test_what_is_transparent_is_white(tmp_path):

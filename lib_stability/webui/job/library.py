@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...guard.sensitivity import thresholds
-from ...profile.profiles import ANY, AUTO, BUNDLED, USER_FOLDER, Model, Profile, choose, load_all
+from ...profile.profiles import ANY, AUTO, BUNDLED, Model, Profile, choose, listed, load_all
 from ...trail.infotext import Settings
+from . import places
 
 GENERAL, NOTHING = "Judge by a general prior", "Do not judge"
 
@@ -28,18 +29,38 @@ class Served:
 
 
 class Library:
-    """Profiles of the bundled and the user's folder, read again when a file changed."""
+    """Profiles of several folders, read again when a file changed.
 
-    def __init__(self, folders: tuple[Path, ...] = (BUNDLED, USER_FOLDER)) -> None:
-        self.folders = folders
+    Parameters
+    ----------
+    folders : tuple of Path, optional
+        By default the bundled profiles and the user's, wherever the setting puts those by now.
+    """
+
+    def __init__(self, folders: tuple[Path, ...] | None = None) -> None:
+        self._follows = places.profiles if folders is None else None
+        self._place: Path | None = None
+        self._folders = (BUNDLED,) if folders is None else folders
         self._state: tuple | None = None
         self._profiles: list[Profile] = []
         self.refused: list[str] = []
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where profiles are read from; new ones go to the last."""
+        if self._follows and self._follows() != self._place:
+            self._place = self._follows()
+            self._folders = (BUNDLED, self._place)
+        return self._folders
+
+    @folders.setter
+    def folders(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+
     def profiles(self) -> list[Profile]:
         """All readable profiles."""
-        files = sorted(path for folder in self.folders for path in folder.glob("*.json"))
-        state = tuple((path, stat.st_mtime_ns, stat.st_size) for path in files for stat in (path.stat(),))
+        files, trouble = listed(self.folders)
+        state = (*((path, stat.st_mtime_ns, stat.st_size) for path, stat in files), *trouble)
         if state != self._state:
             self._profiles, self.refused = load_all(self.folders)
             self._state = state

@@ -8,17 +8,15 @@ from ...guard.options import MODES
 from ...guard.probe import MAX_EVALUATIONS
 from ...guard.probe import POLICIES as PROBES
 from ...guard.sensitivity import LEVELS, TAU_RANGE
-from ...profile.profiles import AUTO, BUNDLED
+from ...profile.profiles import AUTO
 from ...trail.infotext import Settings
 from ...validation import ValidationError
 from ..host import callbacks, host
-from . import arguments
+from . import arguments, places
 from .infotexts import DETAILS
 from .library import GENERAL, NOTHING
 
 SECTION, PREFIX = ("memorization_guard", "Memorization Guard"), "memorization_guard_"
-#: Beside the user's own profiles, and like them untracked.
-LEDGER_FOLDER = BUNDLED.parent / "ledger"
 #: Fields of Settings that have an option of the same name.
 _DEFAULTS = ("enabled", "mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
 
@@ -59,7 +57,8 @@ def _add_options() -> None:
         "audit_folders": ("", "Further folders that the tab may audit, one a line; ignored where the web UI is open to others", lines),
         "map": (True, "Map of where the memorized content sits, under the verdict of a flagged image", {}),
         "save_map": (False, "Save the map beside the picture, as <picture>-mg-map.png", {}),
-        "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {LEDGER_FOLDER}", {}),
+        "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {places.ledger()}", {}),
+        "folder": ("", f"Folder for your profiles and the ledger; empty: {places.DEFAULT}; ignored where the web UI is open to others", {}),
     }
     for name, (value, label, extra) in table.items():
         info = shared.OptionInfo(value, label, section=SECTION, **extra)

@@ -7,9 +7,9 @@ import re
 
 from ...guard.verdict import NOT_JUDGED, Verdict
 from ...pictures import chart, overlay
-from ...trail.infotext import parse_text, read
+from ...trail.reading import verdicts_of
 from ..host import callbacks
-from ..job import last_job
+from ..job import last_job, ledgering
 
 #: Verdicts as people read them.
 _SAID = {
@@ -37,16 +37,22 @@ def _beside_infotext(component: object, **kwargs: object) -> None:
 
 def from_infotext_html(shown: str | None) -> str:
     """The verdict line of an infotext as the host shows it (paragraph, escaped, ``<br>`` for newlines)."""
-    text = html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<br\s*/?>\n?", "\n", shown or "")))
-    params = parse_text(text)[2]
-    settings, *verdicts = read(params)
-    if not settings.enabled:
+    said = verdicts_of(_text(shown or ""))
+    if not said.settings.enabled:
         return ""
-    lines = []
-    for hires, verdict in enumerate(verdicts):
+    params, lines = said.params, []
+    for hires, verdict in enumerate((said.first, said.hires)):
         if verdict is not None:
             lines.append(_line("Hires pass: " if hires else "", verdict) + _map(params, bool(hires)) + _chart(params, bool(hires)))
+    if ledgering.trouble():
+        lines.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(lines)
+
+
+def _text(shown: str) -> str:
+    """What a page's HTML says. Every pattern is linear in a text that somebody else may have written."""
+    plain = re.sub(r"<[^<>]*>", "", re.sub(r"<br\s*/?>\n?", "\n", shown))
+    return html.unescape(re.sub(r"&#[xX]?[0-9a-fA-F]{9,};?", "\ufffd", plain))  # no character has so high a number
 
 
 def _chart(params: dict[str, str], hires: bool) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -74,6 +76,12 @@ def task(options: Options) -> Task:
 
 def run(options: Options, running: Task) -> dict:
     """Sample, fit, write; returns what the API shows."""
+    folder = LIBRARY.folders[-1]
+    try:
+        profiles.try_to_write(folder)
+    except OSError as error:
+        said = f"profiles cannot be written to {folder}: {error.strerror or error}"
+        raise ValueError(f"{said}; choose another folder in Settings, Memorization Guard") from None
     model = checkpoint()
     size = json_options.size(options, model.family)
     prompts = [text for text in map(sampling.plain, options.prompts or reference.prompts(options.runs)) if text][: options.runs]
@@ -106,9 +114,9 @@ def run(options: Options, running: Task) -> dict:
     if options.negative_prompt:
         profile = Profile(**{**vars(profile), "negative": hashlib.sha256(options.negative_prompt.encode()).hexdigest()})
     running.progress(options.runs, options.runs, "writing")  # the last chance to cancel
-    path = LIBRARY.folders[-1] / f"{profile.name}.json"
+    path = folder / f"{profile.name}.json"
     Profile.from_json(profile.to_json(), path.name)  # what could not be read again is not written
-    profiles.write(profile, path)
+    _keep(profile, path)
     return {
         "profile": profile.name,
         "file": path.name,
@@ -119,6 +127,16 @@ def run(options: Options, running: Task) -> dict:
         "levels": {"watch": false_alarms(profile.watch), "probe": false_alarms(profile.probe)},
         "options": {name: value for name, value in asdict(options).items() if name != "prompts"},
     }
+
+
+def _keep(profile: Profile, path: Path) -> None:
+    """Write a profile; where that has become impossible meanwhile, to a temporary folder, since hours of work may be in it."""
+    try:
+        profiles.write(profile, path)
+    except OSError as error:
+        spare = Path(tempfile.mkdtemp(prefix="memorization-guard-")) / path.name
+        profiles.write(profile, spare)
+        raise ValueError(f"the profile could not be written to {path.parent} ({error.strerror or error}); it is kept as {spare}, import it") from None
 
 
 def checkpoint() -> Model:
