@@ -9,7 +9,7 @@ from modules import scripts
 
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..job import arguments, infotexts, job, last_job, ledgering, mapping, saved_files, settings
+from ..job import arguments, galleries, infotexts, job, last_job, ledgering, mapping, saved_files, settings
 from . import xyz
 from .controls import Controls
 
@@ -28,7 +28,7 @@ class GuardScript(scripts.Script):
     def ui(self, is_img2img: bool) -> list:
         controls = Controls("img2img" if is_img2img else "txt2img")
         self.infotext_fields = controls.paste_fields()
-        self.paste_field_names = list(infotexts.SETTING_KEYS)
+        self.paste_field_names = [str(target) for _, target in self.infotext_fields]
         return controls.all()
 
     def process(self, p, *args) -> None:
@@ -69,6 +69,7 @@ class GuardScript(scripts.Script):
         if found is not None:
             found.close()
             last_job.remember(found, getattr(p, "all_seeds", ()), p.batch_size)
+            galleries.remember(p, processed)
             mapping.save(found, processed)
             ledgering.write(found, p, processed)
             saved_files.forget(found)
