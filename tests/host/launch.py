@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-_PARTS = "shape shared script_callbacks scripts prompt_parser sd_models sd_samplers processing infotext_utils images ui api".split()
+_PARTS = "shape shared script_callbacks scripts prompt_parser sd_models sd_samplers processing infotext_utils images gradio_extensions ui api".split()
 
 
 def start(*extensions: Path, profile: str = "Testbed") -> SimpleNamespace:
@@ -44,7 +44,9 @@ async def _link_scripts(request, call_next):
     from starlette.responses import HTMLResponse
 
     body = b"".join([part async for part in answer.body_iterator]).decode()
-    scripts = "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in sorted((ROOT / "javascript").glob("*.js")))
+    scripts = "".join(
+        f"<script>{path.read_text(encoding='utf-8')}</script>" for folder in (HERE, ROOT) for path in sorted((folder / "javascript").glob("*.js"))
+    )
     return HTMLResponse(body.replace("</head>", f"{scripts}</head>", 1), answer.status_code)
 
 

@@ -117,6 +117,24 @@ def test_pasting_defaults_and_a_picture_without_the_guard(generate, host):
     assert values.pop("enabled") is False and set(values.values()) == {None}
 
 
+def test_pasting_a_picture_without_the_guard_leaves_on_what_is_always_on(generate, host, options):
+    text = generate(None, steps=2).infotexts[0]
+    options.set("memorization_guard_enabled", True)
+    assert pasted(host, text)["enabled"] is not False
+
+
+def test_the_buttons_under_the_gallery_send_every_control(host):
+    """They take along only what both tabs call by a name that the script has told."""
+    from lib_stability.webui.job.arguments import POSITIONS
+
+    for tab in ("txt2img", "img2img"):
+        runner = getattr(host.scripts, f"scripts_{tab}")
+        script = next(one for one in runner.alwayson_scripts if one.title() == "Memorization Guard")
+        sent = host.infotext_utils.sent(tab, runner.paste_field_names)
+        ours = runner.inputs[script.args_from : script.args_to]
+        assert sent[-len(POSITIONS) :] == ours
+
+
 # -- X/Y/Z ------------------------------------------------------------------------------------------------------------------------------
 
 

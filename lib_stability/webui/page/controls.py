@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 
 import gradio as gr
 
@@ -13,7 +12,7 @@ from ...guard.options import MODES
 from ...guard.probe import MAX_EVALUATIONS
 from ...guard.probe import POLICIES as PROBES
 from ...guard.sensitivity import LEVELS, TARGETS, TAU_RANGE
-from ...trail.infotext import read
+from ...trail.infotext import PREFIX, SETTINGS, read
 from ...validation import ValidationError
 from ..host import host
 from ..job import arguments, settings
@@ -96,21 +95,28 @@ class Controls:
         """The controls in the order of their arguments."""
         return [getattr(self, name) for name in arguments.POSITIONS]
 
-    def paste_fields(self) -> list[tuple[object, Callable[[dict], object]]]:
-        """Pairs of control and function of the pasted parameters; None leaves a control alone."""
-        return [(getattr(self, name), _paste(name)) for name in arguments.POSITIONS]
+    def paste_fields(self) -> list[tuple[object, PasteTarget]]:
+        """Pairs of control and what it is pasted from."""
+        return [(getattr(self, name), PasteTarget(name)) for name in arguments.POSITIONS]
 
 
-def _paste(name: str) -> Callable[[dict], object]:
-    def value(params: dict) -> object:
+class PasteTarget(str):
+    """What one control is pasted from, in the two ways of the hosts: a pasted text calls it with its parameters (None leaves the control
+    alone), and the buttons that send a result to another tab, which take along only what has a name, know it by its name."""
+
+    def __new__(cls, field: str) -> PasteTarget:
+        self = super().__new__(cls, SETTINGS[field].key if field in SETTINGS else f"{PREFIX}{field}")
+        self.field = field
+        return self
+
+    def __call__(self, params: dict) -> object:
         found = read(params)[0]
-        if name == "enabled":
-            return found.enabled
+        if self.field == "enabled":
+            # Where every generation is to be guarded, a picture that was not says nothing against it.
+            return found.enabled or (None if settings.defaults().enabled else False)
         if not found.enabled:
             return None
-        pasted = getattr(found, name)
+        pasted = getattr(found, self.field)
         if isinstance(pasted, str):
-            return pasted if name == "profile" else pasted.capitalize()
+            return pasted if self.field == "profile" else pasted.capitalize()
         return float(pasted)
-
-    return value

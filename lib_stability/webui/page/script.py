@@ -11,7 +11,7 @@ from modules import scripts
 
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..job import arguments, infotexts, job, last_job, ledgering, mapping, saved_files, settings
+from ..job import arguments, galleries, infotexts, job, last_job, ledgering, mapping, saved_files, settings
 from . import xyz
 from .controls import Controls
 
@@ -40,7 +40,7 @@ class GuardScript(scripts.Script):
     def ui(self, is_img2img: bool) -> list:
         controls = Controls("img2img" if is_img2img else "txt2img")
         self.infotext_fields = controls.paste_fields()
-        self.paste_field_names = list(infotexts.SETTING_KEYS)
+        self.paste_field_names = [str(target) for _, target in self.infotext_fields]
         return controls.all()
 
     def process(self, p, *args) -> None:
@@ -87,6 +87,7 @@ class GuardScript(scripts.Script):
             found.close()
             # Each by itself: none of them costs another.
             quietly(lambda: last_job.remember(found, getattr(p, "all_seeds", ()), p.batch_size))
+            quietly(lambda: galleries.remember(p, processed))
             quietly(lambda: mapping.save(found, processed))
             quietly(lambda: ledgering.write(found, p, processed))
             quietly(lambda: saved_files.forget(found))
