@@ -91,7 +91,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
         result = client.follow("calibrate", body, lambda now: bar(now["done"], now["total"], now["note"], now["seconds_left"]))
     finally:
         bar.close()
-    print(f"Profile {result['profile']}, from {result['runs']} runs; the web UI serves it from now on.")
+    print(f"Profile {result['profile']}, from {result['runs']} runs.")
+    for said in result.get("changes", ["The web UI serves it from now on."]):  # an older extension says nothing
+        print(f"  {said}")
     for text in result["left_out"]:
         print(f"  left out, it looks like a copy: {text}")
     for region, levels in result["levels"].items():

@@ -45,7 +45,11 @@ def from_infotext_html(shown: str | None) -> str:
     lines = []
     for hires, verdict in enumerate(verdicts):
         if verdict is not None:
-            lines.append(_line("Hires pass: " if hires else "", verdict) + _map(params, bool(hires)) + _chart(params, bool(hires)))
+            lines.append(
+                _line("Hires pass: " if hires else "", verdict, last_job.judged_by(params, bool(hires)))
+                + _map(params, bool(hires))
+                + _chart(params, bool(hires))
+            )
     return "".join(lines)
 
 
@@ -67,7 +71,7 @@ def _map(params: dict[str, str], hires: bool) -> str:
     return f"<details class='memorization-guard-which'><summary>Which part</summary>{drawn}</details>"
 
 
-def _line(prefix: str, verdict: Verdict) -> str:
+def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
     said = [_SAID[verdict.verdict] + (f", {verdict.reason}" if verdict.reason else "")]
     if verdict.score is not None:
         said.append(f"score {verdict.score:g}")
@@ -77,5 +81,7 @@ def _line(prefix: str, verdict: Verdict) -> str:
         said.append(f"damped in {verdict.damped}")
     if verdict.stopped_at:
         said.append(f"blanked from evaluation {verdict.stopped_at} on")
+    if judge:
+        said.append(f"judged by {judge}")
     kind = verdict.verdict.replace(" ", "-")
     return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.</p>"
