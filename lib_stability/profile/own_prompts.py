@@ -21,7 +21,7 @@ from .profiles import Profile
 #: Prompts of which so large a share of the words (of both together) is the same are near-copies; those of the bundled list stay below.
 NEAR = 0.8
 #: Share of prompts that may be near-copies of another; fewest different ones; most runs with each.
-MOST_NEAR, LEAST, MOST_RUNS = 0.1, 16, 4
+MOST_NEAR, LEAST, MOST_RUNS = 0.1, 16, 8
 #: Share of ordinary runs that Medium may flag: a calibration of the same checkpoint promises 1 %, to prompts like its own; a prior assumes it. Runs
 #: of memorized prompts are flagged nearly all.
 FAIR = {"calibrated": 0.1, "prior": 0.25}

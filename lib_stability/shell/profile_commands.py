@@ -56,7 +56,7 @@ def _act(action: str, words: list[str], folders: list[Path], yes: bool) -> int:
         found = _outlook(Path(words[0]), folders)
         for said in found.lines:
             print(said)
-        if found.displaced and not yes and not _agreed("Import it?"):
+        if found.displaced and not yes and not agreed("Import it?"):
             raise ValueError(f"{words[0]} was not imported; --yes imports it all the same")
         name, target = files.bring(Path(words[0]), folders[-1])
         print(f"{name} imported as {target}")
@@ -85,7 +85,8 @@ def _outlook(path: Path, folders: list[Path]) -> Outlook:
     return outlook(profile, present)
 
 
-def _agreed(question: str) -> bool:
+def agreed(question: str) -> bool:
+    """Whether whoever sits there says yes; nobody does where there is no terminal."""
     return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 

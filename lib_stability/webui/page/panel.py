@@ -45,11 +45,8 @@ def from_infotext_html(shown: str | None) -> str:
     lines = []
     for hires, verdict in enumerate(verdicts):
         if verdict is not None:
-            lines.append(
-                _line("Hires pass: " if hires else "", verdict, last_job.judged_by(params, bool(hires)))
-                + _map(params, bool(hires))
-                + _chart(params, bool(hires))
-            )
+            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(params, bool(hires)))
+            lines.append(said + _map(params, bool(hires)) + _chart(params, bool(hires)))
     return "".join(lines)
 
 
