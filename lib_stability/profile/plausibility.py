@@ -87,7 +87,8 @@ def check(region: StabilityRegion, source: str, calibrated: bool, guidance: floa
         reach = thresholds(region, "medium").mild
         Field(None, source).fail(
             f"even a copy of a whole picture would pass for ordinary: at Medium (z > {reach:.3g}) and guidance {usual:g} its norms are not above "
-            f"the threshold at {1 - standing_out(region, usual):.0%} of the noise levels; curves, spreads or reference scores are too large, or a calibration had too few runs"
+            f"the threshold at {1 - standing_out(region, usual):.0%} of the noise levels; curves, spreads or reference scores are too large, or a "
+            "calibration had too few runs"
         )
 
 

@@ -44,9 +44,9 @@ def test_honest_lists_pass() -> None:
 def test_copies_and_too_few_are_refused_with_the_numbers() -> None:
     with pytest.raises(ValueError, match=r"^prompts: 39 of 40 say nearly the same as another, like 'a cat number 1 "):
         own_prompts.check([f"a cat number {number} in the long grass of a garden near the sea" for number in range(40)], 40)
-    with pytest.raises(ValueError, match="^prompts: 20 different ones are too few for 400 runs, at least 50"):
+    with pytest.raises(ValueError, match=r"^prompts: 20 different ones are too few for 400 runs, at least 50"):
         own_prompts.check(ORDINARY[:20], 400)
-    with pytest.raises(ValueError, match="^prompts: 1 different ones are too few for 20 runs"):
+    with pytest.raises(ValueError, match=r"^prompts: 1 different ones are too few for 20 runs"):
         own_prompts.check(["a cat"], 20)
 
 
