@@ -22,9 +22,9 @@ from .profiles import Profile
 NEAR = 0.8
 #: Share of prompts that may be near-copies of another; fewest different ones; most runs with each.
 MOST_NEAR, LEAST, MOST_RUNS = 0.1, 16, 8
-#: Share of ordinary runs that Medium may flag: a calibration of the same checkpoint promises 1 %, to prompts like its own; a prior assumes it. Runs
-#: of memorized prompts are flagged nearly all.
-FAIR = {"calibrated": 0.1, "prior": 0.25}
+#: Share of ordinary runs that Medium may flag: a calibration of the same checkpoint promises 1 %, to prompts like its own; a prior assumes it
+#: of some model (that of SD 1 flags a third of the testbed's ordinary runs). Of memorized prompts nearly all are flagged.
+FAIR = {"calibrated": 0.1, "prior": 0.5}
 #: Fewest runs that are judged as a group, and how many standard deviations above its share their number may lie.
 JUDGED, DEVIATIONS = 16, 2.0
 

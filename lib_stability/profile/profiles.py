@@ -83,7 +83,10 @@ class Profile:
         """Why it is only a trial, which serves where it is chosen by name; "" for any other."""
         if self.kind != "calibrated":
             return ""
-        few = f"only {self.runs} reference runs" if self.runs < FEW else ""
+        # Runs left out as copies were made all the same.
+        left_out = self.provenance.get("left_out")
+        made = self.runs + (min(max(left_out, 0), self.runs // 19) if type(left_out) is int else 0)
+        few = f"only {self.runs} reference runs" if made < FEW else ""
         return few or str(self.provenance.get("trial") or "")
 
     @property

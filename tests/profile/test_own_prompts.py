@@ -73,12 +73,12 @@ def runs(judge: profiles.Profile, count: int, copies: int) -> list[Trajectory]:
 
 def test_runs_that_the_profile_in_force_flags_are_no_reference() -> None:
     bundled = {one.name: one for one in profiles.load_all([profiles.BUNDLED])[0]}
-    for name, fair in (("Testbed", "10%"), ("Generic prior", "25%")):
+    for name, fair in (("Testbed", "10%"), ("Generic prior", "50%")):
         judge = bundled[name]
         assert own_prompts.suspicion(judge, [], runs(judge, 200, 0)) == ""
         assert own_prompts.suspicion(judge, [], runs(judge, 200, 10)) == ""  # what trimming takes out
         assert f"{name} (bundled" in own_prompts.suspicion(judge, [], runs(judge, 200, 200))
-        said = own_prompts.suspicion(judge, [], runs(judge, 200, 120))
-        assert "flags 120 of 200 of these runs" in said and fair in said
+        said = own_prompts.suspicion(judge, [], runs(judge, 200, 140))
+        assert "flags 140 of 200 of these runs" in said and fair in said
         # Without a probe the watch is asked.
         assert "flags 40 of 40" in own_prompts.suspicion(replace(judge, probe=None), runs(judge, 40, 40), [])

@@ -445,6 +445,10 @@ def test_a_trial_serves_nobody_who_did_not_ask(made) -> None:
     assert chosen([made("prior"), small]) == "prior" and chosen([small]) is None
     assert small.trial == "only 24 reference runs" and good.trial == "" and made("prior").trial == ""
     assert chosen([made("99", kind="calibrated", runs=99)]) is None and chosen([made("100", kind="calibrated", runs=100)]) == "100"
+    # Five in a hundred may have been left out, not more.
+    for left_out, name in ((5, "95"), (50, "95"), (True, None), (-9, None), ("5", None)):
+        assert chosen([replace(made("95", kind="calibrated", runs=95), provenance={"left_out": left_out})]) == name
+    assert chosen([replace(made("60", kind="calibrated", runs=60), provenance={"left_out": 40})]) is None
     assert chosen([replace(good, provenance={"trial": "own prompts, and nothing to judge their runs by"})]) is None
 
 

@@ -93,7 +93,7 @@ def run(options: Options, running: Task) -> dict:
     kept = [i for i in sound if i not in left_out]
     doubt = "own prompts, and nothing to judge their runs by" if options.prompts and judge is None else ""
     profile = fit_profile(
-        profile_name(model, options.negative_prompt, len(kept), bool(doubt)),
+        profile_name(model, options.negative_prompt, len(kept) + len(left_out), bool(doubt)),
         model,
         [watch[i] for i in kept],
         [probe[i] for i in kept],
@@ -123,7 +123,7 @@ def run(options: Options, running: Task) -> dict:
         "profile": profile.name,
         "file": path.name,
         "runs": len(kept),
-        "warning": caution(len(kept)),
+        "warning": caution(len(kept) + len(left_out)),
         "trial": profile.trial,
         "changes": changes,
         "left_out": [prompts[i % len(prompts)] for i in sorted(left_out)],
