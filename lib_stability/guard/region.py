@@ -15,6 +15,12 @@ FORMAT, VERSION = "memorization-guard-region", 1
 STATISTICS = ("rate", "clean")
 MAX_KNOTS, MAX_SCORES = 512, 20000
 MAX_SCALES = 32
+#: Bounds of what a file may say. A squared norm at a guidance scale w of 100 is at most about 4 (1 + w**2), see :mod:`..profile.plausibility`.
+SQUARES = (0.0, 5e4)
+#: Relative spreads: a fit goes down to 0.02; norms are positive, so one above 1 has most runs near zero.
+SPREADS = (0.01, 1.5)
+#: A norm of zero is one over the least spread below the mean, the largest norm over the least mean the other end.
+SCORES = (-1 / SPREADS[0], 1000.0)
 #: Copies of its end rows that a look-up table carries on either side.
 PADDING = 2
 #: So many knots beyond its ends a region still judges.
@@ -263,10 +269,10 @@ class StabilityRegion:
         count = len(self.knots_)
         for name in STATISTICS:
             field = root["statistics"].object()[name].object()
-            columns = [field[key].numbers(low=0, high=1e6, least=count, most=count) for key in "abc"]
-            spread = field["spread"].numbers(low=1e-4, high=1e3, least=count, most=count)
+            columns = [field[key].numbers(*SQUARES, least=count, most=count) for key in "abc"]
+            spread = field["spread"].numbers(*SPREADS, least=count, most=count)
             self.curves_[name] = fitting.Curves(np.stack(columns, 1), spread)
-        self.scores_ = np.sort(root["reference_scores"].numbers(low=-1e6, high=1e6, least=0, most=MAX_SCORES))
+        self.scores_ = np.sort(root["reference_scores"].numbers(*SCORES, least=0, most=MAX_SCORES))
         return self
 
 

@@ -14,19 +14,20 @@ from ..guard.norms import Norms, measure
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import StabilityRegion, Trajectory
 from ..version import __version__
-from .profiles import Model, Profile
+from .profiles import FEW, Model, Profile
 
 #: Guidance scales that reference runs are spread over.
 GUIDANCE_RANGE = (1.0, 15.0)
-#: Below this many runs even the rate of the level High is beyond what the runs themselves resolve (see :class:`.sensitivity.Tail`).
-FEW = 100
 
 
 def caution(runs: int) -> str:
     """What to say of a calibration from so few `runs`; "" from :data:`FEW` on."""
     if runs >= FEW:
         return ""
-    return f"Only {runs} reference runs: below {FEW} the thresholds, above all those of Low and of strong, rest on extrapolation. Take 200 for keeps."
+    return (
+        f"Only {runs} reference runs: below {FEW} the thresholds, above all those of Low and of strong, rest on extrapolation. "
+        "That is a trial, which serves only where it is chosen by name. Take 200 for keeps."
+    )
 
 
 class Recorder:

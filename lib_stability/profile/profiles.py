@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,13 +17,18 @@ from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import StabilityRegion
 from ..guard.sensitivity import false_alarm_table
 from ..validation import Field, ValidationError
+from . import plausibility
 
 log = logging.getLogger(__name__)
 
 FORMAT, VERSION = "memorization-guard-profile", 1
 KINDS = ("prior", "calibrated")
 PREDICTIONS = ("epsilon", "v", "flow")
+#: Where a profile comes from: with the extension, from a calibration here, from elsewhere.
+ORIGINS = ("bundled", "own", "imported")
 ANY = "any"
+#: Fewer reference runs make a trial, which serves only where it is chosen by name: they do not resolve the rates of the levels.
+FEW = 100
 #: The profile setting that leaves the choice to :func:`choose`; no profile may be called so.
 AUTO = "Auto"
 MAX_BYTES = 4_000_000
@@ -70,6 +76,8 @@ class Profile:
         SHA-256 of the negative prompt that the watch was fitted with, "" for the empty one.
     provenance : dict
         Plain JSON values: runs, prompts (as a hash), software, or a prior's assumptions.
+    origin : str
+        One of :data:`ORIGINS`, known once it was read from a folder.
 
     Examples
     --------
@@ -90,6 +98,42 @@ class Profile:
     probe_guidance: float = REFERENCE_GUIDANCE
     negative: str = ""
     provenance: dict = field(default_factory=dict)
+    origin: str = ""
+
+    @property
+    def runs(self) -> int:
+        """Reference runs: those that it states, as far as its scores bear that out (of the watch about two thirds have one)."""
+        scored = max(len(region.scores_) for region in (self.watch, self.probe) if region is not None)
+        stated = self.provenance.get("runs")
+        return stated if type(stated) is int and scored <= stated <= 2 * scored else scored
+
+    @property
+    def weight(self) -> int:
+        """How much evidence it rests on: its runs in steps of a factor of 1.4, so that a few runs left out do not count."""
+        return round(2 * math.log2(max(self.runs, 1)))
+
+    @property
+    def trial(self) -> str:
+        """Why it is only a trial, which serves where it is chosen by name; "" for any other."""
+        if self.kind != "calibrated":
+            return ""
+        # Runs left out as copies were made all the same.
+        left_out = self.provenance.get("left_out")
+        made = self.runs + (min(max(left_out, 0), self.runs // 19) if type(left_out) is int else 0)
+        few = f"only {self.runs} reference runs" if made < FEW else ""
+        return few or str(self.provenance.get("trial") or "")
+
+    @property
+    def standing(self) -> str:
+        """For people: "bundled prior", "own calibration", "imported trial", …"""
+        kind = "trial" if self.trial else "calibration" if self.kind == "calibrated" else self.kind
+        return f"{self.origin} {kind}".strip()
+
+    @property
+    def evidence(self) -> str:
+        """For people: what it is and what it rests on."""
+        facts = [self.standing, f"{self.runs} runs" if self.kind == "calibrated" else "", str(self.provenance.get("date") or "")[:10]]
+        return ", ".join(fact for fact in facts if fact)
 
     def to_json(self) -> dict:
         """The file's content as plain JSON values."""
@@ -146,6 +190,9 @@ class Profile:
         for region in (self.watch, self.probe):
             if region is not None and (region.parameterisation == "flow") != (self.model.prediction == "flow"):
                 model["prediction"].fail(f"does not go with a region in the parameterisation {region.parameterisation!r}")
+        plausibility.check(self.watch, f"{source}.watch", self.kind == "calibrated")
+        if self.probe is not None:
+            plausibility.check(self.probe, f"{source}.probe", self.kind == "calibrated", self.probe_guidance)
         return self
 
 
@@ -168,7 +215,17 @@ def read(path: Path) -> Profile:
         data = json.loads(raw.decode("utf-8"), parse_constant=_refuse)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ValidationError(f"{path.name}: not JSON ({error})") from None
-    return Profile.from_json(data, path.name)
+    profile = Profile.from_json(data, path.name)
+    return replace(profile, origin=_origin(profile, path))
+
+
+def _origin(profile: Profile, path: Path) -> str:
+    """What the folder says goes before what the file does."""
+    if path.parent.resolve() == BUNDLED:
+        return ORIGINS[0]
+    stated = profile.provenance.get("origin")
+    # Calibrations of older versions say nothing, but have named their file after themselves.
+    return stated if stated in ORIGINS[1:] else ORIGINS[1] if path.name == f"{profile.name}.json" else ORIGINS[2]
 
 
 def _bytes(path: Path) -> bytes:
@@ -268,9 +325,10 @@ def load_all(folders: Iterable[Path]) -> tuple[list[Profile], list[str]]:
 
 
 def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", prediction: str = "epsilon") -> tuple[Profile | None, str]:
-    """The profile that serves a checkpoint, and why: by hash, else by family, else one for any family; never one of another prediction.
+    """The profile that serves a checkpoint, and why: by hash, else by family, else one for any family; never a trial or one of another prediction.
 
-    Among equals a calibrated profile goes before a prior, then the later in order wins (a user's own folder comes last).
+    Among equals a calibrated profile goes before a prior, one for the empty negative prompt before one for another, then the one with more reference
+    runs (see :attr:`Profile.weight`), then the later in order (a user's own folder comes last).
 
     Parameters
     ----------
@@ -295,8 +353,8 @@ def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", pred
     >>> choose_profile([profile], prediction="flow")
     (None, 'no profile for flow prediction fits')
     """
-    fitting = [profile for profile in profiles if profile.model.prediction == prediction]
-    ranked = sorted(fitting, key=lambda profile: profile.kind == "calibrated")
+    fitting = [profile for profile in profiles if profile.model.prediction == prediction and not profile.trial]
+    ranked = sorted(fitting, key=lambda profile: (profile.kind == "calibrated", not profile.negative, profile.weight))
     for profile in reversed(ranked):
         if sha256 and profile.model.sha256 == sha256:
             return profile, "made for this checkpoint"

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 from ..profile.calibration import FEW, caution
 from ..profile.reference import read_prompts
 from ..trail import scan_report
+from .profile_commands import agreed
 from .progress import Bar
 from .webui_client import Client, ClientError
 
@@ -34,6 +36,7 @@ def add_commands(commands: argparse._SubParsersAction, bounded: Callable) -> Non
     _add_batches(calibrate, bounded, 4, 64)
     calibrate.add_argument("--negative", default="", metavar="PROMPT", help="negative prompt that generations will use")
     calibrate.add_argument("--prompts", type=Path, metavar="FILE", help="ordinary prompts of your own, one a line")
+    calibrate.add_argument("--yes", action="store_true", help="displace a calibration that is there without asking")
 
     scan = commands.add_parser("scan", help="rank captions by how much a web UI's checkpoint seems to have memorized them")
     _add_server(scan)
@@ -56,6 +59,18 @@ def _add_batches(parser: argparse.ArgumentParser, bounded: Callable, batch: int,
     parser.add_argument("--batch-size", type=bounded(int, 1, most), default=batch, help="images at a time; halved when memory runs out (%(default)s)")
 
 
+def _ask(client: Client, arguments: argparse.Namespace) -> None:
+    """Say what a calibration would displace; ClientError where that is another calibration and nobody agrees."""
+    try:
+        found = client.request("GET", "profiles/outlook?" + urlencode({"runs": arguments.runs, "negative_prompt": arguments.negative}))
+    except ClientError:
+        return  # an older extension does not know it; what is wrong otherwise will be said again
+    for said in found["changes"]:
+        print(f"calibrate: {said}", file=sys.stderr)
+    if found["calibrations"] and not arguments.yes and not agreed("Calibrate all the same?"):
+        raise ClientError("nothing was calibrated; --yes calibrates all the same")
+
+
 def calibrate(arguments: argparse.Namespace) -> int:
     """Run a calibration in the web UI and say what came out."""
     body = {name: getattr(arguments, name) for name in ("runs", "width", "height", "steps", "batch_size")}
@@ -63,13 +78,16 @@ def calibrate(arguments: argparse.Namespace) -> int:
     body |= {"negative_prompt": arguments.negative, "prompts": read_prompts(arguments.prompts) if arguments.prompts else []}
     if caution(arguments.runs):
         print(f"calibrate: {caution(arguments.runs)}", file=sys.stderr)
+    client = Client(arguments.webui_url, arguments.auth)
+    _ask(client, arguments)
     bar = Bar("runs")
     try:
-        client = Client(arguments.webui_url, arguments.auth)
         result = client.follow("calibrate", body, lambda now: bar(now["done"], now["total"], now["note"], now["seconds_left"]))
     finally:
         bar.close()
-    print(f"Profile {result['profile']}, from {result['runs']} runs; the web UI serves it from now on.")
+    print(f"Profile {result['profile']}, from {result['runs']} runs.")
+    for said in result.get("changes", ["The web UI serves it from now on."]):  # an older extension says nothing
+        print(f"  {said}")
     for text in result["left_out"]:
         print(f"  left out, it looks like a copy: {text}")
     for region, levels in result["levels"].items():

@@ -154,7 +154,7 @@ def write(settings: Settings, verdict: Verdict | None, hires: Verdict | None = N
     """The guard's infotext of one image: settings where they differ from the default, then results; nothing while disabled.
 
     `verdict` is that of the first, `hires` that of the hires pass, None where a pass has none (yet). Scores keep three digits and decimals.
-    `region` names the profile that served, where that is to be kept.
+    `region` names the profile that served and says where it comes from, where that is to be kept.
     """
     if not settings.enabled:
         return {}
@@ -162,7 +162,7 @@ def write(settings: Settings, verdict: Verdict | None, hires: Verdict | None = N
     lines = {SETTINGS[name].key: clean(_show(value)) for name, value in values.items() if value != getattr(Settings, name)}
     for one, second in ((verdict, False), (hires, True)):
         lines |= _results(one, second) if one else {}
-    return {**lines, **({REGION_KEY: clean(region)} if region else {}), VERSION_KEY: clean(__version__)}
+    return {**lines, **({REGION_KEY: clean(region, 200)} if region else {}), VERSION_KEY: clean(__version__)}
 
 
 def _read_setting(name: str, text: str) -> dict:

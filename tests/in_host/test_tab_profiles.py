@@ -46,8 +46,7 @@ def strangers(host):
 
 def test_a_profile_is_shown_in_words_and_as_a_plot(host, folder):  # noqa: F811
     said, plot = tab_profiles.show("Testbed")
-    assert "Testbed: calibrated, for testbed with epsilon prediction" in said and "low z &gt; " in said
-    assert f"runs {profiles.read(profiles.BUNDLED / 'testbed.json').provenance['runs']}" in said
+    assert "Testbed: bundled calibration, 1592 runs, 2026-11-27, for testbed with epsilon prediction" in said and "low z &gt; " in said
     assert plot.size[0] > 500
     for nothing in (None, "", "no such", "../x"):
         assert tab_profiles.show(nothing) == (tab_profiles.line("Choose a profile first."), None)
@@ -62,10 +61,73 @@ def test_there_and_back(host, folder, upload):  # noqa: F811
     assert profiles.read(Path(file["value"])).name == "My model (v2)" and Path(file["value"]).name.startswith("My-model-v2.")
     assert "Choose a profile first" in tab_profiles.export("../x")[0]
     said, asked, really, _ = tab_profiles.ask("My model (v2)")
-    assert "Delete My model (v2) for good?" in said and asked == "My model (v2)" and really["visible"] and len(list(folder.iterdir())) == 1
+    assert "Delete My model (v2) and its older" in said and asked == "My model (v2)" and really["visible"] and len(list(folder.iterdir())) == 1
     said, asked, really, _, chosen, table = tab_profiles.delete(asked)
     assert "deleted" in said and asked == "" and not really["visible"] and "My model" not in table and list(folder.iterdir()) == []
     assert "no profile is named" in html.unescape(tab_profiles.delete("My model (v2)")[0])
+
+
+def test_what_an_import_displaces_is_said_first(host, folder, upload):  # noqa: F811
+    said, _, table, sure, leave = tab_profiles.ask_import(upload())
+    assert "It serves testbed in place of Testbed (bundled calibration, 1592 runs" in said
+    assert sure["visible"] and leave["visible"] and "My model" not in table and not folder.exists()
+    tab_profiles.bring(upload())
+    said, *_ = tab_profiles.ask_import(upload())
+    assert "It replaces My model (v2) (imported calibration, 1592 runs" in said
+    data = json.loads((profiles.BUNDLED / "generic-prior.json").read_text(encoding="utf-8"))
+    data |= {"name": "Other prior", "model": {"family": "sd1", "prediction": "epsilon"}}
+    said, _, _, sure, _ = tab_profiles.ask_import(upload(text=json.dumps(data)))
+    assert "every checkpoint of the family sd1" in said and "in place of SD 1.x prior" in said and sure["visible"]
+    data["model"] = {"family": "other", "prediction": "flow"}
+    assert "Refused" in tab_profiles.ask_import(upload(text=json.dumps(data)))[0]
+    assert "Refused" in tab_profiles.ask_import(upload(text="{}"))[0] and "Choose a profile" in tab_profiles.ask_import(None)[0]
+
+
+def test_an_import_that_displaces_nothing_asks_nothing(host, folder, upload):  # noqa: F811
+    data = json.loads((profiles.BUNDLED / "generic-prior.json").read_text(encoding="utf-8"))
+    data |= {"name": "Second", "model": {**data["model"], "sha256": "ab" * 32, "family": "sd1"}, "kind": "calibrated"}
+    for key in ("watch", "probe"):
+        data[key]["reference_scores"] = [number / 10 for number in range(24)]
+    said, _, table, sure, _ = tab_profiles.ask_import(upload(text=json.dumps(data)))
+    assert "Second imported" in said and not sure["visible"] and "imported trial, 24 runs" in table
+
+
+def test_going_back_is_one_click(host, folder, upload, strangers):  # noqa: F811
+    host.shared.cmd_opts.disable_extension_access = False
+    first = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Mine"}
+    second = {**first, "provenance": {**first["provenance"], "date": "2027-01-01"}}
+    for one in (first, second):
+        tab_profiles.bring(upload(text=json.dumps(one)))
+    (file,) = folder.glob("*.json")
+    for date in ("2026-11-27", "2027-01-01"):
+        said, table = tab_profiles.back("Mine")
+        assert f"1592 runs, {date}" in said and date in table and profiles.read(file).provenance["date"] == date
+    assert "no older version" in tab_profiles.back("Testbed")[0] and "Choose a profile" in tab_profiles.back(None)[0]
+    host.shared.cmd_opts.disable_extension_access = True
+    assert "open to others" in tab_profiles.back("Mine")[0]
+
+
+def test_a_calibration_that_displaces_another_asks_first(host, folder, monkeypatch):  # noqa: F811
+    model = calibrating.checkpoint()
+    assert "in place of SD 1.x prior" in tab_calibrate.said_before(200.0, "") and "It is a trial" in tab_calibrate.said_before(99.0, "")
+    data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
+    data |= {"name": calibrating.profile_name(model), "model": dict(vars(model))}
+    folder.mkdir()
+    (folder / "mine.json").write_text(json.dumps(data))
+    given = 1592, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", ""
+    started = []
+    monkeypatch.setattr(tab_calibrate, "follow", lambda kind, body: started.append(kind) or iter([("started", None)]))
+    (step,) = tab_calibrate.calibrate(*given)
+    assert "It replaces" in step[0] and step[3]["visible"] and step[4]["visible"] and started == []
+    (step,) = tab_calibrate.calibrate(*given, sure=True)
+    assert step[0] == "started" and not step[3]["visible"] and started == ["calibrate"]
+
+
+def test_trials_have_a_colour_of_their_own(host, folder):  # noqa: F811
+    assert "color: #b7791f" not in tab_profiles.table()
+    name = calibrated()["profile"]
+    row = next(row for row in tab_profiles.table().split("<tr") if name in row)
+    assert "color: #b7791f" in row and "own trial, 20 runs" in row and "A trial (only 20 reference runs)" in tab_profiles.show(name)[0]
 
 
 def test_bundled_ones_stay(host, folder, upload):  # noqa: F811
@@ -125,7 +187,7 @@ def test_a_profile_for_another_prediction_never_serves(host, folder):  # noqa: F
     result = calibrated()
     made = profiles.read(folder / result["file"])
     other = profiles.Model(made.model.family, "v", made.model.checkpoint, made.model.sha256)
-    assert library.LIBRARY.serve("Auto", made.model).profile.name == made.name
+    assert library.LIBRARY.serve(made.name, made.model).profile.name == made.name
     for general in (False, True):
         chosen = library.LIBRARY.serve("Auto", other, general).profile
         assert chosen is None or (chosen.model.prediction, chosen.model.family) == ("v", profiles.ANY)
@@ -167,6 +229,8 @@ def test_in_a_browser(page, folder, upload):  # noqa: F811
     # The name is shown from the start of the upload, the link when the page has the file.
     page.wait_for_selector(f"{prefix}profile_upload a[href]", timeout=60_000)
     page.locator(prefix + "profile_import").click()
+    says("profile_said", "in place of Testbed (bundled calibration, 1592 runs")
+    page.locator(prefix + "profile_import_really").click()
     says("profile_said", "My model (v2) imported")
     says("profiles", "My model (v2)")
     page.locator(prefix + "profile_show").click()

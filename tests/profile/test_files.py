@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_stability.profile import files, profiles
+from lib_stability.profile import files, older, profiles
 from lib_stability.shell import cli
 from lib_stability.validation import ValidationError
 
@@ -31,7 +31,8 @@ def run(capsys, folder, *words: str) -> tuple[int, str, str]:
 
 def test_there_and_back(mine, capsys, tmp_path):
     path, folder = mine
-    assert run(capsys, folder, "import", str(path))[0] == 0
+    status, said, _ = run(capsys, folder, "import", str(path), "--yes")
+    assert status == 0 and "It serves testbed in place of Testbed (bundled calibration, 1592 runs" in said
     (file,) = folder.iterdir()
     assert file.name.startswith("My-model-v2.") and profiles.read(file).name == "My model (v2)"
     assert "My model (v2)" in run(capsys, folder)[1]
@@ -76,3 +77,64 @@ def test_what_is_no_file_is_refused_and_waited_for_by_nobody(tmp_path, make):
     assert files.find("nobody", tmp_path) == []
     with pytest.raises((OSError, ValidationError)):
         profiles.read(tmp_path / "odd.json")
+
+
+def rewritten(path, **changes) -> None:
+    """The same profile with other provenance."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["provenance"] |= changes
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def test_what_an_import_displaces_is_said_and_has_to_be_agreed_to(mine, capsys):
+    path, folder = mine
+    status, out, said = run(capsys, folder, "import", str(path))
+    assert status == 2 and "in place of Testbed" in out and "--yes" in said and not folder.exists()
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["model"] |= {"family": "sd1", "sha256": ""}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    status, out, _ = run(capsys, folder, "import", str(path))
+    assert (
+        status == 2 and "every checkpoint of the family sd1 (epsilon) that has no profile of its own in place of SD 1.x prior (bundled prior)" in out
+    )
+
+
+def test_nothing_is_overwritten_for_good(mine, capsys):
+    path, folder = mine
+    for note in ("first", "second", "third"):
+        rewritten(path, note=note)
+        status, out, _ = run(capsys, folder, "import", str(path), "--yes")
+        assert status == 0 and ("It replaces My model (v2) (imported calibration" in out) == (note != "first")
+    (file,) = folder.glob("*.json")
+
+    def note() -> str:
+        return profiles.read(file).provenance["note"]
+
+    assert note() == "third" and len(run(capsys, folder, "versions", "My model (v2)")[1].splitlines()) == 2
+    assert run(capsys, folder, "back", "My model (v2)")[0] == 0 and note() == "second"
+    assert run(capsys, folder, "back", "My model (v2)")[0] == 0 and note() == "third"
+    assert run(capsys, folder, "back", "My model (v2)", "2")[0] == 0 and note() == "first"
+    for wrong in (["back", "My model (v2)", "9"], ["back", "My model (v2)", "x"], ["back", "no such"], ["back"]):
+        assert run(capsys, folder, *wrong)[0] == 2
+    assert profiles.read(file).origin == "imported" and profiles.load_all([folder])[1] == []
+    assert run(capsys, folder, "delete", "My model (v2)")[0] == 0 and list(folder.iterdir()) == []
+
+
+def test_only_so_many_versions_are_kept(mine, monkeypatch):
+    path, folder = mine
+    monkeypatch.setattr(older, "MOST", 3)
+    for number in range(6):
+        rewritten(path, note=number)
+        files.bring(path, folder)
+    assert [profile.provenance["note"] for _, profile in older.versions("My model (v2)", folder)] == [4, 3, 2]
+
+
+def test_a_file_does_not_say_where_it_comes_from(mine, tmp_path):
+    """The folder does, and what was done here."""
+    path, folder = mine
+    rewritten(path, origin="bundled")
+    _, file = files.bring(path, folder)
+    assert profiles.read(file).origin == "imported" and profiles.read(file).standing == "imported calibration"
+    files.hand_out("My model (v2)", tmp_path / "out.json", [folder])
+    assert "origin" not in profiles.read(tmp_path / "out.json").provenance
+    assert {profile.origin for profile in profiles.load_all([profiles.BUNDLED])[0]} == {"bundled"}

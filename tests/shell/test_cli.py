@@ -60,7 +60,7 @@ def test_profiles_lists_what_is_bundled(capsys):
     assert status == 0
     for profile in profiles.load_all([profiles.BUNDLED])[0]:
         assert profile.name in out
-    assert "prior" in out and "calibrated" in out
+    assert "bundled prior" in out and "bundled calibration" in out
 
 
 def test_profiles_shows_one_with_its_false_alarm_rates_and_plots_it(capsys, tmp_path):

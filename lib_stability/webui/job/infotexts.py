@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from ...guard.verdict import NOT_JUDGED, Verdict
-from ...trail.infotext import KEYS, SETTINGS, VERSION_KEY, Settings, result_key, write
+from ...trail.infotext import KEYS, REGION_KEY, SETTINGS, VERSION_KEY, Settings, result_key, write
 from ..host import host
 from . import job
 
@@ -51,8 +51,9 @@ def _verdicts(found: job.Job, p: object, index: int, all_prompts: list | None, u
 
 def _texts(found: job.Job, verdict: Verdict | None, hires: Verdict | None) -> dict[str, str]:
     detail = getattr(host.opts(), "memorization_guard_infotext", DETAILS[1])
-    texts = write(found.settings, verdict, hires, found.served() if detail == DETAILS[2] else "")
-    return {key: text for key, text in texts.items() if detail != DETAILS[0] or key in _BRIEF}
+    texts = write(found.settings, verdict, hires, found.served() if detail == DETAILS[2] or found.foreign() else "")
+    # What judged is said wherever it does not come with the extension.
+    return {key: text for key, text in texts.items() if detail != DETAILS[0] or key in _BRIEF or key == REGION_KEY}
 
 
 def attach(p: object) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ...guard.locality import LocalMap
 from ...guard.verdict import NOT_JUDGED, Verdict, gravest
+from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
 from ..host import host, probing, versions
 from .library import LIBRARY, Library
@@ -181,9 +182,16 @@ class Job:
         return next((maps[position] for maps in found if position < len(maps) and maps[position]), None)
 
     def served(self) -> str:
-        """Names of the profiles that served, in order."""
-        names = [f"{one.profile.name} ({one.profile.kind})" for each in self.passes.values() for p in each for one in p.served if one.profile]
-        return " + ".join(dict.fromkeys(names))
+        """The profiles that served, in order, each as "name (own calibration)"."""
+        # Cut so that the end, which says where a profile comes from, is never lost.
+        return " + ".join(dict.fromkeys(f"{profile.name[:60]} ({profile.standing})" for profile in self._profiles()))
+
+    def foreign(self) -> bool:
+        """Whether a profile served that is not bundled."""
+        return any(profile.origin != ORIGINS[0] for profile in self._profiles())
+
+    def _profiles(self) -> list[Profile]:
+        return [one.profile for each in self.passes.values() for p in each for one in p.served if one.profile]
 
     def gravest(self) -> Verdict | None:
         """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""
@@ -202,6 +210,11 @@ class Job:
             "checkpoint": getattr(p, "sd_model_name", None),
             "checkpoint_hash": getattr(p, "sd_model_hash", None),
             "profile": self.served(),
+            "judged_by": [
+                {"name": one.name, "origin": one.origin, "kind": one.kind, "runs": one.runs, "trial": one.trial}
+                for number, one in enumerate(self._profiles())
+                if one not in self._profiles()[:number]
+            ],
             "settings": asdict(self.settings),
             "images": images,
         }

@@ -10,7 +10,7 @@ from ...guard.history import Point
 from ...guard.locality import LocalMap
 from ...guard.verdict import Verdict
 from ...pictures import overlay
-from ...trail.infotext import read, result_key, write
+from ...trail.infotext import REGION_KEY, read, result_key, write
 from .job import Job
 
 _last: dict | None = None
@@ -50,6 +50,11 @@ def _find(params: dict[str, str], hires: bool) -> tuple[dict, dict, Verdict] | N
         if all(params.get(result_key(name, hires)) == texts.get(result_key(name)) for name in ("verdict", "score")):
             return image, found, told
     return None
+
+
+def judged_by(params: dict[str, str], hires: bool = False) -> str:
+    """The profiles that judged the image that an infotext's parameters are about: what these say, else the last job if it is one of that."""
+    return params.get(REGION_KEY) or (_last["profile"] if _find(params, hires) else "")
 
 
 def trajectory(params: dict[str, str], hires: bool = False) -> tuple[list[Point], float] | None:

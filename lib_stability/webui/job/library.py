@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...guard.sensitivity import thresholds
+from ...profile.displacing import Outlook, outlook
 from ...profile.profiles import ANY, AUTO, BUNDLED, Model, Profile, choose, listed, load_all
 from ...trail.infotext import Settings
 from . import places
@@ -25,7 +26,7 @@ class Served:
         if self.profile is None:
             return f"No profile: {self.why}. Images will say not judged."
         limits = thresholds(self.profile.watch, settings.sensitivity, settings.tau)
-        return f"Profile {self.profile.name} ({self.profile.kind}; {self.why}): {limits.describe()}"
+        return f"Profile {self.profile.name} ({self.profile.standing}; {self.why}): {limits.describe()}"
 
 
 class Library:
@@ -69,6 +70,10 @@ class Library:
     def names(self) -> list[str]:
         """What the profile setting offers."""
         return [AUTO, *dict.fromkeys(profile.name for profile in self.profiles())]
+
+    def outlook(self, new: Profile) -> Outlook:
+        """What `new` would change here."""
+        return outlook(new, self.profiles())
 
     def serve(self, name: str, model: Model, general: bool = True) -> Served:
         """The profile called `name`, or with "Auto" the one that fits `model`; `general` admits priors for any family."""

@@ -88,7 +88,8 @@ def lines(text: str) -> str:
     parts = []
     for hires, verdict in enumerate((found.first, found.hires)):
         if verdict is not None:
-            parts.append(_line("Hires pass: " if hires else "", verdict) + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
+            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)))
+            parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
     if ledgering.trouble():
         parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(parts)
@@ -112,7 +113,7 @@ def _map(params: dict[str, str], hires: bool) -> str:
     return f"<details class='memorization-guard-which'><summary>Which part</summary>{drawn}</details>"
 
 
-def _line(prefix: str, verdict: Verdict) -> str:
+def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
     said = [_SAID[verdict.verdict] + (f", {verdict.reason}" if verdict.reason else "")]
     if verdict.score is not None:
         said.append(f"score {verdict.score:g}")
@@ -122,5 +123,7 @@ def _line(prefix: str, verdict: Verdict) -> str:
         said.append(f"damped in {verdict.damped}")
     if verdict.stopped_at:
         said.append(f"blanked from evaluation {verdict.stopped_at} on")
+    if judge:
+        said.append(f"judged by {judge}")
     kind = verdict.verdict.replace(" ", "-")
     return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.</p>"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from ...profile.calibration import FEW, caution
+from ...profile.displacing import Outlook
 from ..host import sampling
 from ..tasks import calibrating
 from . import tab_profiles
@@ -14,26 +16,41 @@ from .tab_parts import button, cancel, follow, id_of, kept, line, lines, slider,
 IN_TURN = "Several in turn"
 
 
-def calibrate(runs: float, steps: float, width: float, height: float, batch: float, sampler: str, negative: str, prompts: str) -> Iterator[tuple]:
-    """Handler of the button: progress, plot and table of profiles, again and again."""
+def said_before(runs: float, negative: str) -> str:
+    """Handler: the lines above the button."""
+    return "".join(map(line, _outlook(runs, negative, hashing=False).lines))
+
+
+def _outlook(runs: float, negative: str, hashing: bool) -> Outlook:
+    return calibrating.outlook(calibrating.Options(runs=int(runs or 0), negative_prompt=(negative or "").strip()), hashing)
+
+
+def calibrate(
+    runs: float, steps: float, width: float, height: float, batch: float, sampler: str, negative: str, prompts: str, sure: bool = False
+) -> Iterator[tuple]:
+    """Handler of the button: progress, plot, table of profiles and the two buttons that ask, again and again."""
     import gradio as gr
 
+    found, hidden, shown = _outlook(runs, negative, hashing=True), gr.update(visible=False), gr.update(visible=True)
+    if found.calibrations and not sure:
+        yield "".join(map(line, found.lines)), gr.update(), gr.update(), shown, shown
+        return
     numbers = {"runs": runs, "steps": steps, "width": width, "height": height, "batch_size": batch}
     body = {name: int(value or 0) for name, value in numbers.items()}
     warned = line(caution(body["runs"])) if caution(body["runs"]) else ""
     texts = {"negative_prompt": negative or "", "prompts": lines(prompts), "sampler": "" if sampler in (None, IN_TURN) else sampler}
     for said, task in follow("calibrate", {**body, **texts}):
         if task is None:
-            yield said + warned, gr.update(), gr.update()
+            yield said + warned, gr.update(), gr.update(), hidden, hidden
         else:
-            yield said + _result(task.result), tab_profiles.plot(task.result["profile"]), tab_profiles.table()
+            yield said + _result(task.result), tab_profiles.plot(task.result["profile"]), tab_profiles.table(), hidden, hidden
 
 
 def _result(result: dict) -> str:
     levels = result["levels"]["watch"]
     said = ", ".join(f"{level} z > {one['threshold']:.2f} ({100 * one['measured']:.1f} %)" for level, one in levels.items())
     left_out = f" Left out, they look like copies: {'; '.join(result['left_out'])}." if result["left_out"] else ""
-    warned = line(result["warning"]) if result["warning"] else ""
+    warned = "".join(map(line, [*result["changes"], *filter(None, [result["warning"]])]))
     return line(f"Profile {result['profile']} from {result['runs']} runs. Thresholds and false alarms among its own runs: {said}.{left_out}") + warned
 
 
@@ -65,12 +82,22 @@ def build(profiles: object) -> object:
         )
         negative = text("negative", "Negative prompt (empty: for generations without one; the probe serves all)", 1)
         prompts = text("prompts", "Ordinary prompts of your own, one a line (empty: the bundled ones)", 3)
+        before = gr.HTML(said_before(start.runs, ""), elem_id=id_of("calibrate_before"))
         with gr.Row():
             begin = button("calibrate", "Calibrate", variant="primary")
             stop = button("cancel_calibrate", "Cancel")
+        with gr.Row():
+            really = button("calibrate_really", "Calibrate it all the same", variant="stop", visible=False)
+            rather_not = button("calibrate_leave", "Leave it", visible=False)
         progress = gr.HTML("", elem_id=id_of("progress"))
         plot = gr.Image(label="Stability region", type="pil", interactive=False, elem_id=id_of("plot"))
-    begin.click(calibrate, inputs=[runs, steps, width, height, batch, sampler, negative, prompts], outputs=[progress, plot, profiles])
+    given, answers = [runs, steps, width, height, batch, sampler, negative, prompts], [progress, plot, profiles, really, rather_not]
+    begin.click(calibrate, inputs=given, outputs=answers)
+    really.click(partial(calibrate, sure=True), inputs=given, outputs=answers)
+    hide = gr.update(visible=False)
+    rather_not.click(lambda: (line("Left."), hide, hide), inputs=[], outputs=[progress, really, rather_not], queue=False)
+    for one in (runs, negative):
+        one.change(said_before, inputs=[runs, negative], outputs=[before], queue=False)
     # Past the queue, in which the progress may hold the only place.
     stop.click(lambda: cancel("calibrate"), inputs=[], outputs=[progress], queue=False)
     return progress

@@ -11,7 +11,7 @@ from ...validation import ValidationError
 from ..host import callbacks
 from ..job import arguments, last_job, settings
 from ..job.library import LIBRARY
-from . import api_jobs
+from . import api_jobs, api_profiles
 
 PREFIX = "/memorization-guard/v1"
 _CHECKED = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img")
@@ -63,6 +63,7 @@ def _add_routes(app: object, accounts: str | None) -> None:
     app.add_api_route(f"{PREFIX}/profiles", profiles, methods=["GET"], **protected)
     app.add_api_route(f"{PREFIX}/last", last, methods=["GET"], **protected)
     api_jobs.add_routes(app, PREFIX, protected)
+    api_profiles.add_routes(app, PREFIX, protected)
 
 
 def _describe(profile: object) -> dict:
@@ -70,6 +71,7 @@ def _describe(profile: object) -> dict:
     return {
         "name": profile.name,
         "kind": profile.kind,
+        **api_profiles.described(profile),
         "model": dict(vars(profile.model)),
         "probe": profile.probe is not None,
         "guidance": list(profile.watch.guidance_),
