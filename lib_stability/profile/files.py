@@ -17,8 +17,8 @@ def file_name(name: str) -> str:
 
 
 def find(name: str, folder: Path) -> list[Path]:
-    """The files in `folder` that hold a profile called `name`."""
-    found = []
+    """The files in `folder` that hold a profile called `name`, whatever the number of spaces between its words."""
+    found, name = [], " ".join(name.split())
     for path in sorted(folder.glob("*.json")):
         try:
             if profiles.read(path).name == name:

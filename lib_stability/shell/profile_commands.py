@@ -60,7 +60,7 @@ def _act(action: str, words: list[str], folders: list[Path]) -> int:
 
 
 def _show(name: str, found: list[profiles.Profile], plot: Path | None) -> int:
-    one = next((profile for profile in found if profile.name == name), None)
+    one = next((profile for profile in found if profile.name == " ".join(name.split())), None)
     if one is None:
         print(f"profiles: no profile is named {name!r}", file=sys.stderr)
         return 1

@@ -20,6 +20,13 @@ def opts() -> object:
     return shared.opts
 
 
+def command_line() -> object:
+    """The options that the host was started with."""
+    from modules import shared
+
+    return shared.cmd_opts
+
+
 def loaded_model() -> object | None:
     """The checkpoint's model where one is loaded already; asking never loads one."""
     from modules import sd_models

@@ -19,11 +19,10 @@ from ...validation import ValidationError
 from ..host import host
 from ..job import settings
 from ..job.library import LIBRARY
-from ..tasks import folders
-from .tab_parts import button, id_of, kept, line, to_offer
+from ..tasks import folders, roles
+from .tab_parts import asking, button, id_of, kept, line, to_offer
 
 _HEADS = ("", "Name", "Kind", "Family", "Prediction", "Probe", "Medium")
-_NOT_HERE = "This web UI is open to others: profiles are imported and deleted from the shell, see python -m lib_stability profiles --help."
 _NONE = "Choose a profile first."
 
 
@@ -101,14 +100,14 @@ def export(name: str | None) -> tuple[str, object]:
     return line(f"{name} is ready to be downloaded."), gr.update(value=str(target), visible=True)
 
 
-def bring(upload: object) -> tuple[str, object, str]:
+def bring(upload: object, request: object = None) -> tuple[str, object, str]:
     """Handler: import what was uploaded. Its content is checked as any profile's; its name names nothing."""
     import gradio as gr
 
     if upload is None:
         return line("Choose a profile's JSON file first."), gr.update(), table()
-    if folders.shared():
-        return line(_NOT_HERE), gr.update(), table()
+    if roles.refusal(request):
+        return line(roles.refusal(request)), gr.update(), table()
     path = os.path.realpath(getattr(upload, "name", upload))
     try:
         if not _was_uploaded(path):
@@ -125,29 +124,29 @@ def _was_uploaded(path: str) -> bool:
     return any(folders.is_open(path, [folders.Root.of(one, os.sep)]) for one in kept_in)
 
 
-def ask(name: str | None) -> tuple[str, str, object, object]:
+def ask(name: str | None, request: object = None) -> tuple[str, str, object, object]:
     """Handler of Delete: asks, and shows the button that does it."""
     import gradio as gr
 
     hidden = gr.update(visible=False)
     if _called(name) is None:
         return line(_NONE), "", hidden, hidden
-    if folders.shared():
-        return line(_NOT_HERE), "", hidden, hidden
+    if roles.refusal(request):
+        return line(roles.refusal(request)), "", hidden, hidden
     if not files.find(name, LIBRARY.folders[-1]):
         return line(f"{name} is bundled and cannot be deleted."), "", hidden, hidden
     shown = gr.update(visible=True)
     return line(f"Delete {name} for good? Export it first if you may want it back."), name, shown, shown
 
 
-def delete(name: str) -> tuple[str, str, object, object, object, str]:
+def delete(name: str, request: object = None) -> tuple[str, str, object, object, object, str]:
     """Handler of the second button: delete what was asked about."""
     import gradio as gr
 
     hidden = gr.update(visible=False)
     try:
-        if folders.shared():
-            raise ValueError(_NOT_HERE)
+        if roles.refusal(request):
+            raise ValueError(roles.refusal(request))
         if not name:
             raise ValueError(_NONE)
         files.delete(name, LIBRARY.folders[-1], LIBRARY.folders[0])
@@ -178,11 +177,11 @@ def build() -> tuple[object, object]:
             upload = gr.File(label="A profile's JSON file", file_types=[".json"], elem_id=id_of("profile_upload"))
         take_in = button("profile_import", "Import")
         asked = gr.State("")
-    asking = [said, asked, really, never_mind]
+    question = [said, asked, really, never_mind]
     look.click(show, inputs=[chosen], outputs=[said, picture], queue=False)
     hand_out.click(export, inputs=[chosen], outputs=[said, download], queue=False)
-    take_in.click(bring, inputs=[upload], outputs=[said, chosen, shown], queue=False)
-    remove.click(ask, inputs=[chosen], outputs=asking, queue=False)
-    really.click(delete, inputs=[asked], outputs=[*asking, chosen, shown], queue=False)
-    never_mind.click(lambda: (line("Kept."), "", gr.update(visible=False), gr.update(visible=False)), inputs=[], outputs=asking, queue=False)
+    take_in.click(asking(bring), inputs=[upload], outputs=[said, chosen, shown], queue=False)
+    remove.click(asking(ask), inputs=[chosen], outputs=question, queue=False)
+    really.click(asking(delete), inputs=[asked], outputs=[*question, chosen, shown], queue=False)
+    never_mind.click(lambda: (line("Kept."), "", gr.update(visible=False), gr.update(visible=False)), inputs=[], outputs=question, queue=False)
     return shown, chosen
