@@ -63,6 +63,7 @@ def examine(body: object) -> None:
             continue
         if not isinstance(given, dict):
             Field(given, "script").fail('has to be an object, such as {"args": [{}]}')
+        bodies.check(Field(given, "args"))
         args = given.get("args", [])
         if not isinstance(args, list):
             Field(args, "args").fail("has to be a list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from ...trail.audit import plain
 from ...validation import Field, ValidationError
@@ -43,27 +44,44 @@ def parse(data: bytes) -> object:
     """
     body = Field(None, "body")
     try:
-        text = data.decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse)
+        body = Field(json.loads(data.decode("utf-8"), parse_constant=_refuse), "body")
     except (ValueError, RecursionError) as error:
         body.fail("is nested too deeply" if isinstance(error, RecursionError) else "is not JSON in UTF-8")
-    if _depth(value) > MOST_DEPTH:
-        body.fail("is nested too deeply")
-    if "\\u" in text:
+    return check(body)
+
+
+def check(field: Field) -> object:
+    """The value of a field if every program could write it as JSON again, as a host does that repeats what it was asked.
+
+    Raises
+    ------
+    ValidationError
+        It is nested too deeply, or holds a number that is not finite or of more than 64 bits, or half a character.
+    """
+    level, depth = [field.value], 0
+    while level:
+        if depth > MOST_DEPTH:
+            field.fail("is nested too deeply")
+        for one in level:
+            _check_one(one, field)
+        objects = [outer for outer in level if isinstance(outer, dict)]
+        level = [one for outer in level if isinstance(outer, list) for one in outer]
+        level += [one for outer in objects for pair in outer.items() for one in pair]
+        depth += 1
+    return field.value
+
+
+def _check_one(value: object, field: Field) -> None:
+    if isinstance(value, str) and not value.isascii():
         try:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+            value.encode("utf-8")
         except UnicodeEncodeError:
-            body.fail("holds half a character (a lone surrogate)")
-    return value
+            field.fail("holds half a character (a lone surrogate)")
+    elif isinstance(value, float) and not math.isfinite(value):
+        field.fail("holds a number that is not finite")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        field.fail("holds a number of more than 64 bits")
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(constant)
-
-
-def _depth(value: object) -> int:
-    level, depth = [value], 0
-    while level and depth <= MOST_DEPTH:
-        level = [one for outer in level if isinstance(outer, (dict, list)) for one in (outer.values() if isinstance(outer, dict) else outer)]
-        depth += bool(level)
-    return depth
