@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-core test-a1111 test-forge lint clean chromium
+.PHONY: demo test test-core test-a1111 test-forge fuzz lint clean chromium
 .SECONDARY:
 
 $(VENV)/.testbed: pyproject.toml
@@ -39,6 +39,13 @@ test-core: $(VENV)/.test
 # The extension inside a web UI in small, in the shape and with the packages of each host.
 test-a1111 test-forge: test-%: .venv-%/.done chromium
 	HOST_SHAPE=$* .venv-$*/bin/python -m pytest tests/in_host
+
+# The fuzzers of `make test` with FUZZ times as many cases, and others.
+fuzz: export FUZZ ?= 50
+fuzz: $(VENV)/.test .venv-a1111/.done .venv-forge/.done
+	$(BIN)/python -m pytest tests/fuzz
+	HOST_SHAPE=a1111 .venv-a1111/bin/python -m pytest tests/in_host/test_fuzz_routes.py
+	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host/test_fuzz_routes.py
 
 # For the browser tests, which skip without it.
 chromium:

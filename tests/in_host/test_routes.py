@@ -84,8 +84,7 @@ def test_a_page_of_another_site_changes_nothing(host, command, started, folder, 
         assert ask("POST", kind, body, **headers)[0] == 403 and started == []
         assert ask("POST", kind, body)[0] == 202 and len(started) == 1
         assert ask("DELETE", kind, **headers)[0] == 403 and started.pop() != "cancelled"
-    # Reading stays possible: the browser keeps the answer from such a page.
-    assert ask("GET", "profiles", **headers)[0] == 200
+    assert ask("GET", "profiles", **headers)[0] == ask("GET", "scan", **headers)[0] == 403
 
 
 @pytest.mark.parametrize(

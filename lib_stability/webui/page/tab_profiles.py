@@ -89,10 +89,12 @@ def _fact(value: object) -> str:
     return said if len(said) <= 200 else said[:199] + "…"
 
 
-def export(name: str | None) -> tuple[str, object]:
+def export(name: str | None, request: object = None) -> tuple[str, object]:
     """Handler: a profile as a file to download."""
     import gradio as gr
 
+    if roles.strange(request):
+        return line(roles.strange(request)), gr.update()
     if _called(name) is None:
         return line(_NONE), gr.update()
     target = to_offer(files.file_name(name))
@@ -179,7 +181,7 @@ def build() -> tuple[object, object]:
         asked = gr.State("")
     question = [said, asked, really, never_mind]
     look.click(show, inputs=[chosen], outputs=[said, picture], queue=False)
-    hand_out.click(export, inputs=[chosen], outputs=[said, download], queue=False)
+    hand_out.click(asking(export), inputs=[chosen], outputs=[said, download], queue=False)
     take_in.click(asking(bring), inputs=[upload], outputs=[said, chosen, shown], queue=False)
     remove.click(asking(ask), inputs=[chosen], outputs=question, queue=False)
     really.click(asking(delete), inputs=[asked], outputs=[*question, chosen, shown], queue=False)

@@ -66,14 +66,19 @@ def _is_named(origin: str) -> bool:
     return origin in named or bool(pattern and re.fullmatch(pattern, origin))
 
 
-def refusal(asked: object | None) -> str:
-    """Why who pressed a button of the page may not change profiles, "" where they may.
+def strange(asked: object | None) -> str:
+    """Why a button of the page was not pressed there, "" where it was.
 
     `asked` is gradio's request, None where no page asks. In old versions a client may make one up, headers, address and all; only one that holds
     the web server's own request says where it comes from.
     """
     real = getattr(asked, "request", None)
-    if asked is not None and (real is None or isinstance(real, dict) or is_foreign(real.headers)):
-        return FROM_ELSEWHERE
-    name = getattr(asked, "username", None) or "" if asked is not None else ""
-    return "" if is_administrator(name, False, real) else NOT_YOURS
+    return FROM_ELSEWHERE if asked is not None and (real is None or isinstance(real, dict) or is_foreign(real.headers)) else ""
+
+
+def refusal(asked: object | None) -> str:
+    """Why who pressed a button of the page may not change profiles, "" where they may."""
+    if strange(asked):
+        return strange(asked)
+    name = (getattr(asked, "username", None) if asked is not None else None) or ""
+    return "" if is_administrator(name, False, getattr(asked, "request", None)) else NOT_YOURS
