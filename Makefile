@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-a1111 test-forge lint hooks evidence evidence-adopt clean chromium
+.PHONY: help demo test test-core test-a1111 test-forge fuzz lint hooks evidence evidence-adopt clean chromium
 .SECONDARY:
 
 help: ## this list
@@ -57,6 +57,12 @@ evidence: $(if $(DRY),,$(VENV)/.testbed) ## all tables and figures whose code or
 
 evidence-adopt: ## take the tables and figures that are there for made, after a change that moves no number
 	@$(PYTHON) -m lib_stability.testbed.evidence.remake --adopt
+
+fuzz: export FUZZ ?= 50
+fuzz: $(VENV)/.test .venv-a1111/.done .venv-forge/.done ## the fuzzers of `make test` with FUZZ (50) times as many cases, and others
+	$(BIN)/python -m pytest tests/fuzz
+	HOST_SHAPE=a1111 .venv-a1111/bin/python -m pytest tests/in_host/test_fuzz_routes.py
+	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host/test_fuzz_routes.py
 
 chromium: ## for the browser tests, which skip without it: installed where that is allowed
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && \

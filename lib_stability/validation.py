@@ -65,11 +65,11 @@ class Field:
         return self.value
 
     def name(self) -> str:
-        """A name made of letters, digits, spaces and ``.+()[]-_``, not path-like."""
+        """A name made of letters, digits, spaces and ``.+()[]-_``, not path-like; several spaces in a row are one, as in an infotext."""
         text = self.text(most=100, pattern=NAME)
         if ".." in text:
             self.fail("holds characters that are not allowed here")
-        return text
+        return " ".join(text.split())
 
     def integer(self, low: int, high: int) -> int:
         if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:

@@ -11,8 +11,8 @@ from .naming import file_name
 
 
 def find(name: str, folder: Path) -> list[Path]:
-    """The files in `folder` that hold a profile called `name`."""
-    found = []
+    """The files in `folder` that hold a profile called `name`, whatever the number of spaces between its words."""
+    found, name = [], " ".join(name.split())
     for path, _ in profiles.listed([folder])[0]:
         try:
             if profiles.read(path).name == name:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ..guard import sensitivity
@@ -198,12 +199,20 @@ def _testbed(arguments: argparse.Namespace) -> int:
     return getattr(commands, arguments.action)(arguments)
 
 
+def _never_mute() -> None:
+    """What a console's encoding cannot show is shown as an escape, and ends no command after all its work."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")
+
+
 #: Commands whose modules do all of the work.
 _ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": webui_commands.scan}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Bad values end in one line on stderr and status 2."""
+    _never_mute()
     arguments = build_parser().parse_args(argv)
     here = {"demo": _demo, "evaluate": _evaluate, "compare": _compare, "bench": _bench, "audit": _audit, "testbed": _testbed}
     run = {**here, **_ELSEWHERE}[arguments.command]

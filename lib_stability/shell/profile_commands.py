@@ -91,7 +91,7 @@ def agreed(question: str) -> bool:
 
 
 def _show(name: str, found: list[profiles.Profile], plot: Path | None) -> int:
-    one = next((profile for profile in found if profile.name == name), None)
+    one = next((profile for profile in found if profile.name == " ".join(name.split())), None)
     if one is None:
         print(f"profiles: no profile is named {name!r}", file=sys.stderr)
         return 1

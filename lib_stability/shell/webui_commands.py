@@ -13,14 +13,13 @@ from urllib.parse import urlencode
 from ..profile.calibration import FEW, caution
 from ..profile.reference import read_prompts
 from ..trail import scan_report
+from . import webui_answers
 from .profile_commands import agreed
 from .progress import Bar
 from .webui_client import Client, ClientError
 
 #: Captions of one request: what is lost at most when a scan is broken off.
 CHUNK = 32
-#: What of a scan's answer has to stay the same over all of its captions.
-_SAME = ("profile", "checkpoint", "sensitivity", "threshold", "seeds", "size")
 _NAME = "scan.jsonl"
 
 
@@ -50,7 +49,7 @@ def add_commands(commands: argparse._SubParsersAction, bounded: Callable) -> Non
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--webui-url", required=True, metavar="URL", help="such as http://127.0.0.1:7860; started with --api")
-    parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the web UI's --api-auth")
+    parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the web UI's --api-auth or --gradio-auth")
 
 
 def _add_batches(parser: argparse.ArgumentParser, bounded: Callable, batch: int, most: int) -> None:
@@ -82,18 +81,19 @@ def calibrate(arguments: argparse.Namespace) -> int:
     _ask(client, arguments)
     bar = Bar("runs")
     try:
-        result = client.follow("calibrate", body, lambda now: bar(now["done"], now["total"], now["note"], now["seconds_left"]))
+        answer = client.follow("calibrate", body, lambda now: bar(now["done"], now["total"], now["note"], now["seconds_left"]))
     finally:
         bar.close()
+    result = webui_answers.calibration(answer)
     print(f"Profile {result['profile']}, from {result['runs']} runs.")
-    for said in result.get("changes", ["The web UI serves it from now on."]):  # an older extension says nothing
+    for said in result["changes"]:
         print(f"  {said}")
     for text in result["left_out"]:
         print(f"  left out, it looks like a copy: {text}")
     for region, levels in result["levels"].items():
         said = ", ".join(f"{level} z > {one['threshold']:.2f} ({100 * one['measured']:.1f} %)" for level, one in levels.items())
         print(f"  {region}, with false alarms among its own runs, each judged by all others: {said}")
-    if result.get("warning"):  # an older extension says nothing
+    if result["warning"]:
         print(f"  {result['warning']}")
     return 0
 
@@ -113,13 +113,13 @@ def scan(arguments: argparse.Namespace) -> int:
         for first in range(0, len(todo), CHUNK):
             part = todo[first : first + CHUNK]
             result = client.follow("scan", {**asked, "batch_size": arguments.batch_size, "captions": part})
-            now = {name: result[name] for name in _SAME}
+            now, new = webui_answers.about(result), webui_answers.rows(result, part)
             if about is not None and now != about:
-                changed = ", ".join(f"{name} {about[name]} → {now[name]}" for name in _SAME if now[name] != about[name])
+                changed = ", ".join(f"{name} {about[name]} → {now[name]}" for name in webui_answers.SAME if now[name] != about[name])
                 raise ClientError(f"{arguments.out / _NAME} was made with something else ({changed}); use another --out")
             about = now
-            _append(arguments.out / _NAME, asked, about, result["rows"])
-            finished |= {row["caption"]: row for row in result["rows"]}
+            _append(arguments.out / _NAME, asked, about, new)
+            finished |= {row["caption"]: row for row in new}
             bar(before + first + len(part), len(captions))
     finally:
         bar.close()
@@ -137,7 +137,7 @@ def scan(arguments: argparse.Namespace) -> int:
 
 
 def _finished(path: Path, asked: dict) -> tuple[dict[str, dict], dict | None]:
-    """Rows by caption that were asked for in the same way, and what they were made with; a line that was cut off is ignored."""
+    """Rows by caption that were asked for in the same way, and what they were made with; a line that makes no sense is ignored."""
     found, about = {}, None
     if not path.exists():
         return found, about
@@ -145,8 +145,9 @@ def _finished(path: Path, asked: dict) -> tuple[dict[str, dict], dict | None]:
         try:
             entry = json.loads(line)
             if entry["asked"] == asked:
-                found[entry["row"]["caption"]], about = entry["row"], entry["about"]
-        except (ValueError, KeyError, TypeError):
+                row, about = webui_answers.row(entry["row"]), webui_answers.about(entry["about"])
+                found[entry["row"]["caption"]] = row | {"caption": entry["row"]["caption"]}
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return found, about
 

@@ -61,7 +61,7 @@ SETTINGS = {
     "damping": Stored("MG damping", str.lower, lambda field: field.choice(DAMPINGS)),
     "strength": Stored("MG strength", float, lambda field: field.number(*STRENGTH_RANGE)),
     "margin": Stored("MG margin", float, lambda field: None if field.value is None else field.number(*MARGIN_RANGE)),
-    "profile": Stored("MG profile", str, lambda field: " ".join(field.name().split())),
+    "profile": Stored("MG profile", str, Field.name),
     "probe": Stored("MG probe", str.lower, lambda field: field.choice(PROBES)),
     "probe_evaluations": Stored("MG probe evaluations", float, _whole),
 }

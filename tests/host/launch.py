@@ -50,6 +50,21 @@ async def _link_scripts(request, call_next):
     return HTMLResponse(body.replace("</head>", f"{scripts}</head>", 1), answer.status_code)
 
 
+def application(host: SimpleNamespace, accounts: list[tuple[str, str]] | None = None):
+    """gradio's own application with the API added to it, as the real hosts have it; `accounts` as of --gradio-auth."""
+    import gradio as gr
+
+    host.demo.queue().auth, host.demo.max_file_size = accounts, None
+    try:
+        app = gr.routes.App.create_app(host.demo)
+    finally:
+        host.demo.auth = None
+    # As every host does: a page of any other site could ask for anything.
+    app.user_middleware = [one for one in app.user_middleware if one.cls.__name__ != "CORSMiddleware"]
+    host.api.create_api(app)
+    return app
+
+
 def serve(host: SimpleNamespace, port: int):
     """The FastAPI application with API and page, and a uvicorn server for it on 127.0.0.1."""
     import gradio as gr

@@ -173,7 +173,8 @@ def test_strangers_neither_import_nor_delete(host, folder, upload, strangers):  
 
 
 def test_a_small_calibration_says_so_before_and_after(host, folder):  # noqa: F811
-    steps = list(tab_calibrate.calibrate(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY)))
+    said, ident = tab_calibrate.start(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY))
+    steps = [(said, None), *tab_calibrate.watched(ident, SMALL["runs"])]
     assert all("Only 20 reference runs" in step[0] and "rest on extrapolation" in step[0] for step in steps)
     assert "Calibration done" in steps[-1][0] and steps[-1][1].size[0] > 500
     assert calibrated()["warning"] == calibration.caution(20) != ""

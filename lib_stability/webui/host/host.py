@@ -27,6 +27,13 @@ def cut_short() -> str:
     return "interrupted" if shared.state.interrupted else "skipped" if shared.state.skipped else ""
 
 
+def command_line() -> object:
+    """The options that the host was started with."""
+    from modules import shared
+
+    return shared.cmd_opts
+
+
 def loaded_model() -> object | None:
     """The checkpoint's model where one is loaded already; asking never loads one."""
     from modules import sd_models

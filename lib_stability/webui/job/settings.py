@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from functools import lru_cache
+
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
 from ...guard.options import MODES
@@ -16,9 +19,12 @@ from . import arguments, places
 from .infotexts import DETAILS
 from .library import GENERAL, NOTHING
 
+log = logging.getLogger(__name__)
+
 SECTION, PREFIX = ("memorization_guard", "Memorization Guard"), "memorization_guard_"
-#: Fields of Settings that have an option of the same name.
-_DEFAULTS = ("enabled", "mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
+_ON, _OFF = ("true", "1", "1.0", "on", "yes"), ("false", "0", "0.0", "off", "no", "")
+#: Fields of Settings, beside `enabled`, that have an option of the same name.
+_DEFAULTS = ("mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
 
 
 def labels(words: tuple[str, ...]) -> list[str]:
@@ -62,7 +68,7 @@ def _add_options() -> None:
     }
     for name, (value, label, extra) in table.items():
         info = shared.OptionInfo(value, label, section=SECTION, **extra)
-        if name in _DEFAULTS and hasattr(info, "needs_reload_ui"):
+        if name in ("enabled", *_DEFAULTS) and hasattr(info, "needs_reload_ui"):
             info = info.needs_reload_ui()
         shared.opts.add_option(PREFIX + name, info)
 
@@ -74,14 +80,28 @@ def option(name: str, default: object) -> object:
 
 
 def defaults() -> Settings:
-    """What a generation starts from; an option that makes no sense falls back to the core's default."""
-    base = Settings()
+    """What a generation starts from; an option that makes no sense falls back to the core's default, but never to an unguarded generation."""
+    base = Settings(enabled=_is_on(option("enabled", False)))
     for name in _DEFAULTS:
         try:
             base = arguments.parse([{"enabled": base.enabled, name: option(name, getattr(base, name))}], base)
-        except ValidationError:
-            continue
+        except ValidationError as error:
+            _warn(str(error))
     return base
+
+
+def _is_on(value: object) -> bool:
+    """Whether "guard every generation" is on. Clients of the host's API set options unchecked: texts and numbers count as what they say."""
+    word = str(value).strip().lower()
+    if word not in (*_ON, *_OFF):
+        _warn(f"enabled: {word[:40]!r} is neither true nor false, so every generation is guarded")
+    return word not in _OFF
+
+
+@lru_cache(maxsize=100)
+def _warn(said: str) -> None:
+    """Once for each text."""
+    log.warning("Memorization Guard: a setting makes no sense: %s", said)
 
 
 def general_prior_allowed() -> bool:

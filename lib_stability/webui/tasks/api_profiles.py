@@ -7,13 +7,14 @@ from collections.abc import Callable
 from ...profile import files, older
 from ...validation import Field, ValidationError
 from ..job.library import LIBRARY
-from . import calibrating, folders
+from . import calibrating
 
 
-def add_routes(app: object, prefix: str, protected: dict) -> None:
-    """Add the routes to the host's application, protected like the guard's others."""
+def add_routes(app: object, prefix: str, protected: list, administrators: list) -> None:
+    """Add the routes to the host's application; `protected` are the dependencies of each, `administrators` those of what changes profiles."""
     for name, (method, endpoint) in _endpoints().items():
-        app.add_api_route(f"{prefix}/profiles/{name}", endpoint, methods=[method], **protected)
+        dependencies = [*protected, *(administrators if method == "POST" else ())]
+        app.add_api_route(f"{prefix}/profiles/{name}", endpoint, methods=[method], dependencies=dependencies)
 
 
 def described(profile: object) -> dict:
@@ -41,8 +42,6 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
         return {"versions": [{"number": number, "said": one.evidence, **described(one)} for number, (_, one) in enumerate(found, start=1)]}
 
     def act(body: dict, work: Callable[[dict], dict], allowed: tuple[str, ...]) -> JSONResponse:
-        if folders.shared():
-            raise HTTPException(403, "This web UI is open to others: profiles are changed from the shell")
         try:
             for name in body:
                 if name not in allowed:

@@ -36,17 +36,22 @@ class Root:
 
 
 def shared() -> bool:
-    """Whether the host takes the people at its page for strangers, by its own command line."""
-    options = _options()
+    """Whether others than its owner are at the host's page, by its own command line: it takes them for strangers, or gives them accounts.
+
+    ``--enable-insecure-extension-access`` says that all of them are trusted with everything.
+    """
+    options = host.command_line()
     known = getattr(options, "disable_extension_access", None)
     if known is None:
         known = any(getattr(options, name, None) for name in ("share", "listen", "ngrok", "server_name"))
+    if not getattr(options, "enable_insecure_extension_access", False):
+        known = known or any(getattr(options, name, None) for name in ("gradio_auth", "gradio_auth_path"))
     return bool(known) or hides()
 
 
 def hides() -> bool:
     """Whether the host keeps its output folders out of the page's settings."""
-    return bool(getattr(_options(), "hide_ui_dir_config", False))
+    return bool(getattr(host.command_line(), "hide_ui_dir_config", False))
 
 
 def offered() -> list[Root]:
@@ -127,19 +132,13 @@ def _may_be_trusted(name: str, root: Root) -> bool:
 def _allowed() -> list[Root]:
     # Both hosts put their own folder first, which nobody has decided on.
     home = Root.of(_home(), _base()).real
-    named = getattr(_options(), "gradio_allowed_path", None) or []
+    named = getattr(host.command_line(), "gradio_allowed_path", None) or []
     roots = [Root.of(str(one), _base()) for one in ([named] if isinstance(named, str) else named)]
     return [root for root in roots if os.path.normcase(root.real) != os.path.normcase(home)]
 
 
 def _is_top(path: str) -> bool:
     return os.path.dirname(path) == path
-
-
-def _options() -> object:
-    from modules import shared as theirs
-
-    return theirs.cmd_opts
 
 
 def _base() -> str:
