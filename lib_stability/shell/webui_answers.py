@@ -78,6 +78,16 @@ def calibration(result: object) -> dict:
     }
 
 
+@_checked
+def outlook(answer: object) -> dict:
+    """What a calibration would displace: lines for people, and how many of those are calibrations."""
+    found = Field(answer, "answer").object()
+    changes = found["changes"]
+    if not isinstance(changes.value, list):
+        changes.fail("has to be a list")
+    return {"changes": [_text(Field(one, "changes")) for one in changes.value], "calibrations": _count(found["calibrations"])}
+
+
 def _levels(region: Field) -> dict:
     levels = {name: Field(one, "levels").object() for name, one in region.object().value.items()}
     return {plain(name): {key: _number(one[key]) for key in ("threshold", "measured")} for name, one in levels.items()}

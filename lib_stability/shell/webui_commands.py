@@ -61,9 +61,10 @@ def _add_batches(parser: argparse.ArgumentParser, bounded: Callable, batch: int,
 def _ask(client: Client, arguments: argparse.Namespace) -> None:
     """Say what a calibration would displace; ClientError where that is another calibration and nobody agrees."""
     try:
-        found = client.request("GET", "profiles/outlook?" + urlencode({"runs": arguments.runs, "negative_prompt": arguments.negative}))
+        answer = client.request("GET", "profiles/outlook?" + urlencode({"runs": arguments.runs, "negative_prompt": arguments.negative}))
     except ClientError:
         return  # an older extension does not know it; what is wrong otherwise will be said again
+    found = webui_answers.outlook(answer)
     for said in found["changes"]:
         print(f"calibrate: {said}", file=sys.stderr)
     if found["calibrations"] and not arguments.yes and not agreed("Calibrate all the same?"):

@@ -436,10 +436,22 @@ CALIBRATED = {
 )
 def test_what_a_calibration_says_is_checked(served, capsys, spoiled, status):
     url, answers, _ = served
-    answers += [(202, {"id": "1"}), (200, json.dumps({**progress("done")[1], "result": {**CALIBRATED, **spoiled}}).encode())]
+    done = json.dumps({**progress("done")[1], "result": {**CALIBRATED, **spoiled}}).encode()
+    answers += [(404, {"detail": "Not Found"}), (202, {"id": "1"}), (200, done)]  # no outlook: an older extension
     assert cli.main(["calibrate", "--webui-url", url, "--runs", "20"]) == status
     said = capsys.readouterr()
     assert all(line.isprintable() for line in (said.out + said.err).splitlines())
+
+
+@pytest.mark.parametrize(
+    "spoiled", [{"changes": "\x1b[2J"}, {"changes": None}, {"calibrations": "many"}, {"changes": [{}]}], ids=lambda one: str(one)[:20]
+)
+def test_what_a_calibration_would_displace_is_checked_too(served, capsys, spoiled):
+    url, answers, _ = served
+    answers += [(200, {"changes": ["nothing"], "calibrations": 0, **spoiled})]
+    assert cli.main(["calibrate", "--webui-url", url, "--runs", "20"]) == 2
+    said = capsys.readouterr().err
+    assert "makes no sense" in said and all(line.isprintable() for line in said.splitlines())
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
