@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
@@ -252,19 +253,23 @@ def write(profile: Profile, path: Path) -> None:
 
 
 def try_to_write(folder: Path) -> None:
-    """Make sure that a profile could be written to a folder, before the work that makes one.
+    """Make sure that a profile could be written to a folder, before the work that makes one. It leaves nothing behind.
 
     Raises
     ------
     OSError
         It could not.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
     trial = folder / f".{uuid4().hex}.part"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         trial.write_bytes(b"{}")
     finally:
-        trial.unlink(missing_ok=True)
+        with suppress(OSError):
+            trial.unlink(missing_ok=True)
+            for one in new:
+                one.rmdir()
 
 
 def listed(folders: Iterable[Path]) -> tuple[list[tuple[Path, os.stat_result]], list[str]]:
