@@ -1,7 +1,9 @@
 // Verdict line and badges: the page asks the server whenever it shows another result or another picture of it, and the server reads the infotexts.
+// Controls: a page that is opened, or whose Settings change, asks for the defaults that are in force.
 (function () {
     "use strict";
 
+    /* global opts */
     const TABS = ["txt2img", "img2img"];
     // Milliseconds after which an answer is no longer waited for.
     const PATIENCE = 10000;
@@ -81,7 +83,55 @@
         mark(tab, info === now.info && told.number >= now.first ? told.verdicts : []);
     }
 
+    // Names of the settings that have changed, null for a page that was just opened.
+    let changed = null;
+    let settings = null;
+    let opened = false;
+
+    window.memorizationGuardChanged = function () {
+        return [JSON.stringify(changed)];
+    };
+
+    function renew(names) {
+        changed = names;
+        for (const tab of TABS) {
+            root().querySelector(`#memorization_guard_${tab}_renew`)?.click();
+        }
+    }
+
+    function settingsChanged() {
+        const before = settings;
+        const prefix = "memorization_guard_";
+        settings = {};
+        for (const name of Object.keys(opts)) {
+            if (name.startsWith(prefix)) {
+                settings[name.slice(prefix.length)] = opts[name];
+            }
+        }
+        const names = Object.keys(settings).filter((name) => before && before[name] !== settings[name]);
+        if (names.length) {
+            renew(names);
+        }
+    }
+
+    if (typeof onOptionsChanged === "function") {
+        onOptionsChanged(settingsChanged);
+    }
+
+    // A person has chosen a level: "Custom" starts from the one before.
+    document.addEventListener("change", (event) => {
+        for (const tab of TABS) {
+            if (event.target.closest?.(`#memorization_guard_${tab}_sensitivity`)) {
+                setTimeout(() => root().querySelector(`#memorization_guard_${tab}_custom`)?.click(), 200);
+            }
+        }
+    }, true);
+
     function lookAll() {
+        if (!opened && root().querySelector("#memorization_guard_img2img_renew")) {
+            opened = true;
+            setTimeout(() => renew(null), 500);
+        }
         TABS.forEach(look);
     }
 

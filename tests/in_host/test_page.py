@@ -190,3 +190,69 @@ def test_settings_go_along_to_img2img(page, options, there):  # noqa: F811
         f".join() === 'damp,high' && document.querySelector('{SWITCH.format('img2img')}').checked",
         timeout=20_000,
     )
+
+
+# -- settings -----------------------------------------------------------------------------------------------------------------------------
+
+CHOSEN = "name => document.querySelector(`#memorization_guard_txt2img_${name} input:checked`)?.value.toLowerCase()"
+TAU = "#memorization_guard_txt2img_tau input[type=number]"
+
+
+def test_no_setting_asks_for_reload(host):
+    ours = {key: info for key, info in host.shared.opts.data_labels.items() if key.startswith("memorization_guard_")}
+    assert len(ours) > 10 and not [key for key, info in ours.items() if getattr(info, "comment_after", "")]
+
+
+def test_profiles_are_chosen_from_a_list(host, options):
+    import gradio as gr
+
+    info = host.shared.opts.data_labels["memorization_guard_profile"]
+    options.set("memorization_guard_profile", "gone")
+    assert info.component is gr.Dropdown and {"Auto", "Testbed", "gone"} <= set(info.component_args()["choices"])
+
+
+def test_a_changed_default_reaches_the_api_at_once(host, options):
+    for name, value, expected in (("mode", "Damp", "Damp"), ("enabled", True, True), ("strength", 1.5, 1.5)):
+        options.set(f"memorization_guard_{name}", value)
+        script = next(one for one in host.scripts.scripts_txt2img.alwayson_scripts if one.title() == "Memorization Guard")
+        values = [control.value for control in host.scripts.scripts_txt2img.inputs[script.args_from : script.args_to]]
+        assert expected in values
+
+
+def test_a_page_that_is_opened_shows_the_settings_in_force(page, options):  # noqa: F811
+    assert page.evaluate(CHOSEN, "mode") == "report"
+    options.set("memorization_guard_mode", "Damp")
+    options.set("memorization_guard_enabled", True)
+    page.reload()
+    page.wait_for_function(f"() => ({CHOSEN})('mode') === 'damp' && document.querySelector('{SWITCH.format('txt2img')}').checked", timeout=20_000)
+    assert page.evaluate(CHOSEN, "sensitivity") == "medium"
+
+
+def test_an_open_page_follows_what_changes_in_the_settings(page, options):  # noqa: F811
+    """And leaves alone what a person has chosen since."""
+    page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
+    tell = "mode => { opts = {memorization_guard_mode: mode, samples_format: 'png'}; optionsChangedCallbacks.forEach(call => call()); }"
+    page.wait_for_timeout(2000)
+    page.evaluate(tell, "Report")
+    options.set("memorization_guard_mode", "Stop")
+    page.evaluate(tell, "Stop")
+    page.wait_for_function(f"() => ({CHOSEN})('mode') === 'stop'", timeout=20_000)
+    assert page.evaluate(CHOSEN, "sensitivity") == "high"
+
+
+def test_custom_starts_from_the_level_in_force(page, options):  # noqa: F811
+    assert not page.locator(TAU).is_visible()
+    page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
+    page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('5 %')", timeout=20_000)
+    shown = float(page.locator("#memorization_guard_txt2img_line").first.inner_text().split("z > ")[1].split(",")[0])
+    page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("Custom", exact=True).click()
+    page.wait_for_function(f"() => Math.abs(document.querySelector('{TAU}').value - {shown}) < 0.06", timeout=20_000)
+    page.locator(TAU).wait_for(state="visible", timeout=20_000)
+
+
+def test_a_pasted_threshold_stays(page, options):  # noqa: F811
+    fill(page, "paste_text", "x\nSteps: 3, Sampler: Euler, Seed: 5, Size: 64x64, MG sensitivity: custom, MG threshold: 2.5, MG version: 0.1.0")
+    page.locator("#txt2img_paste").click()
+    page.locator(TAU).wait_for(state="visible", timeout=20_000)
+    page.wait_for_timeout(1500)
+    assert float(page.locator(TAU).input_value()) == 2.5

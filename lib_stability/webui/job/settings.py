@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
@@ -17,7 +18,7 @@ from ...validation import ValidationError
 from ..host import callbacks, host
 from . import arguments, places
 from .infotexts import DETAILS
-from .library import GENERAL, NOTHING
+from .library import GENERAL, LIBRARY, NOTHING
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ SECTION, PREFIX = ("memorization_guard", "Memorization Guard"), "memorization_gu
 _ON, _OFF = ("true", "1", "1.0", "on", "yes"), ("false", "0", "0.0", "off", "no", "")
 #: Fields of Settings, beside `enabled`, that have an option of the same name.
 _DEFAULTS = ("mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
+
+#: Called with the name of a field whose default has changed while the host runs.
+CHANGED: list[Callable[[str], None]] = []
 
 
 def labels(words: tuple[str, ...]) -> list[str]:
@@ -55,7 +59,7 @@ def _add_options() -> None:
         "tau": (default.tau, "Threshold of the sensitivity Custom, in relative spreads", slider(*TAU_RANGE, 0.1)),
         "damping": (default.damping.capitalize(), "How a flagged image is damped", radio(labels(DAMPINGS))),
         "strength": (default.strength, "Strength of directional damping", slider(*STRENGTH_RANGE, 0.1)),
-        "profile": (AUTO, "Profile: Auto, or the name of one", {}),
+        "profile": (AUTO, "Profile", {"component": gr.Dropdown, "component_args": _profiles, "refresh": _profiles}),
         "probe": (default.probe.capitalize(), "Probe early evaluations against the empty prompt", radio(labels(PROBES))),
         "probe_evaluations": (default.probe_evaluations, "Evaluations that are probed", slider(1, MAX_EVALUATIONS, 1)),
         "no_profile": (GENERAL, "A checkpoint that no profile was made for", radio([GENERAL, NOTHING])),
@@ -67,10 +71,18 @@ def _add_options() -> None:
         "folder": ("", f"Folder for your profiles and the ledger; empty: {places.DEFAULT}; ignored where the web UI is open to others", {}),
     }
     for name, (value, label, extra) in table.items():
-        info = shared.OptionInfo(value, label, section=SECTION, **extra)
-        if name in ("enabled", *_DEFAULTS) and hasattr(info, "needs_reload_ui"):
-            info = info.needs_reload_ui()
-        shared.opts.add_option(PREFIX + name, info)
+        told = {"onchange": partial(_changed, name)} if name in ("enabled", *_DEFAULTS) else {}
+        shared.opts.add_option(PREFIX + name, shared.OptionInfo(value, label, section=SECTION, **extra, **told))
+
+
+def _changed(name: str) -> None:
+    for listener in CHANGED:
+        listener(name)
+
+
+def _profiles() -> dict:
+    """The names to choose from, and the one that is chosen even where it is gone."""
+    return {"choices": list(dict.fromkeys([*LIBRARY.names(), option("profile", AUTO)]))}
 
 
 def option(name: str, default: object) -> object:

@@ -1,3 +1,11 @@
+// What a page knows of the host's settings, and who wants to hear of a change.
+var opts = {};
+var optionsChangedCallbacks = [];
+
+function onOptionsChanged(callback) {
+    optionsChangedCallbacks.push(callback);
+}
+
 // The infotext follows the picture that is chosen in the gallery, by a hidden button, as in the hosts.
 function gradioApp() {
     return document.querySelector("gradio-app")?.shadowRoot || document;

@@ -17,6 +17,10 @@ class OptionInfo:
     def info(self, text):
         return self
 
+    def needs_reload_ui(self):
+        self.comment_after = " (requires Reload UI)"
+        return self
+
 
 def options_section(section_identifier, options_dict):
     for info in options_dict.values():
@@ -45,7 +49,11 @@ class Options:
             self.data[key] = info.default
 
     def set(self, key, value, **_):
+        changed = self.data.get(key) != value
         self.data[key] = value
+        info = self.data_labels.get(key)
+        if changed and info is not None and info.onchange is not None:
+            info.onchange()
 
     def get_default(self, key):
         info = self.data_labels.get(key)

@@ -72,7 +72,7 @@ def _tab(tab: str) -> None:
 
 def _settings() -> None:
     for key, info in shared.opts.data_labels.items():
-        arguments = dict(info.component_args or {})
+        arguments = dict((info.component_args() if callable(info.component_args) else info.component_args) or {})
         component = info.component or {bool: gr.Checkbox, float: gr.Number, int: gr.Number}.get(type(info.default), gr.Textbox)
         control = component(value=getattr(shared.opts, key), label=info.label, elem_id=f"setting_{key}", **arguments)
         control.change(lambda value, key=key: shared.opts.set(key, value), inputs=[control])
