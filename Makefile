@@ -37,8 +37,13 @@ test-core: $(VENV)/.test
 	$(BIN)/python -m pytest
 
 # The extension inside a web UI in small, in the shape and with the packages of each host.
-test-a1111 test-forge: test-%: .venv-%/.done chromium
-	HOST_SHAPE=$* .venv-$*/bin/python -m pytest tests/in_host
+test-a1111: .venv-a1111/.done chromium
+	HOST_SHAPE=a1111 .venv-a1111/bin/python -m pytest tests/in_host
+
+# Its relatives, Forge Neo and ersatzForge, run only what differs between hosts.
+test-forge: .venv-forge/.done chromium
+	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host
+	for flavour in neo ersatz; do HOST_SHAPE=forge HOST_FLAVOUR=$$flavour .venv-forge/bin/python -m pytest tests/in_host/test_flavours.py || exit 1; done
 
 # For the browser tests, which skip without it.
 chromium:

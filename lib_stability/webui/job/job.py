@@ -14,6 +14,7 @@ from PIL import Image
 
 from ...guard.locality import LocalMap
 from ...guard.verdict import NOT_JUDGED, Verdict, gravest
+from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, probing, versions
 from .library import LIBRARY, Library
@@ -60,9 +61,12 @@ class Job:
         """The host is about to sample: the next evaluation opens a pass. Said twice it counts once."""
         self._fresh = True
         p = self.owner()
-        rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and not self.trouble and p is not None
+        profile = None if self.trouble or p is None else self._profile(p)
+        rewords = profile is not None and self.settings.mode == "damp" and self.settings.damping == "reword"
         self._versions = self._prepared.of(p, self._negatives(p)) if rewords else []
-        if self.trouble or p is None or not self._may_probe(p):
+        # Whether a probe will be wanted shows only while sampling: other extensions change guidance up to then.
+        may_probe = profile is not None and profile.probe is not None and self.settings.probe != "never" and not host.is_distilled(p.sd_model)
+        if not may_probe:
             self._empty = None
             return
         model = p.sd_model
@@ -70,11 +74,9 @@ class Job:
         if self._empty is None or self._empty[0] != key:
             self._empty = key, probing.empty_conditioning(p)
 
-    def _may_probe(self, p: object) -> bool:
-        """Whether a probe is to be had. Whether it will be wanted shows only while sampling: other extensions change guidance up to then."""
-        served = self.library.serve(self.settings.profile, host.describe(p.sd_model), self.general)
-        has_probe = served.profile is not None and served.profile.probe is not None
-        return self.settings.probe != "never" and has_probe and not host.is_distilled(p.sd_model)
+    def _profile(self, p: object) -> Profile | None:
+        """The profile that may judge the coming pass; None where nothing can, so that nothing is prepared for it either."""
+        return None if host.guided_by_pictures(p) else self.library.serve(self.settings.profile, host.describe(p.sd_model), self.general).profile
 
     @staticmethod
     def _negatives(p: object) -> list[str]:
