@@ -174,9 +174,7 @@ def test_an_edit_model_keeps_its_picture(generate, checkpoint, host, with_profil
     shown = sys_module("backend.args").dynamic_args.ref_latents
     assert len(shown) == 1 and pixels(generate(None, "img2img", **fields)) == pixels(off)
     # Without a picture it is a model like any other.
-    words = {"cfg_scale": 3.0, "seed": 5}
-    assert pixels(generate({"profile": "Auto", **guard, "tau": 1000.0, "sensitivity": "custom"}, **words)) == pixels(generate(None, **words))
-    assert verdict(generate({"profile": "Flow test"}, **words)).verdict in ("stable", "mild", "strong")
+    assert verdict(generate({"profile": "Flow test"}, cfg_scale=3.0)).verdict in ("stable", "mild", "strong")
 
 
 @neo
