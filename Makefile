@@ -47,8 +47,12 @@ test: lint test-core ## everything: lint, the core's tests, the extension's in b
 test-core: $(VENV)/.test ## the core's tests
 	$(BIN)/python -m pytest
 
-test-a1111 test-forge: test-%: .venv-%/.done chromium ## the extension's tests in a web UI in small, with that host's packages
-	HOST_SHAPE=$* .venv-$*/bin/python -m pytest tests/in_host
+test-a1111: .venv-a1111/.done chromium ## the extension's tests in a web UI in small, with the packages of AUTOMATIC1111
+	HOST_SHAPE=a1111 .venv-a1111/bin/python -m pytest tests/in_host
+
+test-forge: .venv-forge/.done chromium ## the same with those of Forge; of its relatives Neo and ersatzForge what differs between hosts
+	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host
+	for flavour in neo ersatz; do HOST_SHAPE=forge HOST_FLAVOUR=$$flavour .venv-forge/bin/python -m pytest tests/in_host/test_flavours.py || exit 1; done
 
 # Under -n nothing is made, but the order is shown: that is what the plus is for.
 DRY = $(findstring n,$(filter-out -%,$(firstword $(MAKEFLAGS))))

@@ -86,11 +86,11 @@ def is_forge(denoiser: object) -> bool:
 
 
 def flavour(denoiser: object) -> str:
-    """ "a1111", "forge", "reforge" or "classic", by what only the one has."""
+    """ "a1111", "forge" (also ersatzForge), "neo", "reforge" or "classic", by what only the one has."""
     if not is_forge(denoiser):
         return "a1111"
     if "backend.sampling.sampling_function" in sys.modules:
-        return "forge"
+        return "neo" if hasattr(denoiser.inner_model.inner_model, "ini_latent") else "forge"
     return "reforge" if hasattr(denoiser, "need_last_noise_uncond") else "classic"
 
 
@@ -103,12 +103,16 @@ def is_timesteps(denoiser: object) -> bool:
     return kind is not None and isinstance(denoiser, kind) and not is_forge(denoiser)
 
 
-def is_edit_model(denoiser: object) -> bool:
-    """Whether an InstructPix2Pix model is guided by a picture too, which no region knows."""
-    scale = getattr(denoiser, "image_cfg_scale", None)
-    from modules import shared
+def guided_by_pictures(p: object) -> bool:
+    """Whether the coming or running pass of `p` is guided by a picture too, which no region knows.
 
-    return getattr(shared.sd_model, "cond_stage_key", "") == "edit" and scale not in (None, 1.0)
+    InstructPix2Pix models with a guidance scale for the picture, and edit models of Forge Neo (Flux Kontext, Qwen-Image-Edit and so on), whose
+    network reads the pictures beside the noise.
+    """
+    if getattr(p.sd_model, "cond_stage_key", "") == "edit" and getattr(p, "image_cfg_scale", None) not in (None, 1.0):
+        return True
+    shown = getattr(sys.modules.get("backend.args"), "dynamic_args", None)
+    return shown is not None and bool(shown.get("ref_latents"))
 
 
 def guided_by_others(denoiser: object) -> bool:
@@ -117,8 +121,18 @@ def guided_by_others(denoiser: object) -> bool:
     if not getattr(combine, "__module__", "modules.").startswith("modules."):
         return True
     options = getattr(forge_unet(denoiser.inner_model.inner_model), "model_options", None) or {}
-    return any(options.get(key) for key in FOREIGN_OPTIONS) or bool(getattr(opts(), "epsilon_scaling_enabled", False))
+    return any(options.get(key) for key in FOREIGN_OPTIONS) or _rescaled_by_the_host()
 
+
+def _rescaled_by_the_host() -> bool:
+    """Whether a setting of the host's own (reForge's, ersatzForge's) changes what guidance has made."""
+    options = opts()
+    changed = any(float(getattr(options, name, plain)) != plain for name, plain in _RESCALING.items())
+    return changed or bool(getattr(options, "epsilon_scaling_enabled", False))
+
+
+#: Settings of ersatzForge's that change a prediction, and the value at which each does not.
+_RESCALING = {"epsilon_scaling": 1.0, "prediction_scaling": 1.0, "cfg_normalization": 0.0, "cfg_rescale": 0.0}
 
 #: Places of Forge's and reForge's model options where extensions change guidance.
 FOREIGN_OPTIONS = ("sampler_cfg_function", "sampler_pre_cfg_function", "sampler_post_cfg_function", "sampler_calc_cond_batch_function")
@@ -170,11 +184,12 @@ def guidance(denoiser: object, sigma: torch.Tensor, multiple: float | torch.Tens
     unguided = 1.0 if kind == "a1111" else multiple
     early = float(getattr(options, "skip_early_cond", 0.0) or 0.0)
     share = step / max(getattr(denoiser, "total_steps", None) or 1, 1)
-    if share <= early and (early > 0 or kind == "classic"):  # Forge Classic always skips the very first
+    # Forge Classic always skips the very first, Forge Neo never.
+    if share <= early and (early > 0 or kind == "classic") and (step > 0 or kind != "neo"):
         return unguided
     skips = step % 2 == 1
-    if kind == "classic":
-        skips = True
+    if kind == "classic" or (kind == "forge" and not hasattr(options, "s_min_uncond_all")):
+        skips = True  # without that option there is nothing to choose, and all are skipped
     elif kind == "reforge":
         skips, floor = not skips, float(getattr(options, "s_min_uncond", 0.0) or 0.0)
     if floor > 0 and (skips or getattr(options, "s_min_uncond_all", False)):

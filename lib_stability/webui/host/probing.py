@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import torch
 
 from ...guard.probe import virtual
-from . import host
+from . import host, traces
+from .instead import Instead
 
 
 def size(p: object) -> tuple[int, int]:
@@ -33,7 +34,7 @@ def conditionings(p: object, prompts: list[str], negative: bool = False) -> list
     texts = prompt_parser.SdConditioning(prompts, is_negative_prompt=negative, width=width, height=height)
     if getattr(p, "distilled_cfg_scale", None) is not None:
         texts.distilled_cfg_scale = p.distilled_cfg_scale
-    with devices.autocast():
+    with devices.autocast(), traces.none_left(p.sd_model):
         return prompt_parser.get_learned_conditioning(p.sd_model, texts, p.steps)
 
 
@@ -133,16 +134,12 @@ def _sample_on_forge(call: SimpleNamespace, nothing: object, shares: list[list[f
     except ImportError:  # reForge and Forge Classic
         from modules_forge.forge_sampler import forge_sample as sampling_function
 
-    # A copy of the patcher itself would, on reForge, move the original's patches when it goes.
-    patcher = host.forge_unet(call.denoiser.inner_model.inner_model)
-    unet = SimpleNamespace(
-        model=patcher.model,
-        controlnet_linked_list=patcher.controlnet_linked_list,
-        extra_concat_condition=patcher.extra_concat_condition,
-        model_options={key: value for key, value in patcher.model_options.items() if key not in host.FOREIGN_OPTIONS},
-    )
-    inner = SimpleNamespace(inner_model=SimpleNamespace(forge_objects=SimpleNamespace(unet=unet)))
-    bare = SimpleNamespace(inner_model=inner, p=call.denoiser.p, step=call.denoiser.step)
+    outer = call.denoiser.inner_model
+    patcher = host.forge_unet(outer.inner_model)
+    options = {key: value for key, value in patcher.model_options.items() if key not in host.FOREIGN_OPTIONS}
+    objects = Instead(outer.inner_model.forge_objects, unet=Instead(patcher, model_options=options))
+    model = Instead(outer.inner_model, forge_objects=objects)
+    bare = Instead(call.denoiser, inner_model=Instead(outer, inner_model=model))
     params = copy.copy(call.params)
     params.text_uncond = nothing
     row, composition = 0, []

@@ -98,6 +98,13 @@ def _alone(job: str) -> Iterator[object]:
             getattr(shared.state, "end", lambda: None)()
 
 
+def _untiled() -> bool | str:
+    """What "no tiling" is called here: ersatzForge has words for its ways of tiling."""
+    from modules import shared
+
+    return "None" if isinstance(getattr(shared.opts, "tiling", False), str) else False
+
+
 def sample(
     recording: object, prompts: list[str], seeds: list[int], sampler: str, steps: int, size: tuple[int, int], negative: str = "", job: str = "scan"
 ) -> None:
@@ -113,7 +120,7 @@ def sample(
     fields = {"prompt": [plain(prompt) for prompt in prompts], "negative_prompt": negative, "seed": list(seeds), "sampler_name": sampler}
     fields |= {"steps": steps, "cfg_scale": 1.0, "width": size[0], "height": size[1], "batch_size": len(prompts), "s_min_uncond": _ALL_LEVELS}
     with _alone(f"Memorization Guard: {job}") as state, closing(_processing()(**fields, do_not_save_samples=True)) as p:
-        p.do_not_save_grid, p.restore_faces, p.tiling, p.scheduler, p.recording = True, False, False, "Automatic", recording
+        p.do_not_save_grid, p.restore_faces, p.tiling, p.scheduler, p.recording = True, False, _untiled(), "Automatic", recording
         recording.attach(p)
         processing.process_images(p)
         recording.check()
@@ -134,5 +141,6 @@ def loaded() -> object:
     from modules import sd_models, shared
 
     with _alone("Memorization Guard: loading"):
-        getattr(sd_models, "forge_model_reload", sd_models.reload_model_weights)()
+        # Not every host has both.
+        (getattr(sd_models, "forge_model_reload", None) or sd_models.reload_model_weights)()
         return shared.sd_model

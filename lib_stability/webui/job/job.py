@@ -80,21 +80,21 @@ class Job:
             return blank
 
     def _versions_of(self, p: object) -> versions.Conditionings:
-        rewords = self.settings.mode == "damp" and self.settings.damping == "reword"
+        rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and self._profile(p) is not None
         return self._prepared.of(p, self._negatives(p)) if rewords else []
 
     def _empty_of(self, p: object) -> tuple[tuple, list] | None:
-        if not self._may_probe(p):
+        # Whether a probe will be wanted shows only while sampling: other extensions change guidance up to then.
+        profile = self._profile(p)
+        if profile is None or profile.probe is None or self.settings.probe == "never" or host.is_distilled(p.sd_model):
             return None
         model = p.sd_model
         key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p))
         return self._empty if self._empty is not None and self._empty[0] == key else (key, probing.empty_conditioning(p))
 
-    def _may_probe(self, p: object) -> bool:
-        """Whether a probe is to be had. Whether it will be wanted shows only while sampling: other extensions change guidance up to then."""
-        served = self.library.serve(self.settings.profile, host.describe(p.sd_model), self.general)
-        has_probe = served.profile is not None and served.profile.probe is not None
-        return self.settings.probe != "never" and has_probe and not host.is_distilled(p.sd_model)
+    def _profile(self, p: object) -> Profile | None:
+        """The profile that may judge the coming pass; None where nothing can, so that nothing is prepared for it either."""
+        return None if host.guided_by_pictures(p) else self.library.serve(self.settings.profile, host.describe(p.sd_model), self.general).profile
 
     @staticmethod
     def _negatives(p: object) -> list[str]:

@@ -92,7 +92,7 @@ class Pass:
         self._versions = versions if all(len(parts) == 1 for parts in self.weights) else ()
 
     def _why_in_doubt(self, denoiser: object) -> str:
-        if host.is_edit_model(denoiser):
+        if host.guided_by_pictures(denoiser.p):
             return "guided by a picture too"
         if any(weight < 0 for parts in self.weights for weight in parts):
             return "no probe and a part of the prompt with negative weight"
@@ -107,7 +107,7 @@ class Pass:
         profile, doubt, probe = served.profile, self._doubt, None
         if self.view.coverage < LEAST_COVERAGE:
             profile, doubt = None, "inpainting mask too small"
-        elif host.is_edit_model(denoiser):
+        elif host.guided_by_pictures(denoiser.p):
             profile = None
         elif described.prediction == "flow" and host.nominal_guidance(denoiser) == 1.0:
             profile, doubt = None, "flow model without guidance"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from modules import errors, images, infotext_utils, prompt_parser, sd_models, sd_samplers, shape, shared
+from modules import errors, images, infotext_utils, prompt_parser, sd_hijack, sd_models, sd_samplers, shape, shared
 from modules.scripts import PostprocessImageArgs, ScriptRunner
 from PIL import Image
 
@@ -51,6 +51,7 @@ class StableDiffusionProcessing:
     hr_prompt: str = ""
     hr_negative_prompt: str = ""
     image_cfg_scale: float | None = None
+    tiling: bool | str | None = None
     init_images: list | None = None
     mask_image: object = None
     do_not_save_samples: bool = True
@@ -86,10 +87,13 @@ class StableDiffusionProcessing:
             negative = prompt_parser.SdConditioning(negatives, is_negative_prompt=True, **size)
             positive = prompt_parser.SdConditioning(prompts, **size)
             uc = prompt_parser.get_learned_conditioning(shared.sd_model, negative, steps)
-            return prompt_parser.get_multicond_learned_conditioning(shared.sd_model, positive, steps), uc
+            c = prompt_parser.get_multicond_learned_conditioning(shared.sd_model, positive, steps)
+            _collect_notes(self)
+            return c, uc
 
         self.c, self.uc = both(self.prompts, self.negative_prompts, self.steps)
-        self.hr_c, self.hr_uc = both(self.hr_prompts, self.hr_negative_prompts, self.hr_second_pass_steps or self.steps)
+        if self.enable_hr:
+            self.hr_c, self.hr_uc = both(self.hr_prompts, self.hr_negative_prompts, self.hr_second_pass_steps or self.steps)
 
     def get_conds(self):
         return (self.hr_c, self.hr_uc) if self.is_hr_pass else (self.c, self.uc)
@@ -104,6 +108,22 @@ class StableDiffusionProcessing:
         c, uc = self.get_conds()
         for _ in range(times):
             self.scripts.process_before_every_sampling(self, x=x, noise=noise, c=c, uc=uc)
+
+
+def _collect_notes(p):
+    """What conditioning wants in the infotext."""
+    if shape.NEO:
+        from backend.args import dynamic_args
+
+        p.extra_generation_params.update(dynamic_args.last_extra_generation_params)
+        dynamic_args.last_extra_generation_params.clear()
+    elif shape.FORGE:
+        from backend.text_processing import classic_engine
+
+        p.extra_generation_params.update(classic_engine.last_extra_generation_params)
+        classic_engine.last_extra_generation_params = {}
+    else:
+        p.extra_generation_params.update(sd_hijack.model_hijack.extra_generation_params)
 
 
 class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
@@ -215,7 +235,12 @@ class Processed:
 
 def process_images(p) -> Processed:
     p.scripts.before_process(p)
-    sd_models.reload_model_weights()
+    sd_models.load()
+    sd_hijack.model_hijack.clear_comments()
+    if p.tiling is None:
+        p.tiling = shared.opts.tiling
+    if shape.ERSATZ:
+        assert "X" not in p.tiling and "Y" not in p.tiling
     with torch.inference_mode() if shape.FORGE else torch.no_grad():
         return _process(p)
 
@@ -232,7 +257,7 @@ def _process(p) -> Processed:
         shared.state.skipped = False
         if shared.state.interrupted:
             break
-        sd_models.reload_model_weights()
+        sd_models.load()
         part = slice(n * p.batch_size, (n + 1) * p.batch_size)
         p.prompts, p.negative_prompts, p.seeds = p.all_prompts[part], p.all_negative_prompts[part], p.all_seeds[part]
         p.hr_prompts, p.hr_negative_prompts = p.all_hr_prompts[part], p.all_hr_negative_prompts[part]

@@ -15,6 +15,9 @@ from lib_stability.testbed.network.model import Testbed, alphas_cumprod
 from lib_stability.testbed.network.sample import FAST_BFLOAT16
 from lib_stability.testbed.world.captions import all_words
 
+#: Kinds of checkpoint that match flows.
+FLOWS = ("flow", "kontext")
+
 
 class CheckpointInfo:
     def __init__(self, name: str) -> None:
@@ -30,7 +33,7 @@ def _bed() -> Testbed:
 
 
 class Checkpoint:
-    """What hosts call `sd_model`. `kind` is "sd1", "sdxl", "v", "flow" or "edit"."""
+    """What hosts call `sd_model`. `kind` is "sd1", "sdxl", "v", "flow", "edit" or, on Forge Neo, "kontext"."""
 
     def __init__(self, info: CheckpointInfo, kind: str = "sd1") -> None:
         self.sd_checkpoint_info, self.sd_model_hash, self.kind = info, info.shorthash, kind
@@ -46,10 +49,43 @@ class Checkpoint:
             network = SimpleNamespace(predictor=Predictor(kind), apply_model=self.denoise)
             unet = SimpleNamespace(model=network, model_options={}, controlnet_linked_list=None, extra_concat_condition=None)
             self.forge_objects = SimpleNamespace(unet=unet)
+            self.extra_generation_params = {}
         else:
             self.lowvram = False
+        if shape.NEO:
+            self.is_inpaint, self.ini_latent, self.ref_latents = False, None, []
+
+    def _note(self, texts):
+        """The emphasis in the prompts, for the infotext; A1111's notes grow with every text, as its embeddings' hashes do."""
+        for _ in (text for text in texts if "(" in text):
+            if shape.NEO:
+                from backend.args import dynamic_args
+
+                dynamic_args.last_extra_generation_params["Emphasis"] = "Original"
+            elif shape.FORGE:
+                from backend.text_processing import classic_engine
+
+                classic_engine.last_extra_generation_params["Emphasis"] = "Original"
+            else:
+                from modules.sd_hijack import model_hijack
+
+                model_hijack.extra_generation_params["TI hashes"] = model_hijack.extra_generation_params.get("TI hashes", "") + "x"
+                model_hijack.comments.append("used an embedding")
+
+    def _take_pictures(self):
+        """Forge Neo: the picture of img2img becomes one that the network reads, once."""
+        from backend.args import dynamic_args
+
+        pictures = [*self.ref_latents]
+        if self.kind == "kontext" and self.ini_latent is not None:
+            pictures.insert(0, self.ini_latent)
+            self.ini_latent = None
+        dynamic_args.ref_latents = pictures
 
     def get_learned_conditioning(self, texts):
+        self._note(texts)
+        if shape.NEO and not texts.is_negative_prompt:
+            self._take_pictures()
         known = set(all_words())
         words = [" ".join(w for w in text.lower().replace(",", " ").split() if w in known) for text in texts]
         cross = _bed().encode_text(words)
@@ -75,7 +111,12 @@ class Checkpoint:
 
     def denoise(self, x, sigma, cross):
         """Forge: the clean latent, from the host's own x and sigma."""
-        if self.kind == "flow":  # x = sigma * noise + (1 - sigma) * clean
+        if shape.NEO and self.kind == "kontext":
+            from backend.args import dynamic_args
+
+            for picture in dynamic_args.ref_latents:
+                x = x + 0.2 * picture
+        if self.kind in FLOWS:  # x = sigma * noise + (1 - sigma) * clean
             keep = (1 - sigma).clamp_min(1e-3)
             x, sigma = x / keep.view(-1, 1, 1, 1), sigma / keep
         sigma = sigma.clamp(0.03, 14.6)
@@ -86,7 +127,10 @@ class Checkpoint:
         return _bed().decode(latents)
 
     def encode_first_stage(self, pixels):
-        return _bed().encode(pixels)
+        latent = _bed().encode(pixels)
+        if shape.NEO and self.kind == "kontext":
+            self.ini_latent = latent
+        return latent
 
 
 @cache
@@ -106,8 +150,8 @@ class Predictor:
     """Forge's noise schedule of a checkpoint."""
 
     def __init__(self, kind: str) -> None:
-        self.prediction_type = {"v": "v_prediction", "flow": "const"}.get(kind, "epsilon")
-        self.sigmas = torch.linspace(0.001, 1.0, 1000) if kind == "flow" else _log_sigmas().exp()
+        self.prediction_type = {"v": "v_prediction", **dict.fromkeys(FLOWS, "const")}.get(kind, "epsilon")
+        self.sigmas = torch.linspace(0.001, 1.0, 1000) if kind in FLOWS else _log_sigmas().exp()
 
     def noise_scaling(self, sigma, noise, latent):
         return sigma * noise + (1 - sigma) * latent if self.prediction_type == "const" else latent + sigma * noise
@@ -157,7 +201,7 @@ class ModelData:
 model_data = ModelData()
 
 
-def reload_model_weights(info: str | None = None) -> None:
+def load(info: str | None = None) -> None:
     """Load the refiner `info`, or go back to the main checkpoint."""
     name, kind = model_data.wanted
     if info is not None:
@@ -165,3 +209,10 @@ def reload_model_weights(info: str | None = None) -> None:
         model_data.wanted = (name, kind)
     elif shared.sd_model.sd_checkpoint_info.name_for_extra != name:
         model_data.load(name, kind)
+
+
+# What extensions know it by.
+if not shape.NEO:
+    reload_model_weights = load
+if shape.FORGE:
+    forge_model_reload = load

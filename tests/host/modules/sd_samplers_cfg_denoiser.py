@@ -44,9 +44,12 @@ class CFGDenoiser(torch.nn.Module):
         return denoised
 
     def _skips_uncond(self, s_min_uncond, sigma) -> bool:
-        if shared.opts.skip_early_cond != 0.0 and self.step / self.total_steps <= shared.opts.skip_early_cond:
+        share = self.step / self.total_steps
+        if shared.opts.skip_early_cond != 0.0 and share <= shared.opts.skip_early_cond and not (shape.NEO and share == 0):
+            self.p.extra_generation_params["Skip Early CFG"] = shared.opts.skip_early_cond
             return True
-        return bool((self.step % 2 or shared.opts.s_min_uncond_all) and s_min_uncond > 0 and sigma[0] < s_min_uncond)
+        every = shape.ERSATZ or shared.opts.s_min_uncond_all
+        return bool((self.step % 2 or every) and s_min_uncond > 0 and sigma[0] < s_min_uncond)
 
     def forward(self, x, sigma, uncond, cond, cond_scale, s_min_uncond, image_cond):
         if shared.state.interrupted or shared.state.skipped:

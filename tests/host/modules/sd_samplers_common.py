@@ -32,7 +32,7 @@ def apply_refiner(denoiser) -> None:
         return
     if p.enable_hr and not p.is_hr_pass and shared.opts.hires_fix_refiner_pass == "second pass":
         return
-    sd_models.reload_model_weights(p.refiner_checkpoint)
+    sd_models.load(p.refiner_checkpoint)
     p.setup_conds()
     cond, uncond = p.get_conds()
     denoiser.model_wrap = None

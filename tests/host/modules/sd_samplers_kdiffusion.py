@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from k_diffusion import sampling
 from modules import shared
+from modules.sd_models import FLOWS
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler
 
@@ -42,7 +43,7 @@ class KDiffusionSampler(Sampler):
         return self.func(self.model_wrap_cfg, x, extra_args=self.sampler_extra_args, disable=True, callback=self.callback_state, **kwargs)
 
     def _flow(self) -> bool:
-        return getattr(shared.sd_model, "kind", "") == "flow"
+        return getattr(shared.sd_model, "kind", "") in FLOWS
 
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         kwargs = self.prepare(p, conditioning, unconditional_conditioning, image_conditioning)

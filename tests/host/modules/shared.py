@@ -6,6 +6,7 @@ import sys
 import types
 from types import SimpleNamespace
 
+from modules import shape
 from modules.paths_internal import data_path
 
 
@@ -92,6 +93,11 @@ options_templates = options_section(
         "hires_fix_refiner_pass": OptionInfo("second pass", "Hires fix: which pass to enable refiner for"),
     },
 )
+if shape.ERSATZ:
+    del options_templates["s_min_uncond_all"]  # it always skips all
+    rescaling = {"epsilon_scaling": 1.0, "prediction_scaling": 1.0, "cfg_normalization": 0.0, "cfg_rescale": 0.0}
+    options_templates |= options_section(("all", "All"), {name: OptionInfo(value, name) for name, value in rescaling.items()})
+options_templates["tiling"] = OptionInfo("None" if shape.ERSATZ else False, "Tiling")
 opts = Options(options_templates)
 cmd_opts = SimpleNamespace(
     api=True,

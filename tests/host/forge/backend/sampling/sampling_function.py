@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from modules import shape
 
 
 def _cross(cond):
@@ -15,6 +16,8 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     unet = self.inner_model.inner_model.forge_objects.unet
     x, sigma, options = denoiser_params.x, denoiser_params.sigma, unet.model_options
     assert self.p.seeds
+    if shape.NEO:
+        assert self.inner_model.inner_model.is_inpaint is False
     text = _cross(denoiser_params.text_cond)
     parts = list(zip(*cond_composition))
     weights = [part[-1][1] for part in parts]  # the last image's count for all
