@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...validation import ValidationError
-from ..host import host
+from ..host import host, visitors
 
 #: The host's options ``outdir_…``, and those of them that ``--hide-ui-dir-config`` keeps visitors from changing on every host.
 _RESTRICTED = ("samples", "txt2img_samples", "img2img_samples", "extras_samples", "grids", "txt2img_grids", "save", "init_images")
@@ -36,22 +36,8 @@ class Root:
 
 
 def shared() -> bool:
-    """Whether others than its owner are at the host's page, by its own command line: it takes them for strangers, or gives them accounts.
-
-    ``--enable-insecure-extension-access`` says that all of them are trusted with everything.
-    """
-    options = host.command_line()
-    known = getattr(options, "disable_extension_access", None)
-    if known is None:
-        known = any(getattr(options, name, None) for name in ("share", "listen", "ngrok", "server_name"))
-    if not getattr(options, "enable_insecure_extension_access", False):
-        known = known or any(getattr(options, name, None) for name in ("gradio_auth", "gradio_auth_path"))
-    return bool(known) or hides()
-
-
-def hides() -> bool:
-    """Whether the host keeps its output folders out of the page's settings."""
-    return bool(getattr(host.command_line(), "hide_ui_dir_config", False))
+    """Whether others than its owner are at the host's page."""
+    return visitors.strangers()
 
 
 def offered() -> list[Root]:
@@ -126,7 +112,11 @@ def _within(path: str, top: str) -> bool:
 def _may_be_trusted(name: str, root: Root) -> bool:
     if _is_top(root.real):
         return False
-    return not shared() or (hides() and name in _RESTRICTED) or any(_within(root.real, one.real) for one in [Root.of(_home(), _base()), *_allowed()])
+    return (
+        not shared()
+        or (visitors.hides_folders() and name in _RESTRICTED)
+        or any(_within(root.real, one.real) for one in [Root.of(_home(), _base()), *_allowed()])
+    )
 
 
 def _allowed() -> list[Root]:
