@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
 from ...guard.guard import MODES
@@ -24,9 +21,6 @@ SECTION, PREFIX = ("memorization_guard", "Memorization Guard"), "memorization_gu
 LEDGER_FOLDER = BUNDLED.parent / "ledger"
 #: Fields of Settings that have an option of the same name.
 _DEFAULTS = ("enabled", "mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
-
-#: Called with the name of a field whose default has changed while the host runs.
-CHANGED: list[Callable[[str], None]] = []
 
 
 def labels(words: tuple[str, ...]) -> list[str]:
@@ -68,13 +62,7 @@ def _add_options() -> None:
         "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {LEDGER_FOLDER}", {}),
     }
     for name, (value, label, extra) in table.items():
-        told = {"onchange": partial(_changed, name)} if name in _DEFAULTS else {}
-        shared.opts.add_option(PREFIX + name, shared.OptionInfo(value, label, section=SECTION, **extra, **told))
-
-
-def _changed(name: str) -> None:
-    for listener in CHANGED:
-        listener(name)
+        shared.opts.add_option(PREFIX + name, shared.OptionInfo(value, label, section=SECTION, **extra))
 
 
 def _profiles() -> dict:
