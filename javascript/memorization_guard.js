@@ -118,10 +118,23 @@
         onOptionsChanged(settingsChanged);
     }
 
+    // Of each tab, the latest level that is not Custom.
+    const levels = {};
+
+    function noteLevel(tab) {
+        const chosen = root().querySelector(`#memorization_guard_${tab}_sensitivity input:checked`)?.value.toLowerCase();
+        if (chosen && chosen !== "custom") {
+            levels[tab] = chosen;
+        }
+    }
+
+    window.memorizationGuardLevel = (tab) => levels[tab] || "";
+
     // A person has chosen a level: "Custom" starts from the one before.
     document.addEventListener("change", (event) => {
         for (const tab of TABS) {
             if (event.target.closest?.(`#memorization_guard_${tab}_sensitivity`)) {
+                noteLevel(tab);
                 setTimeout(() => root().querySelector(`#memorization_guard_${tab}_custom`)?.click(), 200);
             }
         }
@@ -133,6 +146,7 @@
             setTimeout(() => renew(null), 500);
         }
         TABS.forEach(look);
+        TABS.forEach(noteLevel);
     }
 
     // Loaded again by "Reload UI", the page is a new one; the hosts call these hooks after every change of the page.

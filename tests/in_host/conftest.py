@@ -57,8 +57,6 @@ def options(host, tmp_path):
     before = dict(host.shared.opts.data)
     host.shared.opts.set("outdir_samples", str(tmp_path))
     yield host.shared.opts
-    for key, value in before.items():
-        host.shared.opts.set(key, value)
     host.shared.opts.data.clear()
     host.shared.opts.data.update(before)
 

@@ -211,14 +211,6 @@ def test_profiles_are_chosen_from_a_list(host, options):
     assert info.component is gr.Dropdown and {"Auto", "Testbed", "gone"} <= set(info.component_args()["choices"])
 
 
-def test_a_changed_default_reaches_the_api_at_once(host, options):
-    for name, value, expected in (("mode", "Damp", "Damp"), ("enabled", True, True), ("strength", 1.5, 1.5)):
-        options.set(f"memorization_guard_{name}", value)
-        script = next(one for one in host.scripts.scripts_txt2img.alwayson_scripts if one.title() == "Memorization Guard")
-        values = [control.value for control in host.scripts.scripts_txt2img.inputs[script.args_from : script.args_to]]
-        assert expected in values
-
-
 def test_a_page_that_is_opened_shows_the_settings_in_force(page, options):  # noqa: F811
     assert page.evaluate(CHOSEN, "mode") == "report"
     options.set("memorization_guard_mode", "Damp")

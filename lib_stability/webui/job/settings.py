@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
@@ -26,9 +25,6 @@ SECTION, PREFIX = ("memorization_guard", "Memorization Guard"), "memorization_gu
 _ON, _OFF = ("true", "1", "1.0", "on", "yes"), ("false", "0", "0.0", "off", "no", "")
 #: Fields of Settings, beside `enabled`, that have an option of the same name.
 _DEFAULTS = ("mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
-
-#: Called with the name of a field whose default has changed while the host runs.
-CHANGED: list[Callable[[str], None]] = []
 
 
 def labels(words: tuple[str, ...]) -> list[str]:
@@ -71,13 +67,7 @@ def _add_options() -> None:
         "folder": ("", f"Folder for your profiles and the ledger; empty: {places.DEFAULT}; ignored where the web UI is open to others", {}),
     }
     for name, (value, label, extra) in table.items():
-        told = {"onchange": partial(_changed, name)} if name in ("enabled", *_DEFAULTS) else {}
-        shared.opts.add_option(PREFIX + name, shared.OptionInfo(value, label, section=SECTION, **extra, **told))
-
-
-def _changed(name: str) -> None:
-    for listener in CHANGED:
-        listener(name)
+        shared.opts.add_option(PREFIX + name, shared.OptionInfo(value, label, section=SECTION, **extra))
 
 
 def _profiles() -> dict:

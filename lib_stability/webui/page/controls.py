@@ -48,7 +48,7 @@ def _served(profile: str) -> Served | None:
 
 def custom_threshold(level: str, before: str, profile: str) -> object:
     """Where a person who chooses "Custom" starts: at the threshold of the level that was in force."""
-    if level.lower() != "custom":
+    if level.lower() != "custom" or before.lower() not in LEVELS[:-1]:
         return gr.update()
     served = _served(profile)
     if served is None or served.profile is None:
@@ -56,10 +56,9 @@ def custom_threshold(level: str, before: str, profile: str) -> object:
     return gr.update(value=round(thresholds(served.profile.watch, before.lower()).mild, 1))
 
 
-def custom_shown(level: str, before: str) -> tuple:
-    """The threshold is there for "Custom" alone; and the latest other level, for :func:`custom_threshold`."""
-    custom = level.lower() == "custom"
-    return gr.update(visible=custom), before if custom else level
+def custom_shown(level: str) -> object:
+    """The threshold is there for "Custom" alone."""
+    return gr.update(visible=level.lower() == "custom")
 
 
 def _as_control(name: str, value: object) -> object:
@@ -71,16 +70,6 @@ def _as_control(name: str, value: object) -> object:
     return float(value)
 
 
-#: The controls of each tab, as the page was built last.
-_built: dict[str, Controls] = {}
-
-
-def setting_changed(name: str) -> None:
-    """A default has changed in the host's Settings: what the API takes for a control that nobody sent."""
-    for controls in _built.values():
-        getattr(controls, name).value = _as_control(name, getattr(settings.defaults(), name))
-
-
 class Controls:
     """Builds the accordion of one tab, inside the host's blocks."""
 
@@ -90,8 +79,6 @@ class Controls:
 
         self._start = start = settings.defaults()
         self._tab = tab
-        _built[tab] = self
-        settings.CHANGED[:] = [setting_changed]
         with InputAccordion(start.enabled, label="Memorization Guard", elem_id=self._id("enabled")) as self.enabled:
             with gr.Row():
                 self.mode = self._radio("mode", "When an image is flagged", MODES, start.mode)
@@ -112,18 +99,19 @@ class Controls:
                     self.probe_evaluations = self._slider(
                         "probe_evaluations", "Probed evaluations", (1, MAX_EVALUATIONS), float(start.probe_evaluations), 1
                     )
-            level = gr.Textbox("medium" if custom else start.sensitivity, visible=False, elem_id=self._id("level"))
             start_custom, renew = (gr.Button(visible=False, elem_id=self._id(name)) for name in ("custom", "renew"))
         # The Settings section keeps the defaults; the host would freeze those of the first start.
-        for control in (*self.all(), level, getattr(self.enabled, "accordion", None)):
+        for control in (*self.all(), getattr(self.enabled, "accordion", None)):
             if control is not None:
                 control.do_not_save_to_config = True
         shown = [self.profile, self.sensitivity, self.tau]
         for control in (self.enabled, *shown):
             control.change(profile_line, inputs=shown, outputs=[line], show_progress="hidden")
-        self.sensitivity.change(custom_shown, inputs=[self.sensitivity, level], outputs=[self.tau, level], show_progress="hidden")
+        self.sensitivity.change(custom_shown, inputs=[self.sensitivity], outputs=[self.tau], show_progress="hidden")
         # Pressed by the page's script where a person chooses a level: gradio tells of a pasted one just so, whose threshold has to stay.
-        start_custom.click(custom_threshold, inputs=[self.sensitivity, level, self.profile], outputs=[self.tau], show_progress="hidden")
+        before = f"(level, _, profile) => [level, memorizationGuardLevel('{tab}'), profile]"
+        chosen = [self.sensitivity, line, self.profile]
+        start_custom.click(custom_threshold, _js=before, inputs=chosen, outputs=[self.tau], show_progress="hidden", queue=False)
         asking = f"() => memorizationGuardChanged('{tab}')"
         renew.click(self.renewed, _js=asking, inputs=[line], outputs=self.all(), show_progress="hidden", queue=False)
         refresh.click(self._refresh, inputs=shown, outputs=[self.profile, line], show_progress="hidden")

@@ -50,11 +50,7 @@ class Options:
             self.data[key] = info.default
 
     def set(self, key, value, **_):
-        changed = self.data.get(key) != value
         self.data[key] = value
-        info = self.data_labels.get(key)
-        if changed and info is not None and info.onchange is not None:
-            info.onchange()
 
     def get_default(self, key):
         info = self.data_labels.get(key)
