@@ -138,7 +138,7 @@ def load_all(folders: Iterable[Path]) -> tuple[list[Profile], list[str]]:
     Examples
     --------
     >>> from lib_stability import load_profiles
-    >>> from lib_stability.profile.profiles import BUNDLED
+    >>> from lib_stability.profile.storage import BUNDLED
     >>> profiles, refused = load_profiles([BUNDLED])
     >>> sorted(profile.name for profile in profiles if profile.kind == "prior"), refused
     (['Generic prior', 'Generic prior v', 'SD 1.x prior'], [])
