@@ -116,11 +116,11 @@ def test_a_calibration_that_displaces_another_asks_first(host, folder, monkeypat
     (folder / "mine.json").write_text(json.dumps(data))
     given = 1592, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", ""
     started = []
-    monkeypatch.setattr(tab_calibrate, "follow", lambda kind, body: started.append(kind) or iter([("started", None)]))
-    (step,) = tab_calibrate.calibrate(*given)
-    assert "It replaces" in step[0] and step[3]["visible"] and step[4]["visible"] and started == []
-    (step,) = tab_calibrate.calibrate(*given, sure=True)
-    assert step[0] == "started" and not step[3]["visible"] and started == ["calibrate"]
+    monkeypatch.setattr(tab_calibrate, "begin", lambda kind, body: started.append(kind) or ("started", "7"))
+    said, ident, really, rather_not = tab_calibrate.start(*given)
+    assert "It replaces" in said and ident == "" and really["visible"] and rather_not["visible"] and started == []
+    said, ident, really, rather_not = tab_calibrate.start_it(*given)
+    assert (said, ident) == ("started", "7") and not really["visible"] and not rather_not["visible"] and started == ["calibrate"]
 
 
 def test_trials_have_a_colour_of_their_own(host, folder):  # noqa: F811
@@ -173,7 +173,7 @@ def test_strangers_neither_import_nor_delete(host, folder, upload, strangers):  
 
 
 def test_a_small_calibration_says_so_before_and_after(host, folder):  # noqa: F811
-    said, ident = tab_calibrate.start(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY))
+    said, ident, *_ = tab_calibrate.start(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY))
     steps = [(said, None), *tab_calibrate.watched(ident, SMALL["runs"])]
     assert all("Only 20 reference runs" in step[0] and "rest on extrapolation" in step[0] for step in steps)
     assert "Calibration done" in steps[-1][0] and steps[-1][1].size[0] > 500
