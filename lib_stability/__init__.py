@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .profile.calibration import Recorder
     from .profile.profiles import Profile
     from .profile.profiles import choose as choose_profile
-    from .profile.profiles import load_all as load_profiles
+    from .profile.storage import load_all as load_profiles
 
 __all__ = [
     "Damping",
@@ -45,7 +45,7 @@ _PLACES = {
     "Recorder": ("profile.calibration", "Recorder"),
     "StabilityRegion": ("guard.region", "StabilityRegion"),
     "choose_profile": ("profile.profiles", "choose"),
-    "load_profiles": ("profile.profiles", "load_all"),
+    "load_profiles": ("profile.storage", "load_all"),
 }
 
 

@@ -62,7 +62,7 @@ class Guard:
 
     >>> import torch
     >>> from lib_stability import Guard, Options, choose_profile, load_profiles
-    >>> from lib_stability.profile.profiles import BUNDLED
+    >>> from lib_stability.profile.storage import BUNDLED
     >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
     >>> guard = Guard(profile.watch, Options(mode="damp", sensitivity="medium"))
     >>> for sigma in (14.0, 5.0, 1.0):

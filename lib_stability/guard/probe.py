@@ -72,7 +72,7 @@ class Probe:
 
     >>> from lib_stability import Probe, choose_profile, load_profiles
     >>> from lib_stability.guard.probe import virtual
-    >>> from lib_stability.profile.profiles import BUNDLED
+    >>> from lib_stability.profile.storage import BUNDLED
     >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
     >>> probe = Probe(profile.probe, lambda x, sigma: virtual(0.1 * x, 0.2 * x), expected=40)
     >>> probe.looks, probe.wanted(6, watch_can_judge=False), probe.wanted(6, watch_can_judge=True)

@@ -6,23 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..validation import ValidationError
-from . import older, profiles
+from . import older, profiles, storage
 from .naming import file_name
 
 
 def find(name: str, folder: Path) -> list[Path]:
     """The files in `folder` that hold a profile called `name`, whatever the number of spaces between its words."""
     found, name = [], " ".join(name.split())
-    for path, _ in profiles.listed([folder])[0]:
+    for path, _ in storage.listed([folder])[0]:
         try:
-            if profiles.read(path).name == name:
+            if storage.read(path).name == name:
                 found.append(path)
         except (OSError, ValidationError):
             continue
     return found
 
 
-def offered(path: Path, bundled: Path = profiles.BUNDLED) -> profiles.Profile:
+def offered(path: Path, bundled: Path = storage.BUNDLED) -> profiles.Profile:
     """The profile in a file that is to be imported.
 
     Raises
@@ -30,14 +30,14 @@ def offered(path: Path, bundled: Path = profiles.BUNDLED) -> profiles.Profile:
     ValidationError
         It is no profile, or has the name of a bundled one.
     """
-    profile = profiles.read(path)
+    profile = storage.read(path)
     if find(profile.name, bundled):
         raise ValidationError(f"{path.name}.name: {profile.name!r} is the name of a bundled profile")
     # What thresholds cost is reckoned from the scores again, whatever the file says.
     return replace(profile, origin="imported", provenance={**profile.provenance, "origin": "imported"})
 
 
-def bring(path: Path, folder: Path, bundled: Path = profiles.BUNDLED) -> tuple[str, Path]:
+def bring(path: Path, folder: Path, bundled: Path = storage.BUNDLED) -> tuple[str, Path]:
     """Import a profile file; one of the same name in `folder` is replaced and kept, see :mod:`.older`.
 
     Raises
@@ -48,7 +48,7 @@ def bring(path: Path, folder: Path, bundled: Path = profiles.BUNDLED) -> tuple[s
     profile = offered(path, bundled)
     before = find(profile.name, folder)
     target = before[-1] if before else folder / file_name(profile.name)
-    if not before or not same(profile, profiles.read(target)):
+    if not before or not same(profile, storage.read(target)):
         older.put(profile, target)
     return profile.name, target
 
@@ -73,12 +73,12 @@ def hand_out(name: str, target: Path, folders: list[Path]) -> None:
     found = [path for folder in folders for path in find(name, folder)]
     if not found:
         raise ValueError(f"no profile is named {name!r}")
-    profile = profiles.read(found[-1])
+    profile = storage.read(found[-1])
     # Where it comes from is for whoever imports it to say.
-    profiles.write(replace(profile, provenance={key: value for key, value in profile.provenance.items() if key != "origin"}), target)
+    storage.write(replace(profile, provenance={key: value for key, value in profile.provenance.items() if key != "origin"}), target)
 
 
-def delete(name: str, folder: Path, bundled: Path = profiles.BUNDLED) -> list[Path]:
+def delete(name: str, folder: Path, bundled: Path = storage.BUNDLED) -> list[Path]:
     """Delete the profile called `name` and its kept versions from the user's folder.
 
     Raises

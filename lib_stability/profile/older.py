@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from ..validation import ValidationError
-from . import profiles
+from . import storage
 from .naming import file_name
 from .profiles import Profile
 
@@ -26,7 +26,7 @@ def versions(name: str, folder: Path) -> list[tuple[Path, Profile]]:
     found = []
     for path in sorted((folder / FOLDER).glob(f"{_stem(name)}.*.json"), reverse=True):
         try:
-            found.append((path, profiles.read(path)))
+            found.append((path, storage.read(path)))
         except (OSError, ValidationError):
             continue
     return found
@@ -45,7 +45,7 @@ def put(profile: Profile, path: Path) -> None:
     """Write a profile over whatever is there, which is kept."""
     if path.is_file():
         keep(path, profile.name)
-    profiles.write(profile, path)
+    storage.write(profile, path)
 
 
 def forget(name: str, folder: Path) -> int:

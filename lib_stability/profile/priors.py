@@ -25,7 +25,7 @@ import numpy as np
 from ..guard import fitting
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import StabilityRegion
-from . import profiles
+from . import profiles, storage
 
 #: From below the last step of the usual schedules to beyond the first of zero-terminal-SNR ones.
 SIGMA_RANGE, KNOTS = (0.002, 5000.0), 75
@@ -163,5 +163,5 @@ def write_all(folder: Path) -> list[Path]:
     """Write all priors into `folder`; returns their paths."""
     made = {"sd1-prior.json": sd1(), "generic-prior.json": generic("epsilon"), "generic-prior-v.json": generic("v")}
     for name, profile in made.items():
-        profiles.write(profile, Path(folder) / name)
+        storage.write(profile, Path(folder) / name)
     return [Path(folder) / name for name in made]

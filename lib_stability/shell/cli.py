@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..guard import sensitivity
-from ..profile import profiles
+from ..profile import storage
 from ..validation import ValidationError
 from ..version import __version__
 from . import profile_commands, webui_commands
 
-TESTBED_PROFILE = profiles.BUNDLED / "testbed.json"
+TESTBED_PROFILE = storage.BUNDLED / "testbed.json"
 
 
 class Parser(argparse.ArgumentParser):
@@ -169,7 +169,7 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    profile = profiles.read(arguments.profile)
+    profile = storage.read(arguments.profile)
     from ..testbed.evidence import evaluate, tables
 
     result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile, only=arguments.only, jobs=arguments.jobs)
@@ -186,7 +186,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from ..testbed.network import model, variants
 
     variant = variants.VARIANTS[arguments.variant]
-    profile = profiles.read(arguments.profile or variant.profile)
+    profile = storage.read(arguments.profile or variant.profile)
     full = compare.FULL if variant is variants.MAIN else compare.OTHER_SIZES
     compare.compare(compare.QUICK if arguments.quick else full, arguments.out, profile, model.Testbed.load(variant.weights), arguments.only)
     print(f"{(arguments.out / 'compare.md').read_text()}\nWritten to {arguments.out}/")

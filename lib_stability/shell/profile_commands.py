@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..guard import sensitivity
-from ..profile import files, older, profiles
+from ..profile import files, older, profiles, storage
 from ..profile.displacing import Outlook, outlook
 
 #: First words that are an action, and what has to follow.
@@ -30,17 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
-    from ..profile.profiles import USER_FOLDER
+    from ..profile.storage import USER_FOLDER
 
     words = arguments.words
     if words and words[0] in ACTIONS:
         wanted = ACTIONS[words[0]]
         if len(words) != 1 + len(wanted) and not (words[0] == "back" and len(words) == 3):
             raise ValueError(f"{words[0]} wants {' and '.join(wanted)}")
-        return _act(words[0], words[1:], [profiles.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.yes)
+        return _act(words[0], words[1:], [storage.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.yes)
     if len(words) > 1:
         raise ValueError(f"{words[1]!r} is one word too many")
-    found, refused = profiles.load_all([profiles.BUNDLED, USER_FOLDER, *arguments.folder])
+    found, refused = storage.load_all([storage.BUNDLED, USER_FOLDER, *arguments.folder])
     for message in refused:
         print(f"refused: {message}", file=sys.stderr)
     if words:
@@ -79,7 +79,7 @@ def _act(action: str, words: list[str], folders: list[Path], yes: bool) -> int:
 
 def _outlook(path: Path, folders: list[Path]) -> Outlook:
     """What an import would change; nothing where the same is there already."""
-    profile, present = files.offered(path), profiles.load_all(folders)[0]
+    profile, present = files.offered(path), storage.load_all(folders)[0]
     if any(files.same(profile, one) for one in present):
         return Outlook([], [])
     return outlook(profile, present)

@@ -10,17 +10,17 @@ from fuzzing import cases, dumped, spoiled_bytes, spoiled_json
 
 from lib_stability.guard.norms import Norms
 from lib_stability.guard.sensitivity import LEVELS, thresholds
-from lib_stability.profile import profiles
+from lib_stability.profile import profiles, storage
 from lib_stability.validation import ValidationError
 
-FILE = (profiles.BUNDLED / "testbed.json").read_bytes()
+FILE = (storage.BUNDLED / "testbed.json").read_bytes()
 DOCUMENT = json.loads(FILE)
 
 
 def judge(path) -> bool:
     """Read, and if that works use it in every way."""
     try:
-        found = profiles.read(path)
+        found = storage.read(path)
     except ValidationError as error:
         assert str(error).startswith(path.name)
         return False

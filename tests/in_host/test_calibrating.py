@@ -15,7 +15,7 @@ from conftest import FORGE
 
 from lib_stability.guard import sensitivity
 from lib_stability.guard.norms import Norms
-from lib_stability.profile import files, own_prompts, profiles
+from lib_stability.profile import files, own_prompts, storage
 from lib_stability.testbed.world.captions import memorized, ordinary_samples
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import sampling
@@ -57,7 +57,7 @@ def test_a_calibration_tells_memorized_from_ordinary(folder, host):
     evaluations = host.shared.sd_model.evaluations - evaluations
     model = host.shared.sd_model.sd_checkpoint_info
     assert result["profile"] == f"{model.name_for_extra}-{model.sha256[:10]}-trial" and result["runs"] == 24
-    profile = profiles.read(folder / result["file"])
+    profile = storage.read(folder / result["file"])
     assert (profile.model.sha256, profile.model.family, profile.model.prediction) == (model.sha256, "sd1", "epsilon")
     assert {"samplers", "steps", "size", "guidance", "left_out", "left_out_rule", "prompts_sha256"} <= set(profile.provenance)
     assert profile.provenance["size"] == "128x128" and profile.provenance["samplers"] == list(calibrating.SAMPLERS)
@@ -127,15 +127,15 @@ def test_better_evidence_stays_and_what_is_replaced_is_kept(folder, host):
     assert "in place of SD 1.x prior (bundled prior)" in first["changes"][0]
     trial = calibrated()
     assert trial["profile"] == f"{name}-trial" and library.LIBRARY.serve("Auto", calibrating.checkpoint()).profile.name == name
-    before = profiles.read(folder / first["file"]).to_json()
+    before = storage.read(folder / first["file"]).to_json()
     again = calibrated(**MANY, steps=5)
     assert (again["profile"], again["file"]) == (name, first["file"]) and "It replaces" in again["changes"][0]
-    assert profiles.read(folder / first["file"]).to_json() != before
-    assert files.back(name, folder).to_json() == before == profiles.read(folder / first["file"]).to_json()
+    assert storage.read(folder / first["file"]).to_json() != before
+    assert files.back(name, folder).to_json() == before == storage.read(folder / first["file"]).to_json()
     # Beside one of four times as many runs, made up here, the smaller one stands and does not serve.
-    model, more = calibrating.checkpoint(), profiles.read(folder / first["file"])
+    model, more = calibrating.checkpoint(), storage.read(folder / first["file"])
     more.watch.scores_ = more.probe.scores_ = numpy.linspace(-1, 3, 400)
-    profiles.write(more, folder / first["file"])
+    storage.write(more, folder / first["file"])
     assert calibrating.profile_name(model, runs=400) == name and calibrating.profile_name(model, runs=100) == f"{name}-100-runs"
     found = calibrating.outlook(calibrating.Options(runs=100))
     assert found.displaced == [] and "goes on serving" in found.lines[0]
@@ -152,7 +152,7 @@ def test_a_negative_prompts_calibration_serves_after_the_plain_one(folder, host)
 def test_a_calibration_can_keep_to_one_sampler(folder, host, name):
     result = calibrated(sampler=name, steps=6)
     assert result["options"]["sampler"] == name
-    assert profiles.read(folder / result["file"]).provenance["samplers"] == [name]
+    assert storage.read(folder / result["file"]).provenance["samplers"] == [name]
 
 
 def test_a_recorded_run_is_the_ordinary_one(folder, host, generate):
@@ -177,7 +177,7 @@ def test_nothing_is_saved_or_decoded(folder, host, options, tmp_path, monkeypatc
 
 def test_a_negative_prompt_of_the_users_own(folder, host):
     result = calibrated(negative_prompt=" dark blue ")
-    profile = profiles.read(folder / result["file"])
+    profile = storage.read(folder / result["file"])
     assert len(profile.negative) == 64 and profile.name.count("-") == 3
 
 
@@ -188,7 +188,7 @@ def test_flow_models_and_others(folder, host, checkpoint):
         real = network.apply_model
         network.apply_model = lambda x, sigma, cond: real(x, sigma.clamp(max=0.936), cond)
     result = calibrated()
-    profile = profiles.read(folder / result["file"])
+    profile = storage.read(folder / result["file"])
     assert profile.model.prediction == ("flow" if FORGE else "v") and profile.watch.parameterisation == ("flow" if FORGE else "sigma")
     assert result["file"].startswith("a-b-flux-")
     host.shared.sd_model.use_distilled_cfg_scale = True

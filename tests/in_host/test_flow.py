@@ -8,7 +8,7 @@ from conftest import FORGE
 from test_judging import pixels, verdict
 
 from lib_stability.guard.region import StabilityRegion, Trajectory
-from lib_stability.profile import profiles
+from lib_stability.profile import storage
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.webui.job.library import LIBRARY
 
@@ -27,7 +27,7 @@ def region() -> StabilityRegion:
 @pytest.fixture
 def with_profile(region, tmp_path, monkeypatch):
     profile = Profile("Flow test", "calibrated", Model("any", "flow"), region, region)
-    profiles.write(profile, tmp_path / "profiles" / "flow.json")
+    storage.write(profile, tmp_path / "profiles" / "flow.json")
     monkeypatch.setattr(LIBRARY, "folders", (*LIBRARY.folders, tmp_path / "profiles"))
 
 

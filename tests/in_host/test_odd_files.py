@@ -11,7 +11,7 @@ import pytest
 from test_calibrating import SMALL, calibrated, folder  # noqa: F401 - a fixture
 from test_judging import verdict
 
-from lib_stability.profile import profiles
+from lib_stability.profile import profiles, storage
 from lib_stability.webui.host import sampling
 from lib_stability.webui.job.library import LIBRARY
 from lib_stability.webui.page import panel, tab_profiles
@@ -57,7 +57,7 @@ def test_where_nothing_can_be_written_a_calibration_does_not_begin(folder, host,
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return plain(path, data)
 
-    monkeypatch.setattr(profiles.Path, "write_bytes", read_only)
+    monkeypatch.setattr(storage.Path, "write_bytes", read_only)
     task = calibrating.task(calibrating.Options.parse(SMALL)).start()
     assert task.wait(60) and task.state == "failed"
     assert f"cannot be written to {folder}: Read-only file system" in task.error and "Settings" in task.error
@@ -73,18 +73,18 @@ def test_a_folder_that_is_a_file_is_found_out_first(folder, host):  # noqa: F811
 
 
 def test_what_cannot_be_written_in_the_end_is_kept_elsewhere(folder, host, monkeypatch):  # noqa: F811
-    plain = profiles.write
+    plain = storage.write
 
     def full(profile, path):
         if folder in path.parents:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         plain(profile, path)
 
-    monkeypatch.setattr(profiles, "write", full)
+    monkeypatch.setattr(storage, "write", full)
     task = calibrating.task(calibrating.Options.parse(SMALL)).start()
     assert task.wait(300) and task.state == "failed" and "No space left on device" in task.error
     spare = profiles.Path(task.error.split("it is kept as ")[1].removesuffix(", import it"))
-    assert profiles.read(spare).kind == "calibrated"
+    assert storage.read(spare).kind == "calibrated"
     spare.unlink()
     spare.parent.rmdir()
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from test_calibrating import call, folder  # noqa: F401
 
-from lib_stability.profile import files, profiles
+from lib_stability.profile import files, profiles, storage
 from lib_stability.trail.imagetext import read_text
 from lib_stability.trail.infotext import parse_text
 from lib_stability.webui.job import infotexts, library
@@ -17,7 +17,7 @@ from lib_stability.webui.page import panel
 @pytest.fixture
 def imported(folder, tmp_path):  # noqa: F811
     """Import the testbed's profile under another name; the name."""
-    data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Somebody's".replace("'", " ")}
+    data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Somebody's".replace("'", " ")}
     (tmp_path / "x.json").write_text(json.dumps(data))
     return files.bring(tmp_path / "x.json", folder)[0]
 
@@ -44,14 +44,14 @@ def test_a_bundled_one_is_named_by_the_page_alone(host, generate):
 
 
 def test_a_long_name_does_not_hide_where_it_comes_from(host, generate, folder, tmp_path):  # noqa: F811
-    data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "x" * 100}
+    data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "x" * 100}
     (tmp_path / "x.json").write_text(json.dumps(data))
     files.bring(tmp_path / "x.json", folder)
     assert generate({"profile": "x" * 100}).infotexts[0].count("(imported calibration)") == 1
 
 
 def test_a_file_put_there_by_hand_is_not_taken_for_bundled(host, generate, folder):  # noqa: F811
-    data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Sneaked"}
+    data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Sneaked"}
     data["provenance"]["origin"] = "bundled"
     folder.mkdir()
     (folder / "testbed.json").write_text(json.dumps(data))
@@ -68,7 +68,7 @@ def test_audit_reads_it(host, generate, options, imported, tmp_path):
 
 
 def test_a_muzzle_put_there_by_hand_never_serves(host, generate, folder):  # noqa: F811
-    data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Muzzle"}
+    data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Muzzle"}
     data["model"] |= {"family": "sd1", "sha256": ""}
     for curves in data["watch"]["statistics"].values():
         curves["spread"] = [3.0] * len(curves["spread"])

@@ -11,7 +11,7 @@ from test_calibrating import folder  # noqa: F401
 from test_routes import GRADIO, SPOILED, command, started  # noqa: F401
 from test_served import ROOT
 
-from lib_stability.profile import older, profiles
+from lib_stability.profile import older, storage
 from lib_stability.trail.image_row import Item, examine
 from lib_stability.webui.job import last_job, library
 from lib_stability.webui.tasks import api_jobs, roles
@@ -54,7 +54,7 @@ class Someone:
 
     def profile(self) -> str:
         """A profile's file of that name."""
-        return json.dumps({**json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8")), "name": NAME})
+        return json.dumps({**json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")), "name": NAME})
 
 
 def read_verdicts(who: Someone) -> bool:
@@ -171,7 +171,7 @@ def test_each_role_may_do_what_the_table_says(host, command, started, folder, ou
 @pytest.mark.parametrize("action", list(ACTIONS))
 def test_a_file_does_nothing_but_be_read(host, command, started, folder, outputs, tmp_path, action):  # noqa: F811
     assert dict(rows())[action]["File on disk"] == "no"
-    document = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
+    document = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
     folder.mkdir()
     route = f"/memorization-guard/v1/{action.split()[0].lower()}"
     for number, name in enumerate(("A file", "../../outside", "/etc/passwd", "<script>fetch('" + route + "')</script>")):

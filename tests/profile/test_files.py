@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_stability.profile import files, older, profiles
+from lib_stability.profile import files, older, storage
 from lib_stability.shell import cli
 from lib_stability.validation import ValidationError
 
@@ -16,7 +16,7 @@ from lib_stability.validation import ValidationError
 @pytest.fixture
 def mine(tmp_path):
     """A profile file called "My model (v2)", and the user's folder."""
-    data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
+    data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
     data["name"] = "My model (v2)"
     path = tmp_path / "somewhere" / "any name.json"
     path.parent.mkdir()
@@ -34,11 +34,11 @@ def test_there_and_back(mine, capsys, tmp_path):
     status, said, _ = run(capsys, folder, "import", str(path), "--yes")
     assert status == 0 and "It serves testbed in place of Testbed (bundled calibration, 1592 runs" in said
     (file,) = folder.iterdir()
-    assert file.name.startswith("My-model-v2.") and profiles.read(file).name == "My model (v2)"
+    assert file.name.startswith("My-model-v2.") and storage.read(file).name == "My model (v2)"
     assert "My model (v2)" in run(capsys, folder)[1]
     assert run(capsys, folder, "import", str(path))[0] == 0 and list(folder.iterdir()) == [file]
     assert run(capsys, folder, "export", "My model (v2)", str(tmp_path / "out.json"))[0] == 0
-    assert profiles.read(tmp_path / "out.json").to_json() == profiles.read(path).to_json()
+    assert storage.read(tmp_path / "out.json").to_json() == storage.read(path).to_json()
     assert run(capsys, folder, "delete", "My model (v2)")[0] == 0 and list(folder.iterdir()) == []
     assert run(capsys, folder, "delete", "My model (v2)")[0] == 2
 
@@ -46,8 +46,8 @@ def test_there_and_back(mine, capsys, tmp_path):
 def test_bundled_ones_stay(mine, capsys):
     _, folder = mine
     status, _, said = run(capsys, folder, "delete", "Testbed")
-    assert status == 2 and "is bundled and cannot be deleted" in said and (profiles.BUNDLED / "testbed.json").exists()
-    status, _, said = run(capsys, folder, "import", str(profiles.BUNDLED / "testbed.json"))
+    assert status == 2 and "is bundled and cannot be deleted" in said and (storage.BUNDLED / "testbed.json").exists()
+    status, _, said = run(capsys, folder, "import", str(storage.BUNDLED / "testbed.json"))
     assert status == 2 and "bundled" in said and not folder.exists()
 
 
@@ -73,10 +73,10 @@ def test_file_names_are_never_paths():
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone"), Path.mkdir])
 def test_what_is_no_file_is_refused_and_waited_for_by_nobody(tmp_path, make):
     make(tmp_path / "odd.json")
-    assert [message.split(":")[0] for message in profiles.load_all([tmp_path])[1]] == ["odd.json"]
+    assert [message.split(":")[0] for message in storage.load_all([tmp_path])[1]] == ["odd.json"]
     assert files.find("nobody", tmp_path) == []
     with pytest.raises((OSError, ValidationError)):
-        profiles.read(tmp_path / "odd.json")
+        storage.read(tmp_path / "odd.json")
 
 
 def rewritten(path, **changes) -> None:
@@ -108,7 +108,7 @@ def test_nothing_is_overwritten_for_good(mine, capsys):
     (file,) = folder.glob("*.json")
 
     def note() -> str:
-        return profiles.read(file).provenance["note"]
+        return storage.read(file).provenance["note"]
 
     assert note() == "third" and len(run(capsys, folder, "versions", "My model (v2)")[1].splitlines()) == 2
     assert run(capsys, folder, "back", "My model (v2)")[0] == 0 and note() == "second"
@@ -116,7 +116,7 @@ def test_nothing_is_overwritten_for_good(mine, capsys):
     assert run(capsys, folder, "back", "My model (v2)", "2")[0] == 0 and note() == "first"
     for wrong in (["back", "My model (v2)", "9"], ["back", "My model (v2)", "x"], ["back", "no such"], ["back"]):
         assert run(capsys, folder, *wrong)[0] == 2
-    assert profiles.read(file).origin == "imported" and profiles.load_all([folder])[1] == []
+    assert storage.read(file).origin == "imported" and storage.load_all([folder])[1] == []
     assert run(capsys, folder, "delete", "My model (v2)")[0] == 0 and list(folder.iterdir()) == []
 
 
@@ -134,7 +134,7 @@ def test_a_file_does_not_say_where_it_comes_from(mine, tmp_path):
     path, folder = mine
     rewritten(path, origin="bundled")
     _, file = files.bring(path, folder)
-    assert profiles.read(file).origin == "imported" and profiles.read(file).standing == "imported calibration"
+    assert storage.read(file).origin == "imported" and storage.read(file).standing == "imported calibration"
     files.hand_out("My model (v2)", tmp_path / "out.json", [folder])
-    assert "origin" not in profiles.read(tmp_path / "out.json").provenance
-    assert {profile.origin for profile in profiles.load_all([profiles.BUNDLED])[0]} == {"bundled"}
+    assert "origin" not in storage.read(tmp_path / "out.json").provenance
+    assert {profile.origin for profile in storage.load_all([storage.BUNDLED])[0]} == {"bundled"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib_stability.guard.region import Trajectory
-from lib_stability.profile import own_prompts, profiles, reference
+from lib_stability.profile import own_prompts, profiles, reference, storage
 from lib_stability.testbed.world.captions import ordinary_samples
 
 ORDINARY = reference.prompts(400)
@@ -72,7 +72,7 @@ def runs(judge: profiles.Profile, count: int, copies: int) -> list[Trajectory]:
 
 
 def test_runs_that_the_profile_in_force_flags_are_no_reference() -> None:
-    bundled = {one.name: one for one in profiles.load_all([profiles.BUNDLED])[0]}
+    bundled = {one.name: one for one in storage.load_all([storage.BUNDLED])[0]}
     for name, fair in (("Testbed", "10%"), ("Generic prior", "50%")):
         judge = bundled[name]
         assert own_prompts.suspicion(judge, [], runs(judge, 200, 0)) == ""

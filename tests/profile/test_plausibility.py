@@ -12,14 +12,14 @@ from conftest import ordinary_runs
 
 from lib_stability.guard.region import StabilityRegion, Trajectory
 from lib_stability.guard.sensitivity import TARGETS, thresholds
-from lib_stability.profile import files, plausibility, profiles
+from lib_stability.profile import files, plausibility, storage
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.validation import ValidationError
 from lib_stability.webui.job.library import Library
 
 
 def document() -> dict:
-    return {**json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8")), "name": "Muzzle"}
+    return {**json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")), "name": "Muzzle"}
 
 
 def spreads(data: dict, value: float) -> None:
@@ -64,7 +64,7 @@ def test_muzzles_are_refused_at_loading_and_at_import_with_the_reason(name: str,
     MUZZLES[name](data)
     path.parent.mkdir()
     path.write_text(json.dumps(data))
-    library = Library((profiles.BUNDLED, path.parent))
+    library = Library((storage.BUNDLED, path.parent))
     assert "Muzzle" not in library.names() and library.serve("Muzzle", Model("testbed", "epsilon")).profile is None
     (reason,) = library.refused
     assert reason.startswith(("muzzle.json.watch", "muzzle.json.probe")) and len(reason) < 400
@@ -75,12 +75,12 @@ def test_muzzles_are_refused_at_loading_and_at_import_with_the_reason(name: str,
 
 def test_the_unchanged_profile_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(json.dumps(document()))
-    assert profiles.read(tmp_path / "x.json").name == "Muzzle"
+    assert storage.read(tmp_path / "x.json").name == "Muzzle"
 
 
 def test_bundled_regions_leave_half_of_a_copys_norm() -> None:
     """What the bound is derived from: a copy stands out of every bundled region everywhere, and would at half its norms."""
-    found, refused = profiles.load_all([profiles.BUNDLED])
+    found, refused = storage.load_all([storage.BUNDLED])
     assert refused == [] and len(found) >= 5
     for region in (region for one in found for region in (one.watch, one.probe) if region is not None):
         assert plausibility.standing_out(region, 7.5) == 1.0
@@ -123,7 +123,7 @@ def test_regions_of_weak_guidance_are_left_alone() -> None:
 
 @pytest.mark.parametrize("level", TARGETS)
 def test_the_rate_that_is_called_measured_is_true_of_the_scores_in_the_file(level: str) -> None:
-    for one in profiles.load_all([profiles.BUNDLED])[0]:
+    for one in storage.load_all([storage.BUNDLED])[0]:
         for region in (one.watch, one.probe):
             found = thresholds(region, level)
             if found.measured:

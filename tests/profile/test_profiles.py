@@ -16,8 +16,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lib_stability.profile import profiles
-from lib_stability.profile.profiles import MAX_BYTES, Model, Profile, choose, load_all, read, write
+from lib_stability.profile import storage
+from lib_stability.profile.profiles import Model, Profile, choose
+from lib_stability.profile.storage import MAX_BYTES, load_all, read, write
 from lib_stability.validation import NAME, Field, ValidationError
 
 #: Fields that a file may lack, and what follows from that is tested apart.
@@ -502,7 +503,7 @@ def test_load_all_skips_and_reports_what_is_broken(profile: Profile, document: d
 
 
 def test_bundled_profiles_are_readable() -> None:
-    found, refused = load_all([profiles.BUNDLED])
+    found, refused = load_all([storage.BUNDLED])
     assert refused == []
     assert len({p.name for p in found}) == len(found)
 

@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 
 from lib_stability.guard.fitting import Curves
 from lib_stability.guard.region import StabilityRegion
-from lib_stability.profile import priors, profiles
+from lib_stability.profile import priors, storage
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.validation import ValidationError
 
-SCHEMA = json.loads((profiles.BUNDLED / "profile.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((storage.BUNDLED / "profile.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = Draft202012Validator(SCHEMA)
-BUNDLED = sorted(path for path in profiles.BUNDLED.glob("*.json") if not path.name.endswith(".schema.json"))
+BUNDLED = sorted(path for path in storage.BUNDLED.glob("*.json") if not path.name.endswith(".schema.json"))
 REMOVED = object()
 
 
@@ -93,7 +93,7 @@ def test_fitted_profiles(profile: Profile, flow_region: StabilityRegion, tmp_pat
     flow = dataclasses.replace(profile, model=Model("flux", "flow"), watch=flow_region, probe=None)
     for number, one in enumerate((profile, dataclasses.replace(profile, probe=None, negative="ab" * 32), flow, priors.sd1())):
         path = tmp_path / f"{number}.json"
-        profiles.write(one, path)
+        storage.write(one, path)
         data = json.loads(path.read_text(encoding="utf-8"))
         VALIDATOR.validate(data)
         assert accepted(data)

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from ...guard.damping import Damping
 from ...guard.options import Options
-from ...profile.profiles import read
+from ...profile.storage import read
 from ..network import finished
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, sample

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ...guard.sensitivity import thresholds
 from ...profile.displacing import Outlook, outlook
-from ...profile.profiles import ANY, AUTO, BUNDLED, Model, Profile, choose, listed, load_all
+from ...profile.profiles import ANY, AUTO, Model, Profile, choose
+from ...profile.storage import BUNDLED, listed, load_all
 from ...trail.infotext import Settings
 from . import places
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...profile.profiles import USER_FOLDER
+from ...profile.storage import USER_FOLDER
 from ..host import host, visitors
 
 OPTION, VARIABLE = "memorization_guard_folder", "MEMORIZATION_GUARD_FOLDER"

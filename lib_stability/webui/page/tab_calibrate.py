@@ -116,7 +116,7 @@ def build(profiles: object) -> object:
         )
         negative = text("negative", "Negative prompt (empty: for generations without one; the probe serves all)", 1)
         prompts = text("prompts", "Ordinary prompts of your own, one a line (empty: the bundled ones)", 3)
-        before = gr.HTML(said_before(start.runs, ""), elem_id=id_of("calibrate_before"))
+        before = gr.HTML(said_before(first.runs, ""), elem_id=id_of("calibrate_before"))
         with gr.Row():
             go = button("calibrate", "Calibrate", variant="primary")
             end = button("cancel_calibrate", "Cancel")

@@ -13,7 +13,7 @@ import numpy as np
 from ...guard.probe import REFERENCE_GUIDANCE
 from ...guard.region import StabilityRegion, Trajectory
 from ...guard.sensitivity import TARGETS, thresholds
-from ...profile import files, older, own_prompts, profiles, reference, trimming
+from ...profile import files, older, own_prompts, reference, storage, trimming
 from ...profile.calibration import GUIDANCE_RANGE, caution, fit_profile, spread_guidance
 from ...profile.displacing import Outlook, planned
 from ...profile.profiles import AUTO, FEW, Model, Profile
@@ -79,7 +79,7 @@ def run(options: Options, running: Task) -> dict:
     """Sample, fit, write; returns what the API shows."""
     folder = LIBRARY.folders[-1]
     try:
-        profiles.try_to_write(folder)
+        storage.try_to_write(folder)
     except OSError as error:
         said = f"profiles cannot be written to {folder}: {error.strerror or error}"
         raise ValueError(f"{said}; choose another folder in Settings, Memorization Guard") from None
@@ -147,7 +147,7 @@ def _keep(profile: Profile, path: Path) -> None:
         older.put(profile, path)
     except OSError as error:
         spare = Path(tempfile.mkdtemp(prefix="memorization-guard-")) / path.name
-        profiles.write(profile, spare)
+        storage.write(profile, spare)
         raise ValueError(f"the profile could not be written to {path.parent} ({error.strerror or error}); it is kept as {spare}, import it") from None
 
 
