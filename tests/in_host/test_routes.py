@@ -57,7 +57,7 @@ def started(monkeypatch):
 # -- another site ------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["calibrate", "scan", "audit"])
+@pytest.mark.parametrize("kind", ["calibrate", "scan", "audit", "profiles/back", "profiles/delete"])
 @pytest.mark.parametrize("headers", [{}, {"content_type": "text/plain"}, {"content_type": "application/x-www-form-urlencoded"}])
 def test_a_body_that_is_not_declared_as_json_starts_nothing(host, command, started, folder, kind, headers):  # noqa: F811
     """A browser sends such ones across sites without asking."""

@@ -11,7 +11,7 @@ from test_calibrating import folder  # noqa: F401
 from test_routes import GRADIO, SPOILED, command, started  # noqa: F401
 from test_served import ROOT
 
-from lib_stability.profile import storage
+from lib_stability.profile import older, storage
 from lib_stability.trail.image_row import Item, examine
 from lib_stability.webui.job import last_job, library
 from lib_stability.webui.tasks import api_jobs, roles
@@ -109,11 +109,20 @@ def bring(who: Someone) -> bool:
     return (who.folder.exists() and bool(list(who.folder.iterdir()))) or any(status < 400 for status in asked)
 
 
+def go_back(who: Someone) -> bool:
+    who.folder.mkdir()
+    (who.folder / "x.json").write_text(who.profile(), encoding="utf-8")
+    older.keep(who.folder / "x.json", NAME)
+    by_route = who.ask("POST", "profiles/back", {"name": NAME})[0] == 200
+    return "the version before again" in who.press("profile_back", NAME) or by_route
+
+
 def delete(who: Someone) -> bool:
     who.folder.mkdir()
     (who.folder / "x.json").write_text(who.profile(), encoding="utf-8")
     who.ask("DELETE", "profiles")
     who.ask("DELETE", f"profiles/{NAME}")
+    who.ask("POST", "profiles/delete", {"name": NAME})
     who.press("profile_delete", NAME)
     who.press("profile_really", None)
     return not (who.folder / "x.json").exists()
@@ -127,6 +136,7 @@ ACTIONS = {
     "Export a profile": export,
     "Calibrate": calibrate,
     "Cancel a calibration": cancel,
+    "Go back to an older version of a profile": go_back,
     "Import a profile": bring,
     "Delete a profile": delete,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...profile import files, older
 from ...validation import Field, ValidationError
 from ..job.library import LIBRARY
-from . import calibrating
+from . import bodies, calibrating
 
 
 def add_routes(app: object, prefix: str, protected: list, administrators: list) -> None:
@@ -23,11 +23,14 @@ def described(profile: object) -> dict:
 
 
 def _endpoints() -> dict[str, tuple[str, Callable]]:
-    from fastapi import Body, HTTPException
+    from fastapi import Depends, HTTPException
     from fastapi.responses import JSONResponse
+    from starlette.requests import Request
+
+    bodies.read.__annotations__ = {"request": Request}  # FastAPI reads it by value
 
     def refusal(where: str, error: ValidationError) -> JSONResponse:
-        return JSONResponse({"detail": [{"loc": [where, str(error).split(":", 1)[0]], "msg": str(error), "type": "value_error"}]}, 422)
+        return JSONResponse({"detail": bodies.refusal(where, error)}, 422)
 
     def outlook(runs: int = calibrating.Options.runs, negative_prompt: str = "") -> JSONResponse:
         try:
@@ -41,9 +44,9 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
         found = older.versions(name, LIBRARY.folders[-1])
         return {"versions": [{"number": number, "said": one.evidence, **described(one)} for number, (_, one) in enumerate(found, start=1)]}
 
-    def act(body: dict, work: Callable[[dict], dict], allowed: tuple[str, ...]) -> JSONResponse:
+    def act(body: object, work: Callable[[dict], dict], allowed: tuple[str, ...]) -> JSONResponse:
         try:
-            for name in body:
+            for name in Field(body, "body").mapping():
                 if name not in allowed:
                     Field(None, str(name)[:60]).fail(f"is not an option; there are {', '.join(allowed)}")
             Field(body.get("name"), "name").name()
@@ -53,7 +56,7 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
         except ValueError as error:
             raise HTTPException(404, str(error)) from None
 
-    def back(body: dict = Body(...)) -> JSONResponse:
+    def back(body: object = Depends(bodies.read)) -> JSONResponse:
         def work(given: dict) -> dict:
             number = Field(given.get("version", 1), "version").integer(1, older.MOST)
             profile = files.back(given["name"], LIBRARY.folders[-1], number)
@@ -61,10 +64,10 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
 
         return act(body, work, ("name", "version"))
 
-    def delete(body: dict = Body(...)) -> JSONResponse:
+    def delete(body: object = Depends(bodies.read)) -> JSONResponse:
         return act(body, lambda given: {"deleted": len(files.delete(given["name"], LIBRARY.folders[-1], LIBRARY.folders[0]))}, ("name",))
 
     outlook.__annotations__ = {"runs": int, "negative_prompt": str}
     versions.__annotations__ = {"name": str}
-    back.__annotations__ = delete.__annotations__ = {"body": dict}
+    back.__annotations__ = delete.__annotations__ = {}
     return {"outlook": ("GET", outlook), "versions": ("GET", versions), "back": ("POST", back), "delete": ("POST", delete)}
