@@ -187,7 +187,7 @@ def test_a_wrong_file_is_put_right_by_a_line_of_its_own(generate, host, folder, 
 
 def under(done) -> str:
     """What the page says under the first picture."""
-    return panel.from_infotext_html("<p>" + done.infotexts[done.index_of_first_image].replace("\n", "<br>\n") + "</p>")
+    return panel.lines(done.infotexts[done.index_of_first_image])
 
 
 def test_loss_is_said_under_the_result_and_in_the_next_line(generate, folder, logged, monkeypatch):

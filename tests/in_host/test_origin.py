@@ -24,7 +24,7 @@ def imported(folder, tmp_path):  # noqa: F811
 
 def shown(done) -> str:
     """The page's line under the first image."""
-    return panel.from_infotext_html(f"<p>{done.infotexts[0]}</p>")
+    return panel.lines(done.infotexts[0])
 
 
 @pytest.mark.parametrize("detail", infotexts.DETAILS)
