@@ -1,10 +1,16 @@
-# `make demo` shows the guard at work, `make test` checks everything. Both make their environment first.
+# `make` lists what there is. Every target makes the environment that it needs first.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+JOBS ?= 1
 
-.PHONY: demo test test-core test-a1111 test-forge lint clean chromium
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-core test-a1111 test-forge fuzz lint hooks evidence evidence-adopt clean chromium
 .SECONDARY:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9 -]*:.*## / {n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-15s %s\n", names[i], $$2}' \
+	  $(MAKEFILE_LIST)
 
 $(VENV)/.testbed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,33 +28,49 @@ $(VENV)/.test: $(VENV)/.testbed
 	.venv-$*/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-demo: $(VENV)/.testbed
+demo: $(VENV)/.testbed ## the guard at work on ordinary and memorized captions: under two minutes, pictures in outputs/demo
 	$(BIN)/python -m lib_stability demo
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test ## style, and the types of what judges and of profiles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+hooks: $(VENV)/.test ## let git run the linters before each commit
+	$(BIN)/pip install --quiet --disable-pip-version-check pre-commit
+	$(BIN)/pre-commit install
 
 # Both hosts side by side: each suite keeps to one thread.
-test: lint test-core
+test: lint test-core ## everything: lint, the core's tests, the extension's in both hosts in small
 	$(MAKE) --no-print-directory -j2 test-a1111 test-forge
 
-test-core: $(VENV)/.test
+test-core: $(VENV)/.test ## the core's tests
 	$(BIN)/python -m pytest
 
-# The extension inside a web UI in small, in the shape and with the packages of each host.
-test-a1111: .venv-a1111/.done chromium
+test-a1111: .venv-a1111/.done chromium ## the extension's tests in a web UI in small, with the packages of AUTOMATIC1111
 	HOST_SHAPE=a1111 .venv-a1111/bin/python -m pytest tests/in_host
 
-# Its relatives, Forge Neo and ersatzForge, run only what differs between hosts.
-test-forge: .venv-forge/.done chromium
+test-forge: .venv-forge/.done chromium ## the same with those of Forge; of its relatives Neo and ersatzForge what differs between hosts
 	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host
 	for flavour in neo ersatz; do HOST_SHAPE=forge HOST_FLAVOUR=$$flavour .venv-forge/bin/python -m pytest tests/in_host/test_flavours.py || exit 1; done
 
-# For the browser tests, which skip without it.
-chromium:
+# Under -n nothing is made, but the order is shown: that is what the plus is for.
+DRY = $(findstring n,$(filter-out -%,$(firstword $(MAKEFLAGS))))
+evidence: $(if $(DRY),,$(VENV)/.testbed) ## all tables and figures whose code or weights changed: hours, resumable; -n shows the order, JOBS=N
+	+@$(if $(DRY),$(PYTHON),$(BIN)/python) -m lib_stability.testbed.evidence.remake --jobs $(JOBS) $(if $(DRY),--list)
+
+evidence-adopt: ## take the tables and figures that are there for made, after a change that moves no number
+	@$(PYTHON) -m lib_stability.testbed.evidence.remake --adopt
+
+fuzz: export FUZZ ?= 50
+fuzz: $(VENV)/.test .venv-a1111/.done .venv-forge/.done ## the fuzzers of `make test` with FUZZ (50) times as many cases, and others
+	$(BIN)/python -m pytest tests/fuzz
+	HOST_SHAPE=a1111 .venv-a1111/bin/python -m pytest tests/in_host/test_fuzz_routes.py
+	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host/test_fuzz_routes.py
+
+chromium: ## for the browser tests, which skip without it: installed where that is allowed
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq && \
 	  apt-get install -qq -y chromium > /dev/null; } || echo "No Chromium here: install it for the browser tests."
 
-clean:
+clean: ## remove environments and everything made under outputs
 	rm -rf $(VENV) .venv-a1111 .venv-forge outputs

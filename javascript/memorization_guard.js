@@ -1,38 +1,61 @@
-// Badges on the gallery's thumbnails: each image's verdict, read from the infotexts that the host keeps beside the gallery.
+// Verdict line and badges: the page asks the server whenever it shows another result or another picture of it, and the server reads the infotexts.
+// Controls: a page that is opened, or whose Settings change, asks for the defaults that are in force.
 (function () {
     "use strict";
 
-    const GRAVITY = ["not judged", "stable", "mild", "strong"];
-    const VERDICT = /(?:^|, )MG (?:hires )?verdict: (stable|mild|strong|not judged)/g;
+    /* global opts */
+    const TABS = ["txt2img", "img2img"];
+    // Milliseconds after which an answer is no longer waited for.
+    const PATIENCE = 10000;
+    // Of each tab: what is shown, the number of the last question and of the first about this result, and when it was asked.
+    const shown = {};
+    for (const tab of TABS) {
+        shown[tab] = {info: "", index: 0, asked: 0, first: 0, when: 0};
+    }
 
     function root() {
         return typeof gradioApp === "function" ? gradioApp() : document;
     }
 
-    // The parameters are the last line; a prompt may say what it likes.
-    function gravest(infotext) {
-        const line = infotext.trim().split("\n").pop();
-        const found = Array.from(line.matchAll(VERDICT), (match) => match[1]);
-        return found.sort((a, b) => GRAVITY.indexOf(b) - GRAVITY.indexOf(a))[0] || "";
-    }
-
-    function infotexts(tab) {
+    // What the host keeps beside its gallery: the infotexts of a result.
+    function information(tab) {
         const box = root().querySelector(`#generation_info_${tab} textarea, #generation_info_${tab} input`);
-        try {
-            return JSON.parse(box.value).infotexts || [];
-        } catch (error) {
-            return [];
-        }
+        return box ? box.value : "";
     }
 
-    function mark(tab) {
-        const gallery = root().querySelector(`#${tab}_gallery`);
-        if (!gallery) {
+    function thumbnails(tab, list) {
+        return Array.from(root().querySelectorAll(`#${tab}_gallery ${list} .thumbnail-item`));
+    }
+
+    function answer(tab) {
+        const told = root().querySelector(`#memorization_guard_verdict_${tab} .memorization-guard-answer`);
+        return told ? {number: Number(told.dataset.answer), verdicts: JSON.parse(told.dataset.verdicts)} : {number: 0, verdicts: []};
+    }
+
+    function ask(tab, info, index) {
+        const now = shown[tab];
+        const button = root().querySelector(`#memorization_guard_ask_${tab}`);
+        if (!button) {
             return;
         }
-        const verdicts = infotexts(tab).map(gravest);
-        for (const list of gallery.querySelectorAll(".thumbnails, .grid-container")) {
-            list.querySelectorAll(".thumbnail-item").forEach((item, number) => {
+        now.asked += 1;
+        if (info !== now.info) {
+            now.first = now.asked;
+        }
+        now.info = info;
+        now.index = index;
+        now.when = Date.now();
+        button.click();
+    }
+
+    window.memorizationGuardQuestion = function (tab) {
+        const now = shown[tab];
+        return [JSON.stringify({number: now.asked, info: now.info, index: now.index})];
+    };
+
+    function mark(tab, verdicts) {
+        for (const list of [".thumbnails", ".grid-container"]) {
+            thumbnails(tab, list).forEach((item, number) => {
                 const verdict = verdicts[number] || "";
                 if ((item.dataset.memorizationGuard || "") === verdict) {
                     return;
@@ -46,17 +69,95 @@
         }
     }
 
-    function markAll() {
-        mark("txt2img");
-        mark("img2img");
+    function look(tab) {
+        const now = shown[tab];
+        const info = information(tab);
+        const chosen = thumbnails(tab, ".thumbnails").findIndex((item) => item.classList.contains("selected"));
+        // With none chosen the host shows the first picture's infotext, and goes on showing that of one that was.
+        const index = chosen >= 0 ? chosen : info === now.info ? now.index : 0;
+        const told = answer(tab);
+        const waiting = told.number < now.asked && Date.now() - now.when < PATIENCE;
+        if ((info !== now.info || index !== now.index) && !waiting) {
+            ask(tab, info, index);
+        }
+        mark(tab, info === now.info && told.number >= now.first ? told.verdicts : []);
+    }
+
+    // Names of the settings that have changed, null for a page that was just opened.
+    let changed = null;
+    let settings = null;
+    let opened = false;
+
+    window.memorizationGuardChanged = function () {
+        return [JSON.stringify(changed)];
+    };
+
+    function renew(names) {
+        changed = names;
+        for (const tab of TABS) {
+            root().querySelector(`#memorization_guard_${tab}_renew`)?.click();
+        }
+    }
+
+    function settingsChanged() {
+        const before = settings;
+        const prefix = "memorization_guard_";
+        settings = {};
+        for (const name of Object.keys(opts)) {
+            if (name.startsWith(prefix)) {
+                settings[name.slice(prefix.length)] = opts[name];
+            }
+        }
+        const names = Object.keys(settings).filter((name) => before && before[name] !== settings[name]);
+        if (names.length) {
+            renew(names);
+        }
+    }
+
+    if (typeof onOptionsChanged === "function") {
+        onOptionsChanged(settingsChanged);
+    }
+
+    // Of each tab, the latest level that is not Custom.
+    const levels = {};
+
+    function noteLevel(tab) {
+        const chosen = root().querySelector(`#memorization_guard_${tab}_sensitivity input:checked`)?.value.toLowerCase();
+        if (chosen && chosen !== "custom") {
+            levels[tab] = chosen;
+        }
+    }
+
+    window.memorizationGuardLevel = (tab) => levels[tab] || "";
+
+    // A person has chosen a level: "Custom" starts from the one before.
+    document.addEventListener("change", (event) => {
+        for (const tab of TABS) {
+            if (event.target.closest?.(`#memorization_guard_${tab}_sensitivity`)) {
+                noteLevel(tab);
+                setTimeout(() => root().querySelector(`#memorization_guard_${tab}_custom`)?.click(), 200);
+            }
+        }
+    }, true);
+
+    function lookAll() {
+        if (!opened && root().querySelector("#memorization_guard_img2img_renew")) {
+            opened = true;
+            setTimeout(() => renew(null), 500);
+        }
+        TABS.forEach(look);
+        TABS.forEach(noteLevel);
     }
 
     // Loaded again by "Reload UI", the page is a new one; the hosts call these hooks after every change of the page.
     if (typeof onAfterUiUpdate === "function") {
-        onAfterUiUpdate(markAll);
+        onAfterUiUpdate(lookAll);
     } else {
-        new MutationObserver(markAll).observe(document.documentElement, {childList: true, subtree: true});
+        new MutationObserver(lookAll).observe(document.documentElement, {childList: true, subtree: true});
     }
-    // A hidden text box changes without changing the page.
-    setInterval(markAll, 1000);
+    // A hidden text box, or which thumbnail is chosen, changes without changing the page.
+    for (const event of ["click", "keyup"]) {
+        document.addEventListener(event, () => setTimeout(lookAll, 100), true);
+    }
+    setInterval(lookAll, 1000);
 })();

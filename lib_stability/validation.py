@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -21,21 +22,26 @@ class Field:
     def __init__(self, value: object, path: str) -> None:
         self.value, self.path = value, path
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> NoReturn:
         raise ValidationError(f"{self.path}: {reason}")
 
     def __getitem__(self, key: str) -> Field:
-        if key not in self.value:
+        found = self.mapping()
+        if key not in found:
             self.fail(f"lacks the field {key!r}")
-        return Field(self.value[key], f"{self.path}.{key}")
+        return Field(found[key], f"{self.path}.{key}")
 
     def get(self, key: str, default: object) -> Field:
         """The field, or `default` where it is missing."""
-        return Field(self.value.get(key, default), f"{self.path}.{key}")
+        return Field(self.mapping().get(key, default), f"{self.path}.{key}")
 
-    def object(self) -> Field:
+    def mapping(self) -> dict[str, Any]:
         if not isinstance(self.value, dict):
             self.fail("has to be an object")
+        return self.value
+
+    def object(self) -> Field:
+        self.mapping()
         return self
 
     def format(self, name: str, version: int) -> None:
@@ -59,11 +65,11 @@ class Field:
         return self.value
 
     def name(self) -> str:
-        """A name made of letters, digits, spaces and ``.+()[]-_``, not path-like."""
+        """A name made of letters, digits, spaces and ``.+()[]-_``, not path-like; several spaces in a row are one, as in an infotext."""
         text = self.text(most=100, pattern=NAME)
         if ".." in text:
             self.fail("holds characters that are not allowed here")
-        return text
+        return " ".join(text.split())
 
     def integer(self, low: int, high: int) -> int:
         if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from lib_stability.guard.damping import Damping
-from lib_stability.guard.guard import Guard, Options
+from lib_stability.guard.guard import Guard
+from lib_stability.guard.options import Options
 from lib_stability.guard.probe import Probe
 from lib_stability.guard.region import StabilityRegion, Trajectory
 

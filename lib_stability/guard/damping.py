@@ -7,12 +7,12 @@ The policies "directional" and "radial" leave prompt and guidance scale alone an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from .norms import inner, per_sample, rms
+from .readings import Acted
 
 POLICIES = ("reword", "directional", "radial")
 STRENGTH_RANGE, MARGIN_RANGE, RELEASE_RANGE = (0.0, 4.0), (-3.0, 5.0), (0.0, 1.0)
@@ -35,6 +35,20 @@ class Damping:
     release : float
         Directional damping acts while the cosine of the prediction and the remembered direction exceeds this. Below, only the radial limit at the
         region's mean is kept; a prediction that is unstable there pulls somewhere else, and that becomes the direction.
+
+    Raises
+    ------
+    ValueError
+        An unknown policy, or a number outside :data:`STRENGTH_RANGE`, :data:`MARGIN_RANGE` or :data:`RELEASE_RANGE`.
+
+    Examples
+    --------
+    >>> from lib_stability import Damping
+    >>> Damping().policy, Damping().limit, Damping("radial").limit
+    ('reword', 2.0, 0.0)
+    >>> Damping(strength=9)
+    Traceback (most recent call last):
+    ValueError: strength: 9 is not from 0 to 4
     """
 
     policy: str = "reword"
@@ -63,11 +77,9 @@ class Marks:
     """
 
     def __init__(self, count: int, device: torch.device, dtype: torch.dtype = torch.bool) -> None:
-        if device.type == "cpu":
-            self._memory = np.zeros(count, str(dtype).removeprefix("torch."))
-            self.tensor = torch.from_numpy(self._memory)
-        else:
-            self._memory, self.tensor = None, torch.zeros(count, dtype=dtype, device=device)
+        memory = np.zeros(count, str(dtype).removeprefix("torch.")) if device.type == "cpu" else None
+        self.tensor = torch.zeros(count, dtype=dtype, device=device) if memory is None else torch.from_numpy(memory)
+        self._memory = memory
 
     @property
     def surely_empty(self) -> bool:
@@ -115,20 +127,6 @@ class Remembered:
         """``D - strength * along * m`` in `buffer`, for `along` an RMS of shape ``(batch,)``; every bit of `whole` (float32) where it is 0."""
         torch.div(along, self.size, out=self._multiple)
         return torch.addcmul(whole, self.latent, self._multiple_view, value=-strength, out=buffer)
-
-
-class Acted(NamedTuple):
-    """What one damping did, tensors of shape ``(batch,)``: the radial factor, the component taken out (an RMS) or None, and the mask of images that
-    got another prediction altogether, or None. An image that is left alone has 1 and 0."""
-
-    shrink: torch.Tensor
-    taken: torch.Tensor | None = None
-    replaced: torch.Tensor | None = None
-
-    def changed(self) -> torch.Tensor:
-        """The mask of images that were really changed, not only flagged."""
-        changed = (self.shrink if self.taken is None else self.shrink - self.taken) < 1
-        return changed if self.replaced is None else changed | self.replaced
 
 
 def radial(denoised: torch.Tensor, limit: torch.Tensor, gate: torch.Tensor) -> tuple[torch.Tensor, Acted]:

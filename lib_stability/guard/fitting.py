@@ -66,8 +66,8 @@ def solve(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
     return best
 
 
-def predict(coefficients: np.ndarray, guidance: np.ndarray) -> np.ndarray:
-    """Mean norm ``sqrt(a + b w + c w**2)``; `coefficients` ``(..., 3)`` against `guidance` ``(...)``."""
+def predict(coefficients: np.ndarray, guidance: np.ndarray | float) -> np.ndarray:
+    """Mean norm ``sqrt(a + b w + c w**2)``; `coefficients` ``(..., 3)`` against `guidance` ``(...)`` or one number."""
     a, b, c = np.moveaxis(coefficients, -1, 0)
     return np.sqrt(np.maximum(a + b * guidance + c * guidance**2, 1e-12))
 

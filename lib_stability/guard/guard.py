@@ -1,4 +1,4 @@
-"""The guard of one sampling pass: judge every model evaluation of every image, damp the unstable ones.
+"""The guard of one sampling pass: every evaluation goes through the detectors, flagged images through the damper.
 
 Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on the latent's device, read once by :meth:`Guard.report`.
 """
@@ -6,49 +6,36 @@ Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on t
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from .damping import Acted, Damping, Marks, Remembered, directional, radial
+from .dampers import Damper, damper_for
+from .dampers.stop import Stop
+from .damping import Marks
+from .detectors import Detector, detectors
+from .detectors.watch import Watch
+from .evaluation import Evaluation
 from .locality import Locator
-from .norms import measure, per_sample, rms
-from .probe import LEAST_GUIDANCE, Probe
-from .region import Expected, StabilityRegion
+from .norms import rms
+from .options import Options
+from .probe import Probe
+from .readings import Acted, Judged, Pass, Reading
+from .region import StabilityRegion
 from .rewording import Rewording
-from .sensitivity import PAPER_MILD, Thresholds, check, thresholds
-from .verdict import Judged, Reading, Verdict, verdicts
+from .trouble import EVALUATION, Trouble
+from .verdict import Verdict, verdicts
 
 log = logging.getLogger(__name__)
-MODES = ("report", "damp", "stop")
 #: The doubt about a watch whose region was fitted with another negative prompt.
 UNKNOWN_NEGATIVE = "no probe and a negative prompt that the region does not know"
-#: No finite deviation exceeds it.
-HUGE = torch.finfo(torch.float32).max
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a guard does: its mode, sensitivity level (`tau` for "custom"), how it damps, and whether it maps where flagged images are unstable.
-
-    Mode "report" changes nothing, "damp" damps flagged images, "stop" blanks an image from the evaluation on that flags it as strong.
-    """
-
-    mode: str = "report"
-    sensitivity: str = "medium"
-    tau: float = PAPER_MILD
-    damping: Damping = Damping()
-    locate: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"mode: {self.mode!r} is not one of {', '.join(MODES)}")
-        check(self.sensitivity, self.tau)
 
 
 class Guard:
-    """One sampling pass of one batch.
+    """One sampling pass of one batch: every model evaluation is shown to :meth:`step`, the verdicts are read at the end.
+
+    Norms and score follow Broken Memories (arXiv 2605.22050), taken per evaluation instead of per step of one scheduler, see :mod:`.norms` and
+    :class:`.deviation.ZScores`.
 
     Parameters
     ----------
@@ -68,6 +55,22 @@ class Guard:
     ------
     ValueError
         A region of the other parameterisation.
+
+    Examples
+    --------
+    Two images over three evaluations, with made-up predictions: the second image's are ten times as large as the first's.
+
+    >>> import torch
+    >>> from lib_stability import Guard, Options, choose_profile, load_profiles
+    >>> from lib_stability.profile.storage import BUNDLED
+    >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
+    >>> guard = Guard(profile.watch, Options(mode="damp", sensitivity="medium"))
+    >>> for sigma in (14.0, 5.0, 1.0):
+    ...     x = torch.randn(2, 4, 64, 64) * (1 + sigma**2) ** 0.5
+    ...     denoised = torch.randn(2, 4, 64, 64) * torch.tensor([0.5, 5.0]).view(2, 1, 1, 1)
+    ...     denoised = guard.step(x, denoised, torch.full((2,), sigma), guidance=7.5)
+    >>> [(verdict.verdict, verdict.flagged_at, verdict.damped) for verdict in guard.report()]
+    [('stable', None, 0), ('strong', 1, 3)]
     """
 
     def __init__(
@@ -82,19 +85,13 @@ class Guard:
         for one in (region, probe.region if probe else None):
             if one is not None and one.parameterisation != parameterisation:
                 raise ValueError(f"region: fitted in the parameterisation {one.parameterisation!r}, this pass runs in {parameterisation!r}")
-        self.region, self.options, self.probe = region, options, probe
-        self.parameterisation, self.doubt = parameterisation, doubt
-        self.rewording = rewording if options.mode == "damp" and options.damping.policy == "reword" else None
-        self.watch_limits = thresholds(region, options.sensitivity, options.tau) if region else None
-        self.probe_limits = thresholds(probe.region, options.sensitivity, options.tau) if probe else None
-        self._widest = float(region.curves_["clean"].spread.max()) if region else 0.0
+        self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
+        self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
+        self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
         self.evaluations = self.batch = 0
-        self.error: str | None = None
+        self.trouble = Trouble()
         self.readings: list[Reading] = []
         self._flagged: Marks | None = None
-        self._stopped: torch.Tensor | None = None
-        #: By the latent's shape: some samplers (SMEA, Dy) evaluate at another size in between, where a direction of this one means nothing.
-        self._remembered: dict[torch.Size, Remembered] = {}
         self._locator = Locator() if options.locate else None
 
     def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
@@ -103,181 +100,119 @@ class Guard:
         Parameters
         ----------
         x : tensor of shape ``(batch, ...)``
-            Latent that the model saw.
+            Latent that the model saw, any float dtype.
         denoised : tensor like `x`
-            Guided prediction of the clean latent. It is not written to.
+            Guided prediction of the clean latent. It is not written to; what is returned has its dtype.
         sigma : tensor of shape ``(batch,)``
             Noise levels.
         guidance : float or tensor of shape ``(batch,)``
             Effective guidance scale of this evaluation.
 
-        An exception in here is logged once and leaves the prediction alone; the verdicts then say "not judged (error)".
+        An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
+        next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
         """
-        self.batch = len(x)
-        if self.error is not None or self.region is None:
-            self.evaluations += 1
-            return denoised if self._stopped is None else denoised.masked_fill(per_sample(self._stopped, denoised), 0.0)
+        self.batch = max(self.batch, len(x))
         try:
-            return self._step(x, denoised, sigma.to(device=x.device, dtype=torch.float32), guidance)
+            return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance))
         except Exception as error:
-            log.exception("Memorization Guard: an error, this pass goes on without it")
-            self.error = f"{type(error).__name__}: {error}"
-            return denoised
+            self.trouble.note(EVALUATION, error)
+            self.trouble.missed += 1
+            return self.damper.blank(denoised) if isinstance(self.damper, Stop) else denoised
         finally:
             self.evaluations += 1
 
-    def _step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
-        guidance = self._checked(x, denoised, sigma, guidance)
-        unstable = watched = probed = acted = expected = size = None
-        source = result = denoised
-        knows = self._watch_can_judge(guidance)
-        if knows:
-            expected = self.region.look_up(sigma, guidance)
-            watched = self._judge(self._within(expected, guidance), self.watch_limits, x, denoised, sigma)
-            unstable, size = watched.unstable, watched.norms.clean
-            if self._locator:
-                self._locator.add(denoised, expected.mean[:, 1], unstable)
-        if self.probe and self.probe.wanted(self.evaluations, knows):
-            predicted = self.probe.predict(x, sigma)
-            usual = self.probe.region.look_up(sigma, self.probe.guidance)
-            probed = self._judge(usual, self.probe_limits, x, predicted, sigma)
-            if self._locator:
-                self._locator.add(predicted, usual.mean[:, 1], probed.unstable)
-            unstable = probed.unstable if unstable is None else unstable | probed.unstable
-            source = torch.where(per_sample(probed.unstable, x), predicted, denoised)
-            size = probed.norms.clean if size is None else torch.where(probed.unstable, probed.norms.clean, size)
-        if self.options.mode == "damp" and not (unstable is None and self._flagged is None):
-            result, acted = self._damp(denoised, expected or self.region.look_up(sigma, guidance), unstable, source, size, watched)
-            if self.rewording and acted:
-                result, acted = self._reword(x, sigma, guidance, expected, result, acted)
-        elif self.options.mode == "stop" and not (unstable is None and self._stopped is None):
-            result = self._stop(denoised, watched, probed)
-        self.readings.append(Reading(sigma, guidance, watched, probed, acted))
+    def _step(self, evaluation: Evaluation) -> torch.Tensor:
+        for detector in self.detectors:
+            if detector.name not in self.trouble.judging:
+                self._ask(detector, evaluation)
+        result, acted = self._act(evaluation)
+        finite = None if evaluation.watched else torch.isfinite(rms(evaluation.denoised))
+        judged = {name: one.kept() for name, one in evaluation.judged.items()}
+        self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged, acted, finite))
         return result
 
-    def _checked(self, x, denoised, sigma, guidance) -> float | torch.Tensor:
-        batch = len(self.readings[0].sigma) if self.readings else len(x)
-        if len(x) != batch or sigma.shape != (batch,) or denoised.shape != x.shape:
-            raise ValueError(f"batch of {batch}: latent {tuple(x.shape)}, prediction {tuple(denoised.shape)}, noise levels {tuple(sigma.shape)}")
-        if not isinstance(guidance, torch.Tensor):
-            return guidance
-        if guidance.shape != (batch,):
-            raise ValueError(f"guidance: of shape {tuple(guidance.shape)} for a batch of {batch}")
-        return guidance.to(device=x.device, dtype=torch.float32)
+    def _ask(self, detector: Detector, evaluation: Evaluation) -> None:
+        try:
+            judged = detector.judge(evaluation)
+        except Exception as error:
+            self.trouble.note(detector.name, error)
+            return
+        if judged is not None:
+            evaluation.add(detector.name, judged)
+            self._map(judged)
+
+    def _map(self, judged: Judged) -> None:
+        if self._locator and judged.prediction is not None and judged.expected is not None:
+            try:
+                self._locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable)
+            except Exception:
+                log.exception("Memorization Guard: an error, there is no map of this pass")
+                self._locator = None
+
+    def _act(self, evaluation: Evaluation) -> tuple[torch.Tensor, Acted | None]:
+        if self.damper is not None:
+            self._flag(evaluation.unstable)
+        while self.damper is not None and self._flagged is not None:
+            try:
+                return self.damper.act(evaluation, self._flagged)
+            except Exception as error:
+                self.trouble.note(self.damper.name, error, damper=True)
+                self.damper = self.damper.cheaper
+        return evaluation.denoised, None
 
     @property
-    def guidance_range(self) -> tuple[float, float]:
-        """Guidance scales that the watch judges."""
-        return LEAST_GUIDANCE, 2 * self.region.guidance_[1]
+    def error(self) -> str | None:
+        """The first error in this pass, None where there was none."""
+        return self.trouble.error
 
-    def _watch_can_judge(self, guidance: float | torch.Tensor) -> bool:
-        low, high = self.guidance_range
-        return not self.doubt and (isinstance(guidance, torch.Tensor) or low <= guidance <= high)
+    def miss(self, error: Exception, batch: int = 0) -> None:
+        """One evaluation, of `batch` images, could not be shown to this guard; whoever found out says so, and has logged the error."""
+        self.trouble.judging.setdefault(EVALUATION, type(error).__name__)
+        self.trouble.missed += 1
+        self.batch, self.evaluations = max(self.batch, batch), self.evaluations + 1
 
-    def _within(self, expected: Expected, guidance: float | torch.Tensor) -> Expected:
-        """A tensor's values are not read here, they count where :meth:`_watch_can_judge` would let a number pass."""
-        if not isinstance(guidance, torch.Tensor):
-            return expected
-        low, high = self.guidance_range
-        return expected._replace(inside=expected.inside & (guidance >= low) & (guidance <= high))
-
-    def _judge(self, expected: Expected, limits: Thresholds, x, denoised, sigma) -> Judged:
-        measured = measure(x, denoised, sigma, self.parameterisation)
-        z = expected.z_scores(measured)
-        score = z.score
-        # Not above the threshold, or not finite: then the clamp moves it (or NaN differs from itself).
-        return Judged(measured, z, z.inside & (score == score.clamp(limits.mild, HUGE)))
-
-    def _damp(self, denoised, expected: Expected, unstable, source, size, watched: Judged | None) -> tuple[torch.Tensor, Acted | None]:
+    def _flag(self, unstable: torch.Tensor | None) -> None:
         if unstable is not None:
             if self._flagged is None:
                 self._flagged = Marks(len(unstable), unstable.device)
             self._flagged.tensor |= unstable
-        if self._flagged.surely_empty:
-            return denoised, None
-        if self.options.damping.policy == "radial":
-            if unstable is None:
-                return denoised, None
-            return radial(denoised, self._limit(expected), unstable & expected.inside)
-        held = self._remembered.get(denoised.shape)
-        if held is None:
-            held = self._remembered[denoised.shape] = Remembered(denoised)
-        release = self.options.damping.release
-        length = watched.norms.clean if watched else rms(denoised)
-        along, buffer = held.along(denoised)
-        acting = along > release * length
-        if unstable is not None:  # remembered where nothing is yet, or where it pulls somewhere else
-            fresh = held.update(unstable, acting, source, size, buffer)
-            if fresh is not None:
-                # A prediction lies wholly along the direction that it has just become; along a virtual one only in part, or against it.
-                along = along.lerp_(length, fresh) if source is denoised else held.along(denoised)[0].clamp_min(0.0)
-                acting = acting | unstable
-        gate = self._flagged.tensor & expected.inside
-        acting = acting & gate
-        taken = torch.where(acting, along, held.zeros)
-        limit = self._limit(expected, acting, watched and watched.z.width)
-        return directional(denoised, length, taken, limit, gate, self.options.damping.strength, held, buffer)
 
-    def _reword(self, x, sigma, guidance, expected: Expected | None, result: torch.Tensor, acted: Acted) -> tuple[torch.Tensor, Acted]:
-        """`expected` is None where the watch cannot judge: then the probe's region judges the versions, if there is one."""
-        judging, limits = expected, self.watch_limits
-        if expected is None and self.probe:
-            judging, limits = self.probe.region.look_up(sigma, self.probe.guidance), self.probe_limits
-
-        def unstable(prediction: torch.Tensor) -> torch.Tensor:
-            if judging is None:
-                return ~torch.isfinite(rms(prediction))
-            judged = self._judge(judging, limits, x, prediction, sigma)
-            return judged.unstable | ~judged.finite()
-
-        got = self.rewording.step(x, sigma, self._flagged.tensor, limits is self.probe_limits, unstable, self.evaluations)
-        if got is None:
-            return result, acted
-        mean, found = got
-        # A version may be near the memorized picture without being unstable: then it still points there.
-        held = self._remembered[result.shape]
-        along, buffer = held.along(mean)
-        length = rms(mean)
-        near = found & (along > self.options.damping.release * length)
-        limit = self._limit(expected or self.region.look_up(sigma, guidance), near)
-        mean, _ = directional(mean, length, torch.where(near, along, held.zeros), limit, near, self.options.damping.strength, held, buffer)
-        return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
-
-    def _stop(self, denoised: torch.Tensor, watched: Judged | None, probed: Judged | None) -> torch.Tensor:
-        stopped = [] if self._stopped is None else [self._stopped]
-        for judged, limits in ((watched, self.watch_limits), (probed, self.probe_limits)):
-            if judged:
-                stopped.append(judged.unstable & (judged.z.score > limits.strong))
-        self._stopped = torch.stack(stopped).any(0)
-        return denoised.masked_fill(per_sample(self._stopped, denoised), 0.0)
+    def _evaluation(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> Evaluation:
+        sigma = sigma.to(device=x.device, dtype=torch.float32)
+        batch = len(self.readings[0].sigma) if self.readings else len(x)
+        if len(x) != batch or sigma.shape != (batch,) or denoised.shape != x.shape:
+            raise ValueError(f"batch of {batch}: latent {tuple(x.shape)}, prediction {tuple(denoised.shape)}, noise levels {tuple(sigma.shape)}")
+        if isinstance(guidance, torch.Tensor):
+            if guidance.shape != (batch,):
+                raise ValueError(f"guidance: of shape {tuple(guidance.shape)} for a batch of {batch}")
+            guidance = guidance.to(device=x.device, dtype=torch.float32)
+        elif not isinstance(guidance, (int, float)):
+            raise TypeError(f"guidance: {guidance!r} is no number")
+        return Evaluation(self.evaluations, x, denoised, sigma, guidance, self.parameterisation)
 
     def succeed(self, before: Guard) -> None:
         """Take over from the guard that watched the pass up to here, where another model goes on with the same images."""
-        self._flagged, self._stopped, self._remembered = before._flagged, before._stopped, before._remembered
+        self._flagged = before._flagged
+        if self.damper is not None and before.damper is not None:
+            self.damper.succeed(before.damper)
         if self._locator and before._locator:
             self._locator = before._locator
 
     @property
     def stopped(self) -> torch.Tensor | None:
         """The mask ``(batch,)`` of images that mode "stop" has blanked, None before the first evaluation that was judged in that mode."""
-        return self._stopped
-
-    def _limit(self, expected: Expected, acting: torch.Tensor | None = None, width: torch.Tensor | None = None) -> torch.Tensor:
-        """Largest RMS of a damped prediction ``(batch,)``: the margin counts where directional damping acts, else the limit is the mean.
-
-        `width` is one spread as a norm, ``(batch, 2)``, where it is at hand.
-        """
-        margin, mean = self.options.damping.limit, expected.mean[:, 1]
-        width = mean * expected.spread[:, 1] if width is None else width[:, 1]
-        if margin * self._widest > 0.9:
-            width = torch.minimum(width, mean * (0.9 / margin))  # at least a tenth of the mean is left
-        return torch.sub(mean, width if acting is None else width * acting, alpha=margin)
+        return self.damper.stopped if isinstance(self.damper, Stop) else None
 
     def maps(self) -> list[np.ndarray | None]:
         """Where each image was unstable, see :meth:`.locality.Locator.maps`; None for one that was not. Read from the device here and only here."""
-        found = self._locator.maps() if self._locator and self.error is None else []
+        found = self._locator.maps() if self._locator else []
         return found or [None] * self.batch
+
+    def seen(self) -> Pass:
+        """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
+        watched = next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0))
+        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, self.stopped is not None, self.trouble)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""
-        return verdicts(self)
+        return verdicts(self.seen())

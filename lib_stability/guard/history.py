@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, fields
 
 import torch
 
-from .verdict import Judged, Reading
-
-if TYPE_CHECKING:
-    from .guard import Guard
+from .readings import Judged, Pass, Reading
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Point:
     """One model evaluation of one image.
 
     Attributes
@@ -53,7 +49,7 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _columns(guard: Guard, reading: Reading, batch: int) -> list[torch.Tensor]:
+def _columns(seen: Pass, reading: Reading, batch: int) -> list[torch.Tensor]:
     device = reading.sigma.device
     missing = torch.full((batch,), float("nan"), device=device)
     never = torch.zeros(batch, dtype=torch.bool, device=device)
@@ -64,23 +60,24 @@ def _columns(guard: Guard, reading: Reading, batch: int) -> list[torch.Tensor]:
     watched, probed = reading.watched, reading.probed
     guidance = reading.guidance if isinstance(reading.guidance, torch.Tensor) else torch.full_like(missing, float(reading.guidance))
     norms = [missing] * 6
-    if watched is not None:
-        expected = guard.region.look_up(reading.sigma, reading.guidance)
+    if watched is not None and seen.region is not None:
+        expected = seen.region.look_up(reading.sigma, reading.guidance)
         norms = [watched.norms.rate, watched.norms.clean, *(one[:, i] for i in (0, 1) for one in (expected.mean, expected.spread))]
     unstable = [judged.unstable for judged in (watched, probed) if judged is not None]
     flags = [torch.stack(unstable).any(0) if unstable else never, never if reading.acted is None else reading.acted.changed()]
     return [column.float() for column in (reading.sigma, guidance, *norms, score(watched), score(probed), *flags)]
 
 
-def history(guard: Guard) -> list[list[Evaluation]]:
-    """Every evaluation of every image of a guard's pass, read from the device in one go; no evaluations where it had no region."""
-    if not guard.readings:
-        return [[] for _ in range(guard.batch)]
-    batch = len(guard.readings[0].sigma)
-    table = torch.stack([torch.stack(_columns(guard, reading, batch)) for reading in guard.readings]).cpu().tolist()
-    return [[_evaluation([column[image] for column in row]) for row in table] for image in range(batch)]
+def history(seen: Pass) -> list[list[Point]]:
+    """Every evaluation of every image of a pass, read from the device in one go; no evaluations where it had no region."""
+    if not seen.readings:
+        return [[] for _ in range(seen.batch)]
+    batch = len(seen.readings[0].sigma)
+    table = torch.stack([torch.stack(_columns(seen, reading, batch)) for reading in seen.readings]).cpu().tolist()
+    return [[_point([column[image] for column in row]) for row in table] for image in range(batch)]
 
 
-def _evaluation(values: list[float]) -> Evaluation:
+def _point(values: list[float]) -> Point:
     *numbers, unstable, damped = values
-    return Evaluation(*map(_number, numbers), unstable=bool(unstable), damped=bool(damped))
+    named = dict(zip((one.name for one in fields(Point)), map(_number, numbers)))
+    return Point(**named, unstable=bool(unstable), damped=bool(damped))

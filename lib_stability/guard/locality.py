@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ class Locator:
         """
         if prediction.ndim < 4:
             return
-        size, inner = tuple(prediction.shape[-2:]), tuple(range(1, prediction.ndim - 2))
+        size, inner = (prediction.shape[-2], prediction.shape[-1]), tuple(range(1, prediction.ndim - 2))
         # In float32 whatever the dtype: squares of float16 overflow. (A vector norm over channels takes a thousand times as long on CPUs.)
         energy = prediction.float().square().mean(inner).div_(mean.square().view(-1, 1, 1))
         fresh = unstable if self._seen is None else unstable > self._seen
@@ -66,7 +67,7 @@ class Locator:
         if self._seen is None:
             return []
         size = max(self._energies, key=math.prod)
-        found = smooth(sum(_resized(energy, size) for energy in self._energies.values())).sqrt().cpu()
+        found = smooth(reduce(torch.add, (_resized(energy, size) for energy in self._energies.values()))).sqrt().cpu()
         return [one.numpy() if flagged else None for one, flagged in zip(found, self._seen.tolist())]
 
 

@@ -60,6 +60,23 @@ class Probe:
         The scale at which `predict` combines its predictions.
     expected : int
         Evaluations that the pass will make.
+
+    Raises
+    ------
+    ValueError
+        An unknown policy, or more or fewer `evaluations`.
+
+    Examples
+    --------
+    In earnest `predict` evaluates a model for the empty prompt and for the prompt.
+
+    >>> from lib_stability import Probe, choose_profile, load_profiles
+    >>> from lib_stability.guard.probe import virtual
+    >>> from lib_stability.profile.storage import BUNDLED
+    >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
+    >>> probe = Probe(profile.probe, lambda x, sigma: virtual(0.1 * x, 0.2 * x), expected=40)
+    >>> probe.looks, probe.wanted(6, watch_can_judge=False), probe.wanted(6, watch_can_judge=True)
+    ((0, 6), True, False)
     """
 
     region: StabilityRegion

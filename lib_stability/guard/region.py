@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..validation import Field
 from . import fitting, norms
+from .deviation import Expected, ZScores
 
 FORMAT, VERSION = "memorization-guard-region", 1
 STATISTICS = ("rate", "clean")
 MAX_KNOTS, MAX_SCORES = 512, 20000
 MAX_SCALES = 32
+#: Bounds of what a file may say. A squared norm at a guidance scale w of 100 is at most about 4 (1 + w**2), see :mod:`..profile.plausibility`.
+SQUARES = (0.0, 5e4)
+#: Relative spreads: a fit goes down to 0.02; norms are positive, so one above 1 has most runs near zero.
+SPREADS = (0.01, 1.5)
+#: A norm of zero is one over the least spread below the mean, the largest norm over the least mean the other end.
+SCORES = (-1 / SPREADS[0], 1000.0)
 #: Copies of its end rows that a look-up table carries on either side.
 PADDING = 2
 #: So many knots beyond its ends a region still judges.
@@ -27,7 +33,8 @@ SCORED_GUIDANCE = 5.0
 class Trajectory:
     """Norms of one ordinary reference run, one value per model evaluation, float arrays of shape ``(evaluations,)``.
 
-    `guidance` is the effective scale of each evaluation, or one number for the whole run.
+    `sigma` is the noise level in units of the latent's scale, `guidance` the effective scale of each evaluation or one number for the whole run,
+    `rate` and `clean` are those of :class:`.norms.Norms`.
     """
 
     sigma: np.ndarray
@@ -36,71 +43,61 @@ class Trajectory:
     clean: np.ndarray
 
 
-class ZScores(NamedTuple):
-    """Deviations of one evaluation in relative spreads: `both`, float32 ``(batch, 2)`` of the rate and the clean norm, and the mask
-    ``(batch,)`` of noise levels that the region covers. `width`, ``(batch, 2)``, is one spread as a norm."""
-
-    both: torch.Tensor
-    inside: torch.Tensor
-    width: torch.Tensor | None = None
-
-    @property
-    def rate(self) -> torch.Tensor:
-        return self.both[:, 0]
-
-    @property
-    def clean(self) -> torch.Tensor:
-        return self.both[:, 1]
-
-    @property
-    def score(self) -> torch.Tensor:
-        """The evaluation's score ``(batch,)``: both norms have to be large, so the smaller deviation counts."""
-        return self.both.amin(1)
-
-
-class Expected(NamedTuple):
-    """Mean and spread of both norms at some noise levels, each of shape ``(batch, 2)`` (rate, clean), and which levels are covered."""
-
-    mean: torch.Tensor
-    spread: torch.Tensor
-    inside: torch.Tensor
-
-    def z_scores(self, measured: norms.Norms) -> ZScores:
-        """``z = (r / mean - 1) / spread`` of norms of shape ``(batch,)`` each."""
-        width = self.mean * self.spread
-        return ZScores(torch.stack(tuple(measured), 1).sub_(self.mean).div_(width), self.inside, width)
-
-
 class StabilityRegion:
     """Mean norms and relative spreads of ordinary runs over noise level and guidance scale.
+
+    The norms are those of Broken Memories (arXiv 2605.22050), taken per model evaluation (see :mod:`.norms`); that their squares are quadratics of
+    the guidance scale follows from the guided prediction being linear in it (see :mod:`.fitting`).
 
     Parameters
     ----------
     parameterisation : "sigma" or "flow"
         How sigma mixes noise and image, see :data:`.norms.PARAMETERISATIONS`.
     step : float
-        Distance of the knots along the log-sigma axis.
+        Distance of the knots along the log-sigma axis, in natural logarithms.
     floor : float
-        Least relative spread.
+        Least relative spread, a share of the mean.
 
     Attributes
     ----------
-    knots_ : array of shape ``(knots,)``
+    knots_ : float64 array of shape ``(knots,)``
         Uniform grid on the log-sigma (or logit) axis.
     curves_ : dict of Curves
         For "rate" and "clean", the quadratics in the guidance scale and the relative spread at each knot.
     guidance_ : tuple of two floats
         Range of guidance scales that the fit saw.
-    scores_ : array
-        Sorted leave-one-out scores of the reference runs with guidance of 5 and more (of all, where those are too few); empty for a prior.
+    scores_ : float64 array
+        Sorted leave-one-out scores of the reference runs with guidance of 5 and more (of all, where those are too few), in relative spreads; empty
+        for a prior.
+
+    Raises
+    ------
+    ValueError
+        An unknown parameterisation.
+
+    Examples
+    --------
+    A region from thirty made-up runs whose norms scatter by a tenth, and two images at noise level 5: an ordinary one, and one with both norms
+    twice as large.
+
+    >>> import numpy as np, torch
+    >>> from lib_stability import StabilityRegion
+    >>> from lib_stability.guard.norms import Norms
+    >>> from lib_stability.guard.region import Trajectory
+    >>> levels, scales = np.geomspace(14.6, 0.03, 20), np.linspace(1, 15, 30)
+    >>> rates, cleans = np.random.default_rng(0).normal(1, 0.1, (2, 30, 20))
+    >>> region = StabilityRegion().fit([Trajectory(levels, w, rate, clean) for w, rate, clean in zip(scales, rates, cleans)])
+    >>> deviation = region.z_scores(Norms(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0])), torch.tensor([5.0, 5.0]), guidance=7.5)
+    >>> (deviation.score > 3).tolist()
+    [False, True]
     """
 
     def __init__(self, parameterisation: str = "sigma", step: float = 0.2, floor: float = 0.02) -> None:
         if parameterisation not in norms.PARAMETERISATIONS:
             raise ValueError(f"parameterisation: {parameterisation!r} is not one of {', '.join(norms.PARAMETERISATIONS)}")
         self.parameterisation, self.step, self.floor = parameterisation, step, floor
-        self._tables: dict = {}
-        self._scales: dict = {}
+        self._tables: dict[str, torch.Tensor] = {}
+        self._scales: dict[tuple[str, float], torch.Tensor] = {}
 
     # -- fitting ---------------------------------------------------------------------------------------------------------------------
 
@@ -170,19 +167,19 @@ class StabilityRegion:
         The grid is extended by two copies of its ends. Each row holds its own values and the next one's: a, b, c, spread (or mean, spread), of rate
         and clean. Made once per device; those of the latest guidance scales are kept.
         """
+        where = str(device)
         if guidance is not None:
-            key = str(device), guidance
+            key = where, guidance
             if key not in self._scales:
                 if len(self._scales) >= MAX_SCALES:
                     self._scales.clear()
                 self._scales[key] = _at_scale(self.tables(device), guidance)
             return self._scales[key]
-        key = str(device)
-        if key not in self._tables:
+        if where not in self._tables:
             both = [np.concatenate([self.curves_[n].coefficients, self.curves_[n].spread[:, None]], 1) for n in STATISTICS]
             table = np.pad(np.stack(both, 2), ((PADDING, PADDING + 1), (0, 0), (0, 0)), mode="edge")
-            self._tables[key] = torch.from_numpy(np.stack([table[:-1], table[1:]], 1)).to(device=device, dtype=torch.float32)
-        return self._tables[key]
+            self._tables[where] = torch.from_numpy(np.stack([table[:-1], table[1:]], 1)).to(device=device, dtype=torch.float32)
+        return self._tables[where]
 
     def look_up(self, sigma: torch.Tensor, guidance: float | torch.Tensor) -> Expected:
         """Mean and spread of both norms at each noise level and guidance scale, and the mask of those that are covered.
@@ -198,11 +195,14 @@ class StabilityRegion:
         if self.parameterisation == "flow":  # the axis is clamped at both ends
             inside = inside & (sigma > 0) & (sigma <= 1)
         held = held.nan_to_num(0.0)
-        scales = isinstance(guidance, torch.Tensor)
-        pairs = self.tables(sigma.device, None if scales else float(guidance))[held.long()]
-        if scales:
-            pairs, inside = _at_scale(pairs, guidance[:, None, None]), inside & torch.isfinite(guidance)
-        return Expected(*torch.lerp(*pairs.unbind(1), held.frac().view(-1, 1, 1)).unbind(1), inside)
+        if isinstance(guidance, torch.Tensor):
+            pairs = _at_scale(self.tables(sigma.device)[held.long()], guidance[:, None, None])
+            inside = inside & torch.isfinite(guidance)
+        else:
+            pairs = self.tables(sigma.device, float(guidance))[held.long()]
+        here, following = pairs.unbind(1)
+        mean, spread = torch.lerp(here, following, held.frac().view(-1, 1, 1)).unbind(1)
+        return Expected(mean, spread, inside)
 
     def z_scores(self, measured: norms.Norms, sigma: torch.Tensor, guidance: float | torch.Tensor) -> ZScores:
         """Deviation of the norms of one evaluation from the region: ``z = (r / mean - 1) / spread``.
@@ -269,10 +269,10 @@ class StabilityRegion:
         count = len(self.knots_)
         for name in STATISTICS:
             field = root["statistics"].object()[name].object()
-            columns = [field[key].numbers(low=0, high=1e6, least=count, most=count) for key in "abc"]
-            spread = field["spread"].numbers(low=1e-4, high=1e3, least=count, most=count)
+            columns = [field[key].numbers(*SQUARES, least=count, most=count) for key in "abc"]
+            spread = field["spread"].numbers(*SPREADS, least=count, most=count)
             self.curves_[name] = fitting.Curves(np.stack(columns, 1), spread)
-        self.scores_ = np.sort(root["reference_scores"].numbers(low=-1e6, high=1e6, least=0, most=MAX_SCORES))
+        self.scores_ = np.sort(root["reference_scores"].numbers(*SCORES, least=0, most=MAX_SCORES))
         return self
 
 

@@ -43,6 +43,15 @@ def turn_of(turn: int, count: Count, period: Count) -> Count:
     return (turn + turn // period) % count
 
 
+class _State(NamedTuple):
+    """What is kept on the device: which images have versions ``(batch,)``, their number and period, and by image and version whether it was unstable
+    once. It may come back inside the region on its way to the memorized picture."""
+
+    usable: torch.Tensor
+    turns: tuple[torch.Tensor, torch.Tensor]
+    out: torch.Tensor
+
+
 class Rewording:
     """The versions of the prompts of one sampling pass. What an image gets depends on nothing but its own prompt and flag.
 
@@ -71,10 +80,7 @@ class Rewording:
         # Of each image; kept on the host for the caller and on the device for what is judged there, so that nothing is copied later on.
         some = [max(count, 1) for count in self.counts]
         self._turns = [(count, math.lcm(count, 2 * self.each)) for count in some]
-        self._device_turns: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._usable: torch.Tensor | None = None
-        #: By image and version: whether it was unstable once. It may come back inside the region on its way to the memorized picture.
-        self._out: torch.Tensor | None = None
+        self._state: _State | None = None
 
     def step(
         self,
@@ -106,20 +112,24 @@ class Rewording:
         """
         if len(x) != len(self.counts) or not any(self.counts):
             return None
-        if self._usable is None:
-            self._usable, *turns = torch.tensor([self.counts, *zip(*self._turns)]).to(x.device, non_blocking=True)
-            self._usable, self._device_turns = self._usable > 0, tuple(turns)
-            self._out = torch.zeros(len(x), max(self.counts), dtype=torch.bool, device=x.device)
-        mask = mask & self._usable
+        if self._state is None:
+            counts, *turns = torch.tensor([self.counts, *zip(*self._turns)]).to(x.device, non_blocking=True)
+            out = torch.zeros(len(x), max(self.counts), dtype=torch.bool, device=x.device)
+            self._state = _State(counts > 0, (turns[0], turns[1]), out)
+        state = self._state
+        mask = mask & state.usable
         if not self.asks(mask):
             return None
         total = torch.zeros_like(x, dtype=torch.float32)
         found = torch.zeros(len(x), device=x.device)
         for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
             version = self.predict(x, sigma, [turn_of(turn, *own) for own in self._turns], virtual)
-            due = turn_of(turn, *self._device_turns)[:, None]
-            out = unstable(version.virtual if virtual else version.guided) | self._out.gather(1, due)[:, 0]
-            self._out.scatter_(1, due, out[:, None])
+            due = turn_of(turn, *state.turns)[:, None]
+            judged = version.virtual if virtual else version.guided
+            if judged is None:
+                raise ValueError("rewording: a version came without the virtual prediction that it is judged by")
+            out = unstable(judged) | state.out.gather(1, due)[:, 0]
+            state.out.scatter_(1, due, out[:, None])
             good = mask & ~out
             total += torch.where(per_sample(good, total), version.guided.float(), 0.0)
             found += good

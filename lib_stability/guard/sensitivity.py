@@ -25,17 +25,19 @@ class Thresholds:
     """`mild` flags an evaluation, an evaluation above `strong` makes the flag a strong one.
 
     `false_alarms` is the expected share of ordinary runs flagged (a hundredth of it strongly, but for the level "paper"); `measured` says whether
-    it comes from reference runs or from the assumption made for priors.
+    it comes from reference runs or from the assumption made for priors, `extrapolated` whether those runs are too few to show such a rate.
     """
 
     mild: float
     strong: float
     false_alarms: float
     measured: bool
+    extrapolated: bool = False
 
     def describe(self) -> str:
         """For people: the threshold and what it costs."""
-        source = "measured on its reference runs" if self.measured else "assumed, a prior has no reference runs"
+        source = "extrapolated from its few reference runs" if self.extrapolated else "measured on its reference runs"
+        source = source if self.measured else "assumed, a prior has no reference runs"
         percent = 100 * self.false_alarms
         shown = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" if percent >= 0.01 else "below 0.01"
         return f"z > {self.mild:.2f}, expected false alarms {shown} % ({source})"
@@ -59,11 +61,16 @@ class Tail:
         self.shape = float(np.clip(2 - mean / max(second, 1e-9), -0.2, 0.4)) if len(excess) > 4 else 0.0
         self.scale = (1 - self.shape) * mean
 
+    @property
+    def resolved(self) -> float:
+        """The least rate that the sample itself shows: that of five runs."""
+        return min(5 / (len(self.scores) + 1), self.share)
+
     def quantile(self, rate: float) -> float:
         """The score that ordinary runs exceed at `rate`."""
         count = len(self.scores)
-        # The sample resolves rates down to five runs; beyond, the fit may not fall back below it.
-        seen = min(5 / (count + 1), self.share)
+        # Beyond what the sample resolves, the fit may not fall back below it.
+        seen = self.resolved
         resolved = float(np.interp(1 - max(rate, seen), np.arange(1, count + 1) / (count + 1), self.scores))
         if rate >= seen:
             return resolved
@@ -113,7 +120,7 @@ def thresholds(region: StabilityRegion, level: str = "medium", tau: float = PAPE
     # Beyond what a normal deviate can say, the paper's ratio.
     rare = STRONG_SHARE * rate
     strong = PAPER_STRONG if level == "paper" else quantile(rare) if rare > 1e-12 else mild * PAPER_STRONG / PAPER_MILD
-    return Thresholds(mild, max(strong, mild), rate, measured)
+    return Thresholds(mild, max(strong, mild), rate, measured, tail is not None and rate < tail.resolved)
 
 
 def false_alarm_table(region: StabilityRegion) -> list[list[float]]:

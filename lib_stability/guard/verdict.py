@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from .damping import Acted
-from .norms import Norms
-from .region import ZScores
-
-if TYPE_CHECKING:
-    from .guard import Guard
+from .detectors import NAMES
+from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
-_GRAVITY = (NOT_JUDGED, STABLE, MILD, STRONG)
-
-
-class Judged(NamedTuple):
-    """One prediction against one region: norms, deviations, and the mask ``(batch,)`` of unstable images."""
-
-    norms: Norms
-    z: ZScores
-    unstable: torch.Tensor
-
-    def finite(self) -> torch.Tensor:
-        """The mask of images whose norms are numbers."""
-        return torch.isfinite(self.norms.rate + self.norms.clean)
-
-
-class Reading(NamedTuple):
-    """One model evaluation; `watched`, `probed` and `acted` are None where that did not take place."""
-
-    sigma: torch.Tensor
-    guidance: float | torch.Tensor
-    watched: Judged | None
-    probed: Judged | None
-    acted: Acted | None
+_GRAVITY = (STABLE, NOT_JUDGED, MILD, STRONG)
 
 
 @dataclass(frozen=True)
@@ -58,7 +32,7 @@ class Verdict:
         Evaluations of the pass, and how many of them were damped.
     detector : "watch", "probe" or ""
     reason : str
-        Why nothing was judged.
+        Why it was not judged, or what a flag was left without: an error, an interruption, numbers that are none.
     stopped_at : int or None
         Evaluation (from 1) from which on the image was blanked.
     """
@@ -79,79 +53,91 @@ class Verdict:
 
 
 class _Seen(NamedTuple):
-    """All readings of one detector on the host: arrays of shape ``(evaluations, batch)``, NaN or False where it did not look."""
+    """All readings of one detector on the host: arrays of shape ``(evaluations, batch)``, NaN or False where it did not look.
+
+    `wanted` are the looks that it took, `judged` those among them that saw finite numbers inside its region.
+    """
 
     score: torch.Tensor
-    inside: torch.Tensor
-    finite: torch.Tensor
+    wanted: torch.Tensor
+    judged: torch.Tensor
     unstable: torch.Tensor
+    strong: torch.Tensor
+    threshold: float
 
 
-def _collect(readings: list[Reading], which: str, batch: int) -> _Seen:
-    def column(pick, missing):
-        blank = torch.full((batch,), missing)
-        rows = [getattr(reading, which) for reading in readings]
-        device = next((row.unstable.device for row in rows if row), "cpu")
-        return torch.stack([blank.to(device) if row is None else pick(row) for row in rows]).cpu()
+def _collect(what: Pass, name: str, batch: int) -> _Seen:
+    rows = [reading.judged.get(name) for reading in what.readings]
+    device = what.readings[0].sigma.device
+
+    def column(pick: Callable[[Judged], torch.Tensor], missing: float | bool) -> torch.Tensor:
+        blank = torch.full((batch,), missing, device=device)
+        return torch.stack([blank if row is None else pick(row) for row in rows]).cpu()
 
     return _Seen(
         column(lambda row: row.z.score, float("nan")),
+        column(lambda row: torch.ones_like(row.unstable) if row.wanted is None else row.wanted, False),
         column(lambda row: row.z.inside & row.finite(), False),
-        column(lambda row: row.finite(), True),
         column(lambda row: row.unstable, False),
+        column(lambda row: row.strong(), False),
+        next((row.limits.mild for row in rows if row), float("nan")),
     )
 
 
-def verdicts(guard: Guard) -> list[Verdict]:
-    """Verdicts of all images of a guard's pass; an empty list where the model was never evaluated under a region."""
-    readings, total = guard.readings, guard.evaluations
-    if guard.error is not None:
-        return [Verdict(NOT_JUDGED, evaluations=total, reason="error")] * guard.batch
-    if guard.region is None:
-        return [Verdict(NOT_JUDGED, evaluations=total, reason=guard.doubt or "no profile")] * guard.batch
-    if not readings:
-        return [Verdict(NOT_JUDGED, reason="nothing sampled")] * guard.batch
+def verdicts(what: Pass) -> list[Verdict]:
+    """Verdicts of all images of a pass; an empty list where it has no images.
+
+    An image is *stable* only where every look that a detector wanted took place, on finite numbers, inside its region, and the pass came to its end.
+    Else it is *not judged*, with the reason and how many of the evaluations were; a flag once raised stays, with the reason beside it.
+    """
+    if what.region is None:
+        return [Verdict(NOT_JUDGED, evaluations=what.evaluations, reason=what.doubt or "no profile")] * what.batch
+    unseen = Verdict(NOT_JUDGED, evaluations=what.evaluations, reason=what.trouble.against_stable(True, True) or "nothing sampled")
+    if not what.readings:
+        return [unseen] * what.batch
+    readings = what.readings
     batch = len(readings[0].sigma)
     idle = torch.zeros(batch, dtype=torch.bool, device=readings[0].sigma.device)
     acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).sum(0).cpu()
-    seen = {name: _collect(readings, field, batch) for name, field in (("watch", "watched"), ("probe", "probed"))}
-    return [_verdict(guard, index, seen, int(acted[index])) for index in range(batch)]
+    measured = [[*(one.finite() for one in r.judged.values()), ~idle if r.finite is None else r.finite] for r in readings]
+    finite = torch.stack([torch.stack(one).all(0) for one in measured]).cpu()
+    seen = {name: _collect(what, name, batch) for name in NAMES if any(name in r.judged for r in readings)}
+    found = [_verdict(what, index, seen, finite[:, index], int(acted[index])) for index in range(batch)]
+    return found + [unseen] * (what.batch - batch)  # a batch that grew: its new images were never looked at
 
 
-def _verdict(guard: Guard, index: int, seen: dict[str, _Seen], damped: int) -> Verdict:
-    common = dict(evaluations=guard.evaluations, damped=damped)
-    if not all(one.finite[:, index].all() for one in seen.values()):
-        return Verdict(NOT_JUDGED, reason="numbers not finite", **common)
-    limits = {"watch": guard.watch_limits, "probe": guard.probe_limits}
-    judging = {name: one for name, one in seen.items() if one.inside[:, index].any()}
+def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int) -> Verdict:
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped)
+    looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
+    judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
+    whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
+    trouble = what.trouble.against_stable(*whole)
     if not judging:
-        return Verdict(NOT_JUDGED, reason=_reason(guard, index), **common)
+        return replace(blank, reason=trouble or _reason(what, index))
     # The detector that flagged first; where none did, the one that came closest to its threshold.
     first = {name: one.unstable[:, index].nonzero() for name, one in judging.items()}
     flagged = {name: int(where[0]) for name, where in first.items() if len(where)}
-    best = {name: float(one.score[:, index][one.inside[:, index]].max()) for name, one in judging.items()}
-    detector = min(flagged, key=flagged.get) if flagged else max(best, key=lambda name: best[name] / limits[name].mild)
+    best = {name: float(one.score[:, index][one.judged[:, index]].max()) for name, one in judging.items()}
+    detector = min(flagged, key=lambda name: flagged[name]) if flagged else max(best, key=lambda name: best[name] / judging[name].threshold)
+    stable = replace(blank, verdict=STABLE, score=best[detector], threshold=judging[detector].threshold, detector=detector)
     if not flagged:
-        return Verdict(STABLE, best[detector], limits[detector].mild, detector=detector, **common)
-    above = [one.unstable[:, index] & (one.score[:, index] > limits[name].strong) for name, one in judging.items()]
-    strong = torch.stack(above).any(0).nonzero()
-    stopped = int(strong[0]) + 1 if len(strong) and guard.stopped is not None else None
-    verdict = STRONG if len(strong) else MILD
-    return Verdict(verdict, best[detector], limits[detector].mild, flagged[detector] + 1, detector=detector, stopped_at=stopped, **common)
+        count = int(torch.stack([one.judged[:, index] for one in judging.values()]).any(0).sum())
+        return replace(blank, reason=f"{trouble} - {what.trouble.share(count, what.evaluations)}") if trouble else stable
+    strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
+    stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
+    verdict, reason = STRONG if len(strong) else MILD, what.trouble.beside_flag(*whole)
+    return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
-def _reason(guard: Guard, index: int) -> str:
-    scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in guard.readings)]
-    judged = [not guard.doubt and guard.guidance_range[0] <= scale <= guard.guidance_range[1] for scale in scales]
-    if any(judged) or any(reading.probed is not None for reading in guard.readings):
-        return "noise level outside the region"
-    if guard.doubt:
-        return guard.doubt
-    return "guidance above the region" if max(scales) > guard.guidance_range[1] else "no guidance and no probe"
+def _reason(what: Pass, index: int) -> str:
+    scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in what.readings)]
+    if what.doubt:
+        return what.doubt
+    return "guidance above the region" if max(scales) > what.guidance_range[1] else "no guidance and no probe"
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:
-    """The one that matters most: a flag outweighs "stable", that outweighs "not judged"; the first among equals."""
+    """The one that matters most: a flag outweighs "not judged", that outweighs "stable"; the first among equals."""
     return max(verdicts, key=lambda one: _GRAVITY.index(one.verdict))
 
 
@@ -162,8 +148,8 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
     """
     shifted, total = [], 0
     for part in parts:
-        at = {name: value and value + total for name, value in (("flagged_at", part.flagged_at), ("stopped_at", part.stopped_at))}
-        shifted.append(replace(part, **at))
+        flagged, stopped = (at and at + total for at in (part.flagged_at, part.stopped_at))
+        shifted.append(replace(part, flagged_at=flagged, stopped_at=stopped))
         total += part.evaluations
     if not shifted:
         return Verdict(NOT_JUDGED, reason="nothing sampled")

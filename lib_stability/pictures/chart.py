@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..guard.history import Evaluation
+from ..guard.history import Point
 
 WIDTH, HEIGHT, MARGIN, GAP = 640, 230, 44, 24
 #: Readable on light and on dark pages; text and axes take the page's own colour.
@@ -33,7 +33,7 @@ class _Panel:
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
 
 
-def trajectory(evaluations: Sequence[Evaluation], threshold: float, title: str = "") -> str:
+def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "") -> str:
     """SVG of one image's run.
 
     Parameters
@@ -59,7 +59,7 @@ def trajectory(evaluations: Sequence[Evaluation], threshold: float, title: str =
     return "".join(parts) + "</svg>"
 
 
-def _panel(seen: Sequence[Evaluation], name: str, number: int, threshold: float) -> list[str]:
+def _panel(seen: Sequence[Point], name: str, number: int, threshold: float) -> list[str]:
     width = (WIDTH - MARGIN - GAP * 2) / 2
     values = [getattr(one, name) for one in seen]
     means = [getattr(one, f"{name}_mean") for one in seen]
@@ -93,7 +93,7 @@ def _panel(seen: Sequence[Evaluation], name: str, number: int, threshold: float)
     return out
 
 
-def _words(evaluations: Sequence[Evaluation], drawn: bool) -> str:
+def _words(evaluations: Sequence[Point], drawn: bool) -> str:
     probed = [f"{one.probe:.1f}" for one in evaluations if one.probe is not None]
     legend = []
     if drawn:

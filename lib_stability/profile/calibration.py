@@ -10,31 +10,51 @@ from datetime import date
 import numpy as np
 import torch
 
-from .. import __version__
 from ..guard.norms import Norms, measure
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import StabilityRegion, Trajectory
-from .profiles import Model, Profile
+from ..version import __version__
+from .profiles import FEW, Model, Profile
 
 #: Guidance scales that reference runs are spread over.
 GUIDANCE_RANGE = (1.0, 15.0)
-#: Below this many runs even the rate of the level High is beyond what the runs themselves resolve (see :class:`.sensitivity.Tail`).
-FEW = 100
 
 
 def caution(runs: int) -> str:
     """What to say of a calibration from so few `runs`; "" from :data:`FEW` on."""
     if runs >= FEW:
         return ""
-    return f"Only {runs} reference runs: below {FEW} the thresholds, above all those of Low and of strong, rest on extrapolation. Take 200 for keeps."
+    return (
+        f"Only {runs} reference runs: below {FEW} the thresholds, above all those of Low and of strong, rest on extrapolation. "
+        "That is a trial, which serves only where it is chosen by name. Take 200 for keeps."
+    )
 
 
 class Recorder:
-    """Stands where a guard would stand and only records norms: of the guided and of the virtual prediction.
+    """Stands where a guard would stand in one sampling pass and only records norms: of the guided and of the virtual prediction.
+
+    Both norms are those of :func:`.norms.measure`. Nothing waits for the device until :meth:`trajectories`.
 
     Parameters
     ----------
     parameterisation : "sigma" or "flow"
+        That of the sampler, see :data:`.norms.PARAMETERISATIONS`.
+
+    Examples
+    --------
+    Two images over two evaluations; the predictions would be a model's own.
+
+    >>> import torch
+    >>> from lib_stability import Recorder
+    >>> recorder = Recorder()
+    >>> for sigma in (10.0, 1.0):
+    ...     x, denoised = torch.randn(2, 4, 8, 8) * (1 + sigma**2) ** 0.5, torch.randn(2, 4, 8, 8)
+    ...     denoised = recorder.step(x, denoised, torch.full((2,), sigma), guidance=7.5)
+    >>> watch, probe = recorder.trajectories()
+    >>> len(watch), watch[0].sigma.tolist(), watch[0].clean.shape, probe
+    (2, [10.0, 1.0], (2,), [])
+
+    From a few hundred such runs over guidance 1 to 15, ``StabilityRegion().fit(watch)`` makes a region and :func:`fit_profile` a profile.
     """
 
     def __init__(self, parameterisation: str = "sigma") -> None:
@@ -44,7 +64,21 @@ class Recorder:
     def step(
         self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor, virtual: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Record one evaluation (as :meth:`.guard.Guard.step`, plus the virtual prediction where there is one); returns `denoised`."""
+        """Record one evaluation; returns `denoised`, untouched.
+
+        Parameters
+        ----------
+        x : tensor of shape ``(batch, ...)``
+            Latent that the model saw, any float dtype.
+        denoised : tensor like `x`
+            Guided prediction of the clean latent.
+        sigma : tensor of shape ``(batch,)``
+            Noise levels.
+        guidance : float or tensor of shape ``(batch,)``
+            Effective guidance scale of this evaluation.
+        virtual : tensor like `x`, optional
+            The probe's virtual prediction, see :func:`.probe.virtual`.
+        """
         sigma = sigma.float()
         scale = guidance if isinstance(guidance, torch.Tensor) else torch.full_like(sigma, guidance)
         probed = None if virtual is None else measure(x, virtual, sigma, self.parameterisation)
@@ -52,16 +86,30 @@ class Recorder:
         return denoised
 
     def trajectories(self) -> tuple[list[Trajectory], list[Trajectory]]:
-        """One trajectory per image for the watch, and for the probe (empty where nothing virtual was recorded)."""
-        sigma, scale = (torch.stack([row[i] for row in self._rows]).cpu().double().numpy() for i in (0, 1))
+        """One trajectory per image for the watch, and for the probe (empty where an evaluation came without a virtual prediction).
 
-        def of(which: int, guidance: np.ndarray) -> list[Trajectory]:
-            if any(row[which] is None for row in self._rows):
+        Float64 arrays of shape ``(evaluations,)``, read from the device here and only here.
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was recorded, or the batch changed its size.
+        """
+        sigmas, scales, guided, virtual = zip(*self._rows) if self._rows else ((),) * 4
+        sigma, scale = _on_host(sigmas), _on_host(scales)
+
+        def of(norms: Sequence[Norms | None], guidance: np.ndarray) -> list[Trajectory]:
+            seen = [one for one in norms if one is not None]
+            if len(seen) < len(norms):
                 return []
-            rate, clean = (torch.stack([row[which][i] for row in self._rows]).cpu().double().numpy() for i in (0, 1))
+            rate, clean = (_on_host(column) for column in zip(*seen))
             return [Trajectory(sigma[:, i], guidance[:, i], rate[:, i], clean[:, i]) for i in range(sigma.shape[1])]
 
-        return of(2, scale), of(3, np.full_like(scale, REFERENCE_GUIDANCE))
+        return of(guided, scale), of(virtual, np.full_like(scale, REFERENCE_GUIDANCE))
+
+
+def _on_host(rows: Sequence[torch.Tensor]) -> np.ndarray:
+    return torch.stack(list(rows)).cpu().double().numpy()
 
 
 def spread_guidance(count: int, low: float = GUIDANCE_RANGE[0], high: float = GUIDANCE_RANGE[1]) -> np.ndarray:

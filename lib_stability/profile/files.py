@@ -1,48 +1,65 @@
-"""The user's own profiles on disk: import, export, delete. File names are made here, never taken from a profile or a person."""
+"""The user's own profiles on disk: import, export, delete, go back. File names are made by :mod:`.naming`."""
 
 from __future__ import annotations
 
-import hashlib
-import re
+from dataclasses import replace
 from pathlib import Path
 
 from ..validation import ValidationError
-from . import profiles
-
-
-def file_name(name: str) -> str:
-    """The file of a profile called `name`: readable, and different for different names."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60]
-    return f"{plain or 'profile'}.{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
+from . import older, profiles, storage
+from .naming import file_name
 
 
 def find(name: str, folder: Path) -> list[Path]:
-    """The files in `folder` that hold a profile called `name`."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
+    """The files in `folder` that hold a profile called `name`, whatever the number of spaces between its words."""
+    found, name = [], " ".join(name.split())
+    for path, _ in storage.listed([folder])[0]:
         try:
-            if profiles.read(path).name == name:
+            if storage.read(path).name == name:
                 found.append(path)
         except (OSError, ValidationError):
             continue
     return found
 
 
-def bring(path: Path, folder: Path, bundled: Path = profiles.BUNDLED) -> tuple[str, Path]:
-    """Import a profile file; one of the same name in `folder` is replaced.
+def offered(path: Path, bundled: Path = storage.BUNDLED) -> profiles.Profile:
+    """The profile in a file that is to be imported.
 
     Raises
     ------
     ValidationError
         It is no profile, or has the name of a bundled one.
     """
-    profile = profiles.read(path)
+    profile = storage.read(path)
     if find(profile.name, bundled):
         raise ValidationError(f"{path.name}.name: {profile.name!r} is the name of a bundled profile")
+    # What thresholds cost is reckoned from the scores again, whatever the file says.
+    return replace(profile, origin="imported", provenance={**profile.provenance, "origin": "imported"})
+
+
+def bring(path: Path, folder: Path, bundled: Path = storage.BUNDLED) -> tuple[str, Path]:
+    """Import a profile file; one of the same name in `folder` is replaced and kept, see :mod:`.older`.
+
+    Raises
+    ------
+    ValidationError
+        See :func:`offered`.
+    """
+    profile = offered(path, bundled)
     before = find(profile.name, folder)
     target = before[-1] if before else folder / file_name(profile.name)
-    profiles.write(profile, target)
+    if not before or not same(profile, storage.read(target)):
+        older.put(profile, target)
     return profile.name, target
+
+
+def same(one: profiles.Profile, other: profiles.Profile) -> bool:
+    """Whether two files say the same, wherever they come from."""
+    return _content(one) == _content(other)
+
+
+def _content(profile: profiles.Profile) -> dict:
+    return replace(profile, provenance={key: value for key, value in profile.provenance.items() if key != "origin"}).to_json()
 
 
 def hand_out(name: str, target: Path, folders: list[Path]) -> None:
@@ -56,11 +73,13 @@ def hand_out(name: str, target: Path, folders: list[Path]) -> None:
     found = [path for folder in folders for path in find(name, folder)]
     if not found:
         raise ValueError(f"no profile is named {name!r}")
-    profiles.write(profiles.read(found[-1]), target)
+    profile = storage.read(found[-1])
+    # Where it comes from is for whoever imports it to say.
+    storage.write(replace(profile, provenance={key: value for key, value in profile.provenance.items() if key != "origin"}), target)
 
 
-def delete(name: str, folder: Path, bundled: Path = profiles.BUNDLED) -> list[Path]:
-    """Delete the profile called `name` from the user's folder.
+def delete(name: str, folder: Path, bundled: Path = storage.BUNDLED) -> list[Path]:
+    """Delete the profile called `name` and its kept versions from the user's folder.
 
     Raises
     ------
@@ -72,4 +91,23 @@ def delete(name: str, folder: Path, bundled: Path = profiles.BUNDLED) -> list[Pa
         raise ValueError(f"{name!r} is bundled and cannot be deleted" if find(name, bundled) else f"no profile is named {name!r}")
     for path in found:
         path.unlink(missing_ok=True)
+    older.forget(name, folder)
     return found
+
+
+def back(name: str, folder: Path, number: int = 1) -> profiles.Profile:
+    """Put a kept version of the profile called `name` in force again, the latest or the `number`-th; the one that it replaces is kept in turn.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    found = older.versions(name, folder)
+    if not 1 <= number <= len(found):
+        raise ValueError(f"{name!r} has {len(found) or 'no'} older version{'' if len(found) == 1 else 's'}")
+    chosen, profile = found[number - 1]
+    now = find(name, folder)
+    older.put(profile, now[-1] if now else folder / file_name(name))
+    chosen.unlink(missing_ok=True)
+    return profile

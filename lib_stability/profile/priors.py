@@ -25,7 +25,7 @@ import numpy as np
 from ..guard import fitting
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import StabilityRegion
-from . import profiles
+from . import profiles, storage
 
 #: From below the last step of the usual schedules to beyond the first of zero-terminal-SNR ones.
 SIGMA_RANGE, KNOTS = (0.002, 5000.0), 75
@@ -84,7 +84,8 @@ def unguided(sigma: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _knots() -> np.ndarray:
-    return np.linspace(*np.log(SIGMA_RANGE), KNOTS)
+    low, high = np.log(SIGMA_RANGE)
+    return np.linspace(low, high, KNOTS)
 
 
 def _region(sigma: np.ndarray, side: int, clean_squared: np.ndarray, spread: np.ndarray, guidance: tuple[float, float]) -> StabilityRegion:
@@ -100,8 +101,11 @@ def _region(sigma: np.ndarray, side: int, clean_squared: np.ndarray, spread: np.
     return region
 
 
-def _profile(name: str, family: str, prediction: str, provenance: dict, *curves) -> profiles.Profile:
-    watch, probe = (_region(*curves, guidance) for guidance in (GUIDANCE, (REFERENCE_GUIDANCE, REFERENCE_GUIDANCE)))
+def _profile(
+    name: str, family: str, prediction: str, provenance: dict, sigma: np.ndarray, side: int, clean_squared: np.ndarray, spread: np.ndarray
+) -> profiles.Profile:
+    scales = (GUIDANCE, (REFERENCE_GUIDANCE, REFERENCE_GUIDANCE))
+    watch, probe = (_region(sigma, side, clean_squared, spread, guidance) for guidance in scales)
     common = {
         "what": "A prior, not a calibration: no reference run was made with any checkpoint.",
         "unguided": "Ideal prediction of Gaussian data of unit variance whose power falls like 1/k^2 (natural images, Field 1987); RMS at least 0.5.",
@@ -159,5 +163,5 @@ def write_all(folder: Path) -> list[Path]:
     """Write all priors into `folder`; returns their paths."""
     made = {"sd1-prior.json": sd1(), "generic-prior.json": generic("epsilon"), "generic-prior-v.json": generic("v")}
     for name, profile in made.items():
-        profiles.write(profile, Path(folder) / name)
+        storage.write(profile, Path(folder) / name)
     return [Path(folder) / name for name in made]

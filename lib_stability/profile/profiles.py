@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from uuid import uuid4
 
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import StabilityRegion
 from ..guard.sensitivity import false_alarm_table
-from ..validation import Field, ValidationError
+from ..validation import Field
+from . import plausibility
 
 log = logging.getLogger(__name__)
 
 FORMAT, VERSION = "memorization-guard-profile", 1
 KINDS = ("prior", "calibrated")
 PREDICTIONS = ("epsilon", "v", "flow")
+#: Where a profile comes from: with the extension, from a calibration here, from elsewhere.
+ORIGINS = ("bundled", "own", "imported")
 ANY = "any"
+#: Fewer reference runs make a trial, which serves only where it is chosen by name: they do not resolve the rates of the levels.
+FEW = 100
 #: The profile setting that leaves the choice to :func:`choose`; no profile may be called so.
 AUTO = "Auto"
-MAX_BYTES = 4_000_000
-BUNDLED = Path(__file__).resolve().parents[2] / "regions"
-#: Where calibrated profiles go: beside the bundled ones, but not tracked, so that an update of the extension leaves them alone.
-USER_FOLDER = BUNDLED.parent / "user-profiles"
 _SHA256 = re.compile(r"[0-9a-f]{64}|")
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a profile was made for. `family` is "sd1", "sdxl", …, or "any"; `prediction` "epsilon", "v" or "flow"; `sha256` may be empty."""
+    """What a profile was made for. `family` is "sd1", "sdxl", …, or "any"; `prediction` "epsilon", "v" or "flow"; `sha256` may be empty.
+
+    Parameters
+    ----------
+    family, prediction, checkpoint, sha256 : str
+        The checkpoint's name is for people; it is known by the SHA-256 of its file, 64 lower-case hexadecimal digits.
+    """
 
     family: str
     prediction: str
@@ -44,9 +49,37 @@ class Model:
 
 @dataclass(frozen=True)
 class Profile:
-    """A named pair of regions: `watch` for the guided prediction, `probe` (optional) for the virtual one at `probe_guidance`.
+    """A named pair of regions and what they were made for and from.
 
-    `negative` holds the hash of the negative prompt that the watch was fitted with, "" for the empty one.
+    Parameters
+    ----------
+    name : str
+        What people see and choose by.
+    kind : "prior" or "calibrated"
+        Built from stated numbers, or fitted to this model's own runs.
+    model : Model
+    watch : StabilityRegion
+        Of the guided prediction.
+    probe : StabilityRegion, optional
+        Of the virtual prediction against the empty prompt.
+    probe_guidance : float
+        Guidance scale of the virtual prediction.
+    negative : str
+        SHA-256 of the negative prompt that the watch was fitted with, "" for the empty one.
+    provenance : dict
+        Plain JSON values: runs, prompts (as a hash), software, or a prior's assumptions.
+    origin : str
+        One of :data:`ORIGINS`, known once it was read from a folder.
+
+    Examples
+    --------
+    >>> from lib_stability import Profile
+    >>> from lib_stability.profile.storage import BUNDLED, read
+    >>> profile = read(BUNDLED / "sd1-prior.json")
+    >>> profile.name, profile.kind, profile.model.family, profile.watch.guidance_
+    ('SD 1.x prior', 'prior', 'sd1', (1.0, 15.0))
+    >>> Profile.from_json(profile.to_json()).name
+    'SD 1.x prior'
     """
 
     name: str
@@ -57,6 +90,42 @@ class Profile:
     probe_guidance: float = REFERENCE_GUIDANCE
     negative: str = ""
     provenance: dict = field(default_factory=dict)
+    origin: str = ""
+
+    @property
+    def runs(self) -> int:
+        """Reference runs: those that it states, as far as its scores bear that out (of the watch about two thirds have one)."""
+        scored = max(len(region.scores_) for region in (self.watch, self.probe) if region is not None)
+        stated = self.provenance.get("runs")
+        return stated if type(stated) is int and scored <= stated <= 2 * scored else scored
+
+    @property
+    def weight(self) -> int:
+        """How much evidence it rests on: its runs in steps of a factor of 1.4, so that a few runs left out do not count."""
+        return round(2 * math.log2(max(self.runs, 1)))
+
+    @property
+    def trial(self) -> str:
+        """Why it is only a trial, which serves where it is chosen by name; "" for any other."""
+        if self.kind != "calibrated":
+            return ""
+        # Runs left out as copies were made all the same.
+        left_out = self.provenance.get("left_out")
+        made = self.runs + (min(max(left_out, 0), self.runs // 19) if type(left_out) is int else 0)
+        few = f"only {self.runs} reference runs" if made < FEW else ""
+        return few or str(self.provenance.get("trial") or "")
+
+    @property
+    def standing(self) -> str:
+        """For people: "bundled prior", "own calibration", "imported trial", …"""
+        kind = "trial" if self.trial else "calibration" if self.kind == "calibrated" else self.kind
+        return f"{self.origin} {kind}".strip()
+
+    @property
+    def evidence(self) -> str:
+        """For people: what it is and what it rests on."""
+        facts = [self.standing, f"{self.runs} runs" if self.kind == "calibrated" else "", str(self.provenance.get("date") or "")[:10]]
+        return ", ".join(fact for fact in facts if fact)
 
     def to_json(self) -> dict:
         """The file's content as plain JSON values."""
@@ -88,7 +157,7 @@ class Profile:
         probe = root.get("probe", None)
         if root["name"].name().lower() == AUTO.lower():
             root["name"].fail(f"{AUTO!r} is the setting that leaves the choice to the software")
-        provenance = root.get("provenance", {}).object().value
+        provenance = root.get("provenance", {}).mapping()
         try:
             length = len(json.dumps(provenance, allow_nan=False))
         except (ValueError, RecursionError):
@@ -113,67 +182,43 @@ class Profile:
         for region in (self.watch, self.probe):
             if region is not None and (region.parameterisation == "flow") != (self.model.prediction == "flow"):
                 model["prediction"].fail(f"does not go with a region in the parameterisation {region.parameterisation!r}")
+        plausibility.check(self.watch, f"{source}.watch", self.kind == "calibrated")
+        if self.probe is not None:
+            plausibility.check(self.probe, f"{source}.probe", self.kind == "calibrated", self.probe_guidance)
         return self
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")
-
-
-def read(path: Path) -> Profile:
-    """Read one profile file.
-
-    Raises
-    ------
-    ValidationError
-        Naming the file, and the field where it got that far.
-    """
-    if path.stat().st_size > MAX_BYTES:
-        raise ValidationError(f"{path.name}: larger than {MAX_BYTES} bytes")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ValidationError(f"{path.name}: not JSON ({error})") from None
-    return Profile.from_json(data, path.name)
-
-
-def write(profile: Profile, path: Path) -> None:
-    """Write a profile so that a reader never sees half of it: to a temporary file in the same folder, then renamed."""
-    text = json.dumps(profile.to_json(), indent=1, allow_nan=False) + "\n"
-    # Lists of numbers on one line; a text never holds a raw newline, so none is touched.
-    text = re.sub(r"\[\n\s*([-+\d.eE,\s]+?)\n\s*\]", lambda match: "[" + re.sub(r"\s+", " ", match[1]) + "]", text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def load_all(folders: Iterable[Path]) -> tuple[list[Profile], list[str]]:
-    """All readable profiles of the folders, in their order, and the messages about those refused."""
-    found, refused = [], []
-    for folder in folders:
-        for path in sorted(Path(folder).glob("*.json")):
-            if path.name.endswith(".schema.json"):
-                continue
-            try:
-                found.append(read(path))
-            except (OSError, ValidationError) as error:
-                log.warning("Memorization Guard: profile refused: %s", error)
-                refused.append(str(error))
-    return found, refused
-
-
 def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", prediction: str = "epsilon") -> tuple[Profile | None, str]:
-    """The profile that serves a checkpoint, and why: by hash, else by family, else one for any family; never one of another prediction.
+    """The profile that serves a checkpoint, and why: by hash, else by family, else one for any family; never a trial or one of another prediction.
 
-    Among equals a calibrated profile goes before a prior, then the later in order wins (a user's own folder comes last).
+    Among equals a calibrated profile goes before a prior, one for the empty negative prompt before one for another, then the one with more reference
+    runs (see :attr:`Profile.weight`), then the later in order (a user's own folder comes last).
+
+    Parameters
+    ----------
+    profiles : iterable of Profile
+    sha256 : str
+        Of the checkpoint's file, lower-case hexadecimal digits; "" where it is not known.
+    family : str
+        "sd1", "sd2", "sdxl", …; "" where it is not known.
+    prediction : "epsilon", "v" or "flow"
+
+    Returns
+    -------
+    Profile or None, and the reason as a text for people. Raises for nothing: None says that nothing fits.
+
+    Examples
+    --------
+    >>> from lib_stability import choose_profile, load_profiles
+    >>> from lib_stability.profile.storage import BUNDLED
+    >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
+    >>> profile.name, why
+    ('SD 1.x prior', 'made for the family sd1')
+    >>> choose_profile([profile], prediction="flow")
+    (None, 'no profile for flow prediction fits')
     """
-    fitting = [profile for profile in profiles if profile.model.prediction == prediction]
-    ranked = sorted(fitting, key=lambda profile: profile.kind == "calibrated")
+    fitting = [profile for profile in profiles if profile.model.prediction == prediction and not profile.trial]
+    ranked = sorted(fitting, key=lambda profile: (profile.kind == "calibrated", not profile.negative, profile.weight))
     for profile in reversed(ranked):
         if sha256 and profile.model.sha256 == sha256:
             return profile, "made for this checkpoint"

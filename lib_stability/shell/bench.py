@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from ..guard.guard import Guard, Options
+from ..guard.guard import Guard
+from ..guard.options import Options
 from ..guard.probe import Probe
 from ..guard.region import StabilityRegion
 from ..guard.sensitivity import Thresholds

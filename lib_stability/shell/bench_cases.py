@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..guard.guard import Guard, Options
+from ..guard.guard import Guard
+from ..guard.options import Options
 from ..guard.region import StabilityRegion, Trajectory
 
 #: Evaluations that one guard sees before a new one takes over.

@@ -10,7 +10,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
 
 from ..testbed.evidence.tables import markdown
 from .bench_cases import GUIDANCE, Case, made_up_region, steps, wait
@@ -28,7 +27,7 @@ SHAPES = ((1, 4, 64, 64), (8, 4, 64, 64), (8, 4, 128, 128))
 MODES = ("report", "report mapped", "damp flagged")
 
 
-def _evaluation(unet: UNet2DConditionModel, shape: tuple[int, ...], dtype: torch.dtype, device: str):
+def _evaluation(unet: torch.nn.Module, shape: tuple[int, ...], dtype: torch.dtype, device: str):
     """A function that evaluates conditional and unconditional prediction of a batch and guides."""
     x = torch.randn(2 * shape[0], *shape[1:], device=device, dtype=dtype)
     context = torch.randn(2 * shape[0], TOKENS, CONFIG["cross_attention_dim"], device=device, dtype=dtype)
@@ -58,6 +57,8 @@ def measure(evaluate, case: Case, evaluations: int, rounds: int) -> tuple[float,
 
 def run(device: str = "cpu", evaluations: int | None = None, rounds: int = 5, config: dict | None = None, shapes=SHAPES) -> dict[str, Any]:
     """Measure every shape and mode; half precision on an accelerator. ``{"device", "rows": [{"shape", "mode", "plain_ms", "guarded_ms"}]}``."""
+    from diffusers import UNet2DConditionModel
+
     cpu = device == "cpu"
     dtype = torch.float32 if cpu else torch.float16
     with torch.device(device):

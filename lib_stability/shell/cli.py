@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from .. import __version__
 from ..guard import sensitivity
-from ..profile import profiles
+from ..profile import storage
 from ..validation import ValidationError
+from ..version import __version__
 from . import profile_commands, webui_commands
 
-TESTBED_PROFILE = profiles.BUNDLED / "testbed.json"
+TESTBED_PROFILE = storage.BUNDLED / "testbed.json"
 
 
 class Parser(argparse.ArgumentParser):
@@ -117,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     from ..guard.damping import POLICIES, Damping
-    from ..guard.guard import MODES
+    from ..guard.options import MODES
     from ..guard.probe import POLICIES as PROBES
 
     parser.add_argument("--sampler", default="Euler", help="Euler, Euler a, Heun, DPM2 a, LMS, DPM++ 2S a, DPM++ 2M, DPM++ SDE, …, DDIM, PNDM")
@@ -168,7 +169,7 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    profile = profiles.read(arguments.profile)
+    profile = storage.read(arguments.profile)
     from ..testbed.evidence import evaluate, tables
 
     result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile, only=arguments.only, jobs=arguments.jobs)
@@ -185,7 +186,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from ..testbed.network import model, variants
 
     variant = variants.VARIANTS[arguments.variant]
-    profile = profiles.read(arguments.profile or variant.profile)
+    profile = storage.read(arguments.profile or variant.profile)
     full = compare.FULL if variant is variants.MAIN else compare.OTHER_SIZES
     compare.compare(compare.QUICK if arguments.quick else full, arguments.out, profile, model.Testbed.load(variant.weights), arguments.only)
     print(f"{(arguments.out / 'compare.md').read_text()}\nWritten to {arguments.out}/")
@@ -198,12 +199,20 @@ def _testbed(arguments: argparse.Namespace) -> int:
     return getattr(commands, arguments.action)(arguments)
 
 
+def _never_mute() -> None:
+    """What a console's encoding cannot show is shown as an escape, and ends no command after all its work."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors="backslashreplace")
+
+
 #: Commands whose modules do all of the work.
 _ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": webui_commands.scan}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Bad values end in one line on stderr and status 2."""
+    _never_mute()
     arguments = build_parser().parse_args(argv)
     here = {"demo": _demo, "evaluate": _evaluate, "compare": _compare, "bench": _bench, "audit": _audit, "testbed": _testbed}
     run = {**here, **_ELSEWHERE}[arguments.command]

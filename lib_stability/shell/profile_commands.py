@@ -1,4 +1,4 @@
-"""``profiles`` on the command line: list, show, import, export, delete."""
+"""``profiles`` on the command line: list, show, import, export, go back, delete."""
 
 from __future__ import annotations
 
@@ -7,64 +7,95 @@ import sys
 from pathlib import Path
 
 from ..guard import sensitivity
-from ..profile import files, profiles
+from ..profile import files, older, profiles, storage
+from ..profile.displacing import Outlook, outlook
 
 #: First words that are an action, and what has to follow.
-ACTIONS = {"import": ("FILE",), "export": ("NAME", "FILE"), "delete": ("NAME",)}
+ACTIONS = {"import": ("FILE",), "export": ("NAME", "FILE"), "versions": ("NAME",), "back": ("NAME",), "delete": ("NAME",)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "words", nargs="*", metavar="NAME | import FILE | export NAME FILE | delete NAME", help="show the profile of this name, or do what is said"
+        "words",
+        nargs="*",
+        metavar="NAME | import FILE | export NAME FILE | versions NAME | back NAME [NUMBER] | delete NAME",
+        help="show the profile of this name, or do what is said",
     )
     parser.add_argument(
         "--folder", type=Path, action="append", default=[], help="further folders with profiles; the last one in place of the web UI's own"
     )
+    parser.add_argument("--yes", action="store_true", help="import a profile that displaces others without asking")
     parser.add_argument("--plot", type=Path, help="write the named profile's region as a PNG")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run one action; returns the exit status."""
-    from ..profile.profiles import USER_FOLDER
+    from ..profile.storage import USER_FOLDER
 
     words = arguments.words
     if words and words[0] in ACTIONS:
         wanted = ACTIONS[words[0]]
-        if len(words) != 1 + len(wanted):
+        if len(words) != 1 + len(wanted) and not (words[0] == "back" and len(words) == 3):
             raise ValueError(f"{words[0]} wants {' and '.join(wanted)}")
-        return _act(words[0], words[1:], [profiles.BUNDLED, *(arguments.folder or [USER_FOLDER])])
+        return _act(words[0], words[1:], [storage.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.yes)
     if len(words) > 1:
         raise ValueError(f"{words[1]!r} is one word too many")
-    found, refused = profiles.load_all([profiles.BUNDLED, USER_FOLDER, *arguments.folder])
+    found, refused = storage.load_all([storage.BUNDLED, USER_FOLDER, *arguments.folder])
     for message in refused:
         print(f"refused: {message}", file=sys.stderr)
     if words:
         return _show(words[0], found, arguments.plot)
     for one in found:
         limit = sensitivity.thresholds(one.watch, "medium")
-        print(f"{one.name:24} {one.kind:10} {one.model.family}, {one.model.prediction}: Medium {limit.describe()}")
+        print(f"{one.name:24} {one.standing:20} {one.model.family}, {one.model.prediction}: Medium {limit.describe()}")
     return 0
 
 
-def _act(action: str, words: list[str], folders: list[Path]) -> int:
+def _act(action: str, words: list[str], folders: list[Path], yes: bool) -> int:
     if action == "import":
+        found = _outlook(Path(words[0]), folders)
+        for said in found.lines:
+            print(said)
+        if found.displaced and not yes and not agreed("Import it?"):
+            raise ValueError(f"{words[0]} was not imported; --yes imports it all the same")
         name, target = files.bring(Path(words[0]), folders[-1])
         print(f"{name} imported as {target}")
     elif action == "export":
         files.hand_out(words[0], Path(words[1]), folders)
         print(f"{words[0]} exported to {words[1]}")
+    elif action == "versions":
+        for number, (_, one) in enumerate(older.versions(words[0], folders[-1]), start=1):
+            print(f"{number:3} {one.evidence}")
+    elif action == "back":
+        if len(words) == 2 and not words[1].isdecimal():
+            raise ValueError(f"{words[1]!r} is not the number of a version")
+        profile = files.back(words[0], folders[-1], int(words[1]) if len(words) == 2 else 1)
+        print(f"{words[0]} is an older version again ({profile.evidence}); back {words[0]} undoes that")
     else:
         for path in files.delete(words[0], folders[-1]):
             print(f"{path} deleted")
     return 0
 
 
+def _outlook(path: Path, folders: list[Path]) -> Outlook:
+    """What an import would change; nothing where the same is there already."""
+    profile, present = files.offered(path), storage.load_all(folders)[0]
+    if any(files.same(profile, one) for one in present):
+        return Outlook([], [])
+    return outlook(profile, present)
+
+
+def agreed(question: str) -> bool:
+    """Whether whoever sits there says yes; nobody does where there is no terminal."""
+    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
 def _show(name: str, found: list[profiles.Profile], plot: Path | None) -> int:
-    one = next((profile for profile in found if profile.name == name), None)
+    one = next((profile for profile in found if profile.name == " ".join(name.split())), None)
     if one is None:
         print(f"profiles: no profile is named {name!r}", file=sys.stderr)
         return 1
-    print(f"{one.name}: {one.kind}, for {one.model.family} with {one.model.prediction} prediction {one.model.checkpoint}".rstrip())
+    print(f"{one.name}: {one.evidence}, for {one.model.family} with {one.model.prediction} prediction {one.model.checkpoint}".rstrip())
     for key, value in one.provenance.items():
         print(f"  {key}: {value}")
     for label, region in (("watch", one.watch), ("probe", one.probe)):

@@ -8,16 +8,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 from ..profile.calibration import FEW, caution
 from ..profile.reference import read_prompts
 from ..trail import scan_report
+from . import webui_answers
+from .profile_commands import agreed
+from .progress import Bar
 from .webui_client import Client, ClientError
 
 #: Captions of one request: what is lost at most when a scan is broken off.
 CHUNK = 32
-#: What of a scan's answer has to stay the same over all of its captions.
-_SAME = ("profile", "checkpoint", "sensitivity", "threshold", "seeds", "size")
 _NAME = "scan.jsonl"
 
 
@@ -33,6 +35,7 @@ def add_commands(commands: argparse._SubParsersAction, bounded: Callable) -> Non
     _add_batches(calibrate, bounded, 4, 64)
     calibrate.add_argument("--negative", default="", metavar="PROMPT", help="negative prompt that generations will use")
     calibrate.add_argument("--prompts", type=Path, metavar="FILE", help="ordinary prompts of your own, one a line")
+    calibrate.add_argument("--yes", action="store_true", help="displace a calibration that is there without asking")
 
     scan = commands.add_parser("scan", help="rank captions by how much a web UI's checkpoint seems to have memorized them")
     _add_server(scan)
@@ -46,7 +49,7 @@ def add_commands(commands: argparse._SubParsersAction, bounded: Callable) -> Non
 
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--webui-url", required=True, metavar="URL", help="such as http://127.0.0.1:7860; started with --api")
-    parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the web UI's --api-auth")
+    parser.add_argument("--auth", default="", metavar="USER:PASSWORD", help="as in the web UI's --api-auth or --gradio-auth")
 
 
 def _add_batches(parser: argparse.ArgumentParser, bounded: Callable, batch: int, most: int) -> None:
@@ -55,27 +58,17 @@ def _add_batches(parser: argparse.ArgumentParser, bounded: Callable, batch: int,
     parser.add_argument("--batch-size", type=bounded(int, 1, most), default=batch, help="images at a time; halved when memory runs out (%(default)s)")
 
 
-class Bar:
-    """A progress bar on stderr: one line that is written over, or where that is a file a line now and then."""
-
-    def __init__(self, unit: str) -> None:
-        self.unit, self._began, self._written = unit, time.monotonic(), 0.0
-
-    def __call__(self, done: int, total: int, note: str = "", left: float | None = None) -> None:
-        shown, now = sys.stderr.isatty(), time.monotonic()
-        if done < total and now - self._written < (0.1 if shown else 30):
-            return
-        self._written = now
-        if left is None and done:
-            left = (now - self._began) / done * (total - done)
-        filled = int(24 * done / max(total, 1))
-        rest = "" if left is None else f", {int(left) // 60}:{int(left) % 60:02} left"
-        line = f"[{'#' * filled}{'.' * (24 - filled)}] {done}/{total} {self.unit}{rest} {note}"
-        print(f"\r{line:<100}" if shown else line, end="" if shown else "\n", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
+def _ask(client: Client, arguments: argparse.Namespace) -> None:
+    """Say what a calibration would displace; ClientError where that is another calibration and nobody agrees."""
+    try:
+        answer = client.request("GET", "profiles/outlook?" + urlencode({"runs": arguments.runs, "negative_prompt": arguments.negative}))
+    except ClientError:
+        return  # an older extension does not know it; what is wrong otherwise will be said again
+    found = webui_answers.outlook(answer)
+    for said in found["changes"]:
+        print(f"calibrate: {said}", file=sys.stderr)
+    if found["calibrations"] and not arguments.yes and not agreed("Calibrate all the same?"):
+        raise ClientError("nothing was calibrated; --yes calibrates all the same")
 
 
 def calibrate(arguments: argparse.Namespace) -> int:
@@ -85,19 +78,23 @@ def calibrate(arguments: argparse.Namespace) -> int:
     body |= {"negative_prompt": arguments.negative, "prompts": read_prompts(arguments.prompts) if arguments.prompts else []}
     if caution(arguments.runs):
         print(f"calibrate: {caution(arguments.runs)}", file=sys.stderr)
+    client = Client(arguments.webui_url, arguments.auth)
+    _ask(client, arguments)
     bar = Bar("runs")
     try:
-        client = Client(arguments.webui_url, arguments.auth)
-        result = client.follow("calibrate", body, lambda now: bar(now["done"], now["total"], now["note"], now["seconds_left"]))
+        answer = client.follow("calibrate", body, lambda now: bar(now["done"], now["total"], now["note"], now["seconds_left"]))
     finally:
         bar.close()
-    print(f"Profile {result['profile']}, from {result['runs']} runs; the web UI serves it from now on.")
+    result = webui_answers.calibration(answer)
+    print(f"Profile {result['profile']}, from {result['runs']} runs.")
+    for said in result["changes"]:
+        print(f"  {said}")
     for text in result["left_out"]:
         print(f"  left out, it looks like a copy: {text}")
     for region, levels in result["levels"].items():
         said = ", ".join(f"{level} z > {one['threshold']:.2f} ({100 * one['measured']:.1f} %)" for level, one in levels.items())
         print(f"  {region}, with false alarms among its own runs, each judged by all others: {said}")
-    if result.get("warning"):  # an older extension says nothing
+    if result["warning"]:
         print(f"  {result['warning']}")
     return 0
 
@@ -111,19 +108,20 @@ def scan(arguments: argparse.Namespace) -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     finished, about = _finished(arguments.out / _NAME, asked)
     todo = [caption for caption in captions if caption not in finished]
-    bar, began, before = Bar("captions"), time.monotonic(), len(captions) - len(todo)
+    before, began = len(captions) - len(todo), time.monotonic()
+    bar = Bar("captions", before)
     try:
         for first in range(0, len(todo), CHUNK):
             part = todo[first : first + CHUNK]
             result = client.follow("scan", {**asked, "batch_size": arguments.batch_size, "captions": part})
-            now = {name: result[name] for name in _SAME}
+            now, new = webui_answers.about(result), webui_answers.rows(result, part)
             if about is not None and now != about:
-                changed = ", ".join(f"{name} {about[name]} → {now[name]}" for name in _SAME if now[name] != about[name])
+                changed = ", ".join(f"{name} {about[name]} → {now[name]}" for name in webui_answers.SAME if now[name] != about[name])
                 raise ClientError(f"{arguments.out / _NAME} was made with something else ({changed}); use another --out")
             about = now
-            _append(arguments.out / _NAME, asked, about, result["rows"])
-            finished |= {row["caption"]: row for row in result["rows"]}
-            bar(before + first + len(part), len(captions), left=(time.monotonic() - began) / (first + len(part)) * (len(todo) - first - len(part)))
+            _append(arguments.out / _NAME, asked, about, new)
+            finished |= {row["caption"]: row for row in new}
+            bar(before + first + len(part), len(captions))
     finally:
         bar.close()
         rows = [finished[caption] for caption in captions if caption in finished]
@@ -140,7 +138,7 @@ def scan(arguments: argparse.Namespace) -> int:
 
 
 def _finished(path: Path, asked: dict) -> tuple[dict[str, dict], dict | None]:
-    """Rows by caption that were asked for in the same way, and what they were made with; a line that was cut off is ignored."""
+    """Rows by caption that were asked for in the same way, and what they were made with; a line that makes no sense is ignored."""
     found, about = {}, None
     if not path.exists():
         return found, about
@@ -148,8 +146,9 @@ def _finished(path: Path, asked: dict) -> tuple[dict[str, dict], dict | None]:
         try:
             entry = json.loads(line)
             if entry["asked"] == asked:
-                found[entry["row"]["caption"]], about = entry["row"], entry["about"]
-        except (ValueError, KeyError, TypeError):
+                row, about = webui_answers.row(entry["row"]), webui_answers.about(entry["about"])
+                found[entry["row"]["caption"]] = row | {"caption": entry["row"]["caption"]}
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return found, about
 

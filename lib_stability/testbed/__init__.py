@@ -1,5 +1,5 @@
 """A small text-to-image model that was made to memorize, and all that is measured on it.
 
-Needs the extra "testbed" of ``pyproject.toml`` and is never imported by the guard, profiles or a web UI. Arrows run from world over network and
-export to rivals and evidence.
+Needs the extra "testbed" of ``pyproject.toml`` and is imported by the command line alone. Arrows run from world over network to export and rivals,
+and from those to evidence; the demo and the commands stand beside the rooms and may use them all.
 """

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from ..guard import sensitivity
 from ..pictures import figures
-from ..profile import profiles
+from ..profile import storage
 from .evidence import calibrate as calibration
 from .evidence.mitigation import generate
 from .network import model
@@ -50,13 +50,13 @@ def calibrate(arguments: argparse.Namespace) -> int:
     if arguments.forge:
         from .export import forge, wide_norms
 
-        bed, made_for, name, out = wide_norms.load(), forge.MODEL, "Testbed for Forge", profiles.BUNDLED / "testbed-forge.json"
+        bed, made_for, name, out = wide_norms.load(), forge.MODEL, "Testbed for Forge", storage.BUNDLED / "testbed-forge.json"
     else:
         bed, made_for, name, out = model.Testbed.load(variant.weights), None, "", variant.profile
     out = arguments.out or out
     with tqdm(total=arguments.runs, desc="reference runs", unit="run") as bar:
         profile = calibration.calibrate(bed, arguments.runs, tick=bar.update, made_for=made_for, name=name)
-    profiles.write(profile, out)
+    storage.write(profile, out)
     for label, region in (("watch", profile.watch), ("probe", profile.probe)):
         for level in ("low", "medium", "high", "paper"):
             print(f"{label} {level}: {sensitivity.thresholds(region, level).describe()}")
@@ -151,7 +151,7 @@ def locate(arguments: argparse.Namespace) -> int:
     from .evidence import locate as measuring
     from .evidence import locate_tables
 
-    profile = profiles.read(profiles.BUNDLED / "testbed.json")
+    profile = storage.read(storage.BUNDLED / "testbed.json")
     if arguments.figure:
         from .evidence import locate_figure
 

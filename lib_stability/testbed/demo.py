@@ -19,7 +19,7 @@ from ..guard.probe import Probe
 from ..guard.sensitivity import thresholds
 from ..guard.verdict import Verdict
 from ..pictures import chart, figures, overlay
-from ..profile import profiles
+from ..profile import storage
 from ..trail import infotext
 from ..trail.infotext import Settings
 from .network.batches import batches
@@ -66,7 +66,7 @@ def _generate(bed: Testbed, todo: Sequence[Job], arguments: argparse.Namespace, 
         pixels.append(bed.decode(done.samples.latents))
         if done.guard:
             verdicts += done.guard.report()
-            seen += history(done.guard)
+            seen += history(done.guard.seen())
             maps += done.guard.maps()
     return torch.cat(pixels), verdicts, seen, maps
 
@@ -102,7 +102,7 @@ def _save_map(path: Path, pixels: torch.Tensor, found: LocalMap) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the demo; returns the exit status."""
-    profile = profiles.read(MAIN.profile)
+    profile = storage.read(MAIN.profile)
     settings = Settings(
         enabled=True,
         mode=arguments.mode,

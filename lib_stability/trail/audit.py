@@ -8,7 +8,6 @@ import json
 import os
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
-from . import ledger
+from . import ledger_check
 from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE, Item, examine_all, is_picture
 from .imagetext import TEXTS
 
@@ -30,6 +29,10 @@ _CHUNK = 250
 #: Below this many files, starting processes costs more than they save.
 _FEW = 20_000
 _LISTED = 50
+#: Folders in which systems keep thumbnails, deleted files and other copies of pictures that lie elsewhere.
+_COPIES = {"@eadir", "#recycle", "#snapshot", ".@__thumb", "$recycle.bin", "__macosx", ".appledouble", ".thumbnails", ".thumb", ".trashes", ".trash"}
+#: How files begin in which macOS keeps what another system's disk has no room for, under the picture's name with ._ in front.
+_APPLE_DOUBLE = b"\0\x05\x16\x07"
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -54,7 +57,8 @@ def find(paths: Iterable[Path], admits: Callable[[str], bool] = lambda path: Tru
     """Pictures and text files below `paths`, folders in the order of their names and each once: links that lead back end there.
 
     A text file beside a picture of the same name belongs to that picture: it is read where the picture holds no infotext. Of what is found below
-    a folder, `admits` is asked about each folder and each link before either is looked into.
+    a folder, `admits` is asked about each folder and each link before either is looked into. Copies that systems keep for themselves, such as
+    thumbnails, are left out unless they are named.
     """
     visited: set = set()
     named: set[str] = set()
@@ -84,8 +88,9 @@ def _walk(top: str, visited: set, admits: Callable[[str], bool]) -> Iterator[Ite
         except OSError as error:
             print(f"audit: {plain(folder)}: {error.strerror}", file=sys.stderr)
             continue
-        folders += [entry.path for entry in reversed(found) if _is(entry, "is_dir")]
+        folders += [entry.path for entry in reversed(found) if _is(entry, "is_dir") and not _holds_copies(entry.name)]
         files = [entry for entry in found if (is_picture(entry.name) or entry.name.lower().endswith(TEXTS)) and _is(entry, "is_file")]
+        files = [entry for entry in files if not _is_apple_double(entry)]
         texts = {os.path.splitext(entry.path)[0]: entry.path for entry in files if not is_picture(entry.name)}
         pictures = {os.path.splitext(entry.path)[0] for entry in files if is_picture(entry.name)}
         for entry in files:
@@ -100,6 +105,20 @@ def _is(entry: os.DirEntry, kind: str) -> bool:
     try:
         return getattr(entry, kind)()
     except OSError:  # a link that leads in circles
+        return False
+
+
+def _holds_copies(name: str) -> bool:
+    return name.lower() in _COPIES or name.startswith(".Trash-")
+
+
+def _is_apple_double(entry: os.DirEntry) -> bool:
+    if not entry.name.startswith("._"):
+        return False
+    try:
+        with open(entry.path, "rb") as file:
+            return file.read(4) == _APPLE_DOUBLE
+    except OSError:
         return False
 
 
@@ -124,27 +143,11 @@ def rows(items: list[Item], prompts: bool = False, jobs: int = 0) -> Iterator[di
         pool.shutdown(cancel_futures=True)
 
 
-def _with_progress(found: Iterable[dict], total: int) -> Iterator[dict]:
-    """On a terminal a bar, by tqdm where that is installed; nothing in a log."""
-    if not sys.stderr.isatty():
-        yield from found
-        return
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:
-        yield from _counted(found, total)
-    else:
-        yield from tqdm(found, total=total, unit="file", leave=False)
+def _with_progress(found: Iterable[dict], total: int) -> Iterable[dict]:
+    """On a terminal a bar; nothing in a log."""
+    from tqdm import tqdm
 
-
-def _counted(found: Iterable[dict], total: int) -> Iterator[dict]:
-    shown = 0.0
-    for number, row in enumerate(found, 1):
-        if time.monotonic() - shown > 0.2:
-            shown = time.monotonic()
-            print(f"\raudit: {number} of {total} files", end="", file=sys.stderr, flush=True)
-        yield row
-    print(f"\r{'':50}\r", end="", file=sys.stderr, flush=True)
+    return tqdm(found, total=total, unit="file", leave=False, disable=None)
 
 
 def plain(text: object) -> str:
@@ -221,9 +224,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         raise ValueError(f"{plain(folder)} is not a folder")
     if arguments.expect and not _SHA256.fullmatch(arguments.expect):
         raise ValueError("--expect wants the 64 hexadecimal digits that --verify-ledger has printed before")
-    trouble = ledger.verify(folder, arguments.expect)
-    for message in trouble:
+    found = ledger_check.check(folder, arguments.expect)
+    for message in [*found.trouble, *(f"note: {one}" for one in found.notes)]:
         print(plain(message))
-    print(f"{'NOT sound' if trouble else 'sound'}: {sum(1 for _ in ledger.read(folder))} lines in {len(ledger.files(folder))} files")
-    print(f"last hash: {ledger.last_hash(folder)}")
-    return int(bool(trouble))
+    print(found.describe())
+    print(f"last hash: {found.last_hash}")
+    return int(bool(found.trouble))

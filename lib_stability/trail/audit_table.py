@@ -11,8 +11,8 @@ from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
 from . import audit
 from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE
 
-#: What a row is counted and filtered as, gravest first.
-GROUPS = (STRONG, MILD, STABLE, NOT_JUDGED, NO_VERDICT, UNREADABLE)
+#: What a row is counted and filtered as, gravest first: a pass that was not judged may be anything.
+GROUPS = (STRONG, MILD, NOT_JUDGED, STABLE, NO_VERDICT, UNREADABLE)
 #: Columns whose values are hardly ever said twice.
 _OWN = {"file", "score", HIRES + "score", "seed", "prompt_hash"}
 _AT = {name: number for number, name in enumerate(COLUMNS)}

@@ -1,4 +1,7 @@
-"""Bounded reading of binary files, and the EXIF block of an AVIF: the box ``meta`` lists the items and where they lie, nothing else is looked at."""
+"""Bounded reading of binary files, and the EXIF block of those made of boxes.
+
+In AVIF and HEIF the box ``meta`` lists the items and where they lie, in JPEG XL the block has a box of its own; nothing else is looked at.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,45 @@ def exactly(file: BinaryIO, length: int) -> bytes:
     return data
 
 
+def exif_box(file: BinaryIO) -> bytes | None:
+    """The EXIF block of a JPEG XL, from its TIFF header on; None where it has none.
+
+    Raises
+    ------
+    Unreadable, struct.error, IndexError
+        For a file whose structure makes no sense, and for a compressed block.
+    """
+    for kind, rest in _top(file):
+        if kind == b"Exif":
+            data = exactly(file, rest)
+            return data[4 + struct.unpack_from(">I", data)[0] :]
+        if kind == b"brob" and exactly(file, 4) == b"Exif":
+            raise Unreadable("keeps its EXIF compressed, which cannot be read here")
+    return None
+
+
+def _top(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """The outermost boxes: kind and length of what follows, where the file stands meanwhile. Ends at one that goes up to the end."""
+    at, end = file.tell(), file.seek(0, 2)
+    for _ in range(MAX_PARTS):
+        file.seek(at)
+        head = file.read(8)
+        if not head:
+            return
+        length, kind = struct.unpack(">I4s", head)
+        start = at + (16 if length == 1 else 8)
+        if length == 1:
+            length = struct.unpack(">Q", exactly(file, 8))[0]
+        rest = (at + length if length else end) - start
+        if rest < 0 or start + rest > end:
+            raise Unreadable("ends early")
+        yield kind, rest
+        at = start + rest
+    raise Unreadable("holds too many boxes")
+
+
 def exif_item(file: BinaryIO) -> bytes | None:
-    """The EXIF block of an AVIF, from its TIFF header on; None where it has none.
+    """The EXIF block of an AVIF or HEIF, from its TIFF header on; None where it has none.
 
     Raises
     ------

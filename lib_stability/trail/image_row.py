@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from typing import NamedTuple
 
 from ..guard.verdict import Verdict
 from .containers import Unreadable
-from .imagetext import PICTURES, TEXTS, read_text
-from .infotext import REGION_KEY, VERSION_KEY, parse_text, read
+from .imagetext import OTHERS, PICTURES, TEXTS, read_text
+from .infotext import REGION_KEY, VERSION_KEY
+from .reading import verdicts_of
 
 NO_VERDICT, UNREADABLE = "no verdict", "unreadable"
 #: Name of a value, and the attribute of a verdict that it comes from.
@@ -62,6 +64,8 @@ def examine(item: Item, prompts: bool = False) -> dict | None:
     """
     text, problem = None, ""
     try:
+        if item.path.lower().endswith(OTHERS):
+            raise Unreadable(f"pictures of this kind are not read: {os.path.splitext(item.path)[1].lower()}")
         text = read_text(item.path)
     except (Unreadable, OSError) as error:
         problem = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
@@ -73,18 +77,18 @@ def examine(item: Item, prompts: bool = False) -> dict | None:
     is_text = item.path.lower().endswith(TEXTS)
     if text is None:
         return _row(item, verdict=UNREADABLE if problem else NO_VERDICT, problem=problem or "no infotext")
-    prompt, _, params = parse_text(text)
-    if is_text and not params and not item.named:
+    found = verdicts_of(text)
+    params, settings, first, hires = found.params, found.settings, found.first, found.hires
+    if is_text and not params and not found.problems and not item.named:
         return None
-    malformed: list[str] = [problem] if problem else []
-    settings, first, hires = read(params, malformed)
+    malformed = [*([problem] if problem else []), *found.problems]
     if first is None and not malformed:
         malformed.append("guard on, no verdict in it" if settings.enabled else "guard off" if params else "no infotext")
     values = {**describe(first), **describe(hires, HIRES), "verdict": first.verdict if first else NO_VERDICT}
     if settings.enabled:
         values |= {name: getattr(settings, name) for name in ("mode", "sensitivity", "profile")}
     values |= {name: params[key][:_LONGEST] for name, key in _PARAMETERS.items() if isinstance(params.get(key), str)}
-    return _row(item, **values, prompt_hash=prompt_hash(prompt), problem="; ".join(malformed), **({"prompt": prompt} if prompts else {}))
+    return _row(item, **values, prompt_hash=prompt_hash(found.prompt), problem="; ".join(malformed), **({"prompt": found.prompt} if prompts else {}))
 
 
 def _row(item: Item, **values: object) -> dict:
@@ -97,5 +101,5 @@ def examine_all(items: list[Item], prompts: bool = False) -> list[dict | None]:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name says that it is a picture of a kind that is read here."""
-    return name.lower().endswith(PICTURES)
+    """Whether a file's name says that it is a picture, of a kind that is read here or not."""
+    return name.lower().endswith(PICTURES + OTHERS)

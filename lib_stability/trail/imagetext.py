@@ -1,7 +1,9 @@
 """The infotext in a picture or a text file, as the web UIs store it, found without decoding a pixel and whatever the file claims.
 
-PNG keeps it in the text chunk "parameters"; JPEG, WebP and AVIF in the EXIF field UserComment. The containers are walked here rather than by Pillow,
-which before 11.3 knows no AVIF: a walk costs less than an image object, and every length that a file states is held against a bound.
+PNG keeps it in the text chunk "parameters"; JPEG, WebP, AVIF, HEIF and JPEG XL in the EXIF field UserComment; GIF in a comment. The containers are
+walked here rather than by Pillow, which knows AVIF from 11.3 on and HEIF and JPEG XL never, takes a damaged EXIF for none, refuses a sound text for
+what stands in other chunks or for the size that a picture claims, and decodes the whole picture to look for a text behind its pixels. A walk takes a
+fraction of the time, and every length that a file states is held against a bound.
 """
 
 from __future__ import annotations
@@ -11,11 +13,15 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
-from .containers import MAX_PARTS, MAX_TEXT, TOO_LONG, Unreadable, exactly, exif_item
+from .containers import MAX_PARTS, MAX_TEXT, TOO_LONG, Unreadable, exactly, exif_box, exif_item
 
 _EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif")
+PICTURES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".heif", ".heic", ".hif", ".jxl", ".gif")
+#: Pictures that are not read, so that an audit can name them.
+OTHERS = (".bmp", ".tif", ".tiff", ".jp2", ".tga", ".ico", ".psd", ".exr", ".qoi")
 TEXTS = (".txt",)
+#: Of one picture in a GIF: 255 MB of pixels, and no more than a second to skip.
+_MOST_BLOCKS = 1_000_000
 
 
 def read_text(path: str | Path) -> str | None:
@@ -24,7 +30,7 @@ def read_text(path: str | Path) -> str | None:
     Parameters
     ----------
     path : str or Path
-        A PNG, JPEG, WebP or AVIF, told by its first bytes, or a text file, told by its name.
+        A PNG, JPEG, WebP, AVIF, HEIF, JPEG XL or GIF, told by its first bytes, or a text file, told by its name.
 
     Raises
     ------
@@ -46,7 +52,7 @@ def read_text(path: str | Path) -> str | None:
                     return walk(file)
                 except (struct.error, IndexError):
                     raise Unreadable("its structure makes no sense") from None
-        raise Unreadable("is no PNG, JPEG, WebP or AVIF")
+        raise Unreadable("is no PNG, JPEG, WebP, AVIF, HEIF, JPEG XL or GIF")
 
 
 def _plain(file: BinaryIO) -> str:
@@ -107,7 +113,7 @@ def _inflate(data: bytes) -> bytes:
     return text
 
 
-# -- JPEG, WebP -------------------------------------------------------------------------------------------------------------------------
+# -- JPEG, WebP, GIF --------------------------------------------------------------------------------------------------------------------
 
 
 def _jpeg(file: BinaryIO) -> str | None:
@@ -144,9 +150,63 @@ def _webp(file: BinaryIO) -> str | None:
     raise Unreadable("holds too many chunks")
 
 
+def _gif(file: BinaryIO) -> str | None:
+    """The first comment; pixels are skipped block by block."""
+    _colours(file, exactly(file, 7)[4])
+    for _ in range(MAX_PARTS):
+        kind = exactly(file, 1)
+        if kind == b";":
+            return None
+        if kind == b",":
+            _colours(file, exactly(file, 9)[8])
+            exactly(file, 1)
+            _blocks(file, 0)
+        elif kind == b"!":
+            comment = exactly(file, 1) == b"\xfe"
+            data = _blocks(file, MAX_TEXT if comment else 0)
+            if comment:
+                return data.decode("utf-8", "replace").strip("\0") or None
+        else:
+            raise Unreadable("its structure makes no sense")
+    raise Unreadable("holds too many blocks")
+
+
+def _colours(file: BinaryIO, flags: int) -> None:
+    if flags & 0x80:
+        exactly(file, 3 << (flags & 7) + 1)
+
+
+def _blocks(file: BinaryIO, most: int) -> bytes:
+    """Blocks of up to 255 bytes each, up to an empty one; joined where `most` bytes are wanted."""
+    found = bytearray()
+    for _ in range(_MOST_BLOCKS):
+        length = exactly(file, 1)[0]
+        if not length:
+            return bytes(found)
+        data = exactly(file, length)
+        if most:
+            found += data
+            if len(found) > most:
+                raise Unreadable(TOO_LONG)
+    raise Unreadable("holds too many blocks")
+
+
+# -- AVIF, HEIF, JPEG XL ----------------------------------------------------------------------------------------------------------------
+
+
 def _avif(file: BinaryIO) -> str | None:
     data = exif_item(file)
     return None if data is None else _exif(data)
+
+
+def _jxl(file: BinaryIO) -> str | None:
+    data = exif_box(file)
+    return None if data is None else _exif(data)
+
+
+def _bare_jxl(file: BinaryIO) -> str | None:
+    """Pixels without a container have no room for text."""
+    return None
 
 
 # -- EXIF -------------------------------------------------------------------------------------------------------------------------------
@@ -188,9 +248,14 @@ def _comment(raw: bytes) -> str | None:
     return text.strip("\0") or None
 
 
+#: AVIF and HEIF, alone and in sequences.
+_BRANDS = (b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
 _FORMATS = (
     (_png, 8, lambda start: start.startswith(b"\x89PNG\r\n\x1a\n")),
     (_jpeg, 2, lambda start: start.startswith(b"\xff\xd8")),
     (_webp, 12, lambda start: start[:4] == b"RIFF" and start[8:] == b"WEBP"),
-    (_avif, 0, lambda start: start[4:] in (b"ftypavif", b"ftypavis", b"ftypmif1")),
+    (_avif, 0, lambda start: start[4:8] == b"ftyp" and start[8:] in _BRANDS),
+    (_jxl, 0, lambda start: start == b"\0\0\0\x0cJXL \r\n\x87\n"),
+    (_bare_jxl, 0, lambda start: start.startswith(b"\xff\x0a")),
+    (_gif, 6, lambda start: start.startswith((b"GIF87a", b"GIF89a"))),
 )

@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from .. import __version__
 from ..guard.damping import MARGIN_RANGE, STRENGTH_RANGE, Damping
 from ..guard.damping import POLICIES as DAMPINGS
-from ..guard.guard import MODES, Options
+from ..guard.detectors import NAMES as DETECTORS
+from ..guard.options import MODES, Options
 from ..guard.probe import MAX_EVALUATIONS, Probe
 from ..guard.probe import POLICIES as PROBES
 from ..guard.sensitivity import LEVELS, TAU_RANGE
 from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict
 from ..profile.profiles import AUTO
 from ..validation import Field
+from ..version import __version__
 
 PREFIX, HIRES_PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG hires ", "MG version", "MG region"
 #: What a value may hold beside letters and digits.
@@ -60,20 +61,20 @@ SETTINGS = {
     "damping": Stored("MG damping", str.lower, lambda field: field.choice(DAMPINGS)),
     "strength": Stored("MG strength", float, lambda field: field.number(*STRENGTH_RANGE)),
     "margin": Stored("MG margin", float, lambda field: None if field.value is None else field.number(*MARGIN_RANGE)),
-    "profile": Stored("MG profile", str, lambda field: " ".join(field.name().split())),
+    "profile": Stored("MG profile", str, Field.name),
     "probe": Stored("MG probe", str.lower, lambda field: field.choice(PROBES)),
     "probe_evaluations": Stored("MG probe evaluations", float, _whole),
 }
 
-#: Attributes of a verdict that have a key. The number of `evaluations` stands behind a slash, the `reason` in brackets behind the verdict;
-#: `threshold` is not kept: it follows from sensitivity and profile.
+#: Attributes of a verdict that have a key. The number of `evaluations` stands behind a slash, the `reason` in brackets behind the verdict (beside a
+#: flag: what it was left without); `threshold` is not kept: it follows from sensitivity and profile.
 RESULTS = {
-    "verdict": Result("verdict", rf"(?P<verdict>{STABLE}|{MILD}|{STRONG}|{NOT_JUDGED}(?= \(|$))(?:(?<={NOT_JUDGED}) \((?P<reason>.*)\))?"),
+    "verdict": Result("verdict", rf"(?P<verdict>{STABLE}$|{MILD}|{STRONG}|{NOT_JUDGED})(?: \((?P<reason>.*)\))?"),
     "score": Result("score", r"(?P<score>-?\d{1,15}(?:\.\d{1,20})?(?:e[+-]\d\d)?)"),
     "flagged_at": Result("flagged at", r"(?P<flagged_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "stopped_at": Result("stopped at", r"(?P<stopped_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
-    "detector": Result("flagged by", r"(?P<detector>watch|probe)"),
+    "detector": Result("flagged by", rf"(?P<detector>{'|'.join(DETECTORS)})"),
 }
 
 
@@ -137,7 +138,7 @@ def _show(value: object) -> str:
 
 
 def _results(verdict: Verdict, hires: bool) -> dict[str, str]:
-    reason = clean(verdict.reason, 80) if verdict.verdict == NOT_JUDGED else ""
+    reason = clean(verdict.reason, 80) if verdict.verdict != STABLE else ""
     texts = {
         "verdict": f"{verdict.verdict} ({reason})" if reason else verdict.verdict,
         "score": _show(round(float(f"{verdict.score:.3g}"), 3)) if verdict.score is not None and math.isfinite(verdict.score) else "",
@@ -153,7 +154,7 @@ def write(settings: Settings, verdict: Verdict | None, hires: Verdict | None = N
     """The guard's infotext of one image: settings where they differ from the default, then results; nothing while disabled.
 
     `verdict` is that of the first, `hires` that of the hires pass, None where a pass has none (yet). Scores keep three digits and decimals.
-    `region` names the profile that served, where that is to be kept.
+    `region` names the profile that served and says where it comes from, where that is to be kept.
     """
     if not settings.enabled:
         return {}
@@ -161,7 +162,7 @@ def write(settings: Settings, verdict: Verdict | None, hires: Verdict | None = N
     lines = {SETTINGS[name].key: clean(_show(value)) for name, value in values.items() if value != getattr(Settings, name)}
     for one, second in ((verdict, False), (hires, True)):
         lines |= _results(one, second) if one else {}
-    return {**lines, **({REGION_KEY: clean(region)} if region else {}), VERSION_KEY: clean(__version__)}
+    return {**lines, **({REGION_KEY: clean(region, 200)} if region else {}), VERSION_KEY: clean(__version__)}
 
 
 def _read_setting(name: str, text: str) -> dict:
@@ -209,16 +210,18 @@ def read(params: dict[str, str], malformed: list[str] | None = None) -> tuple[Se
     return Settings(enabled=True, **settings), first, second
 
 
-_KEY = r"\w[\w \-/]+"
-_PARAMETER = re.compile(rf'(?:\A|,)\s*({_KEY}):\s*("(?:\\.|[^\\"])*"(?=\s*(?:,|\Z))|[^,]*)', re.DOTALL)
-_NEGATIVE = "Negative prompt:"
+KEY_PATTERN = r"\w[\w \-/]+"
+_PARAMETER = re.compile(rf'(?:\A|,)\s*({KEY_PATTERN}):\s*("(?:\\.|[^\\"])*"(?=\s*(?:,|\Z))|[^,]*)', re.DOTALL)
+NEGATIVE = "Negative prompt:"
+#: Less parameters than these make no line of parameters.
+FEWEST = 3
 
 
 def format_line(params: dict[str, str]) -> str:
     """The parameter line ``key: value, key: value``; a value that would not survive bare is quoted as JSON. ValueError for an impossible key."""
     parts = []
     for key, value in params.items():
-        if not re.fullmatch(_KEY, key) or key != key.strip():
+        if not re.fullmatch(KEY_PATTERN, key) or key != key.strip():
             raise ValueError(f"{key!r} cannot be the key of a parameter")
         bare = value and value == value.strip() and not value.startswith('"') and not set(value) & set(",:\n\r")
         parts.append(f"{key}: {value if bare else json.dumps(value, ensure_ascii=False)}")
@@ -238,15 +241,24 @@ def parse_line(text: str) -> dict[str, str]:
 
 def format_text(prompt: str, negative: str, params: dict[str, str]) -> str:
     """The whole infotext: prompt, negative prompt if there is one, parameter line."""
-    return "\n".join(part for part in (prompt, negative and f"{_NEGATIVE} {negative}", format_line(params)) if part)
+    return "\n".join(part for part in (prompt, negative and f"{NEGATIVE} {negative}", format_line(params)) if part)
 
 
 def parse_text(text: str) -> tuple[str, str, dict[str, str]]:
-    """Prompt, negative prompt and parameters of an infotext; like the host, it takes a last line of less than three parameters for prompt."""
+    """Prompt, negative prompt and parameters of an infotext; like the host, it takes a last line of less than three parameters for prompt.
+
+    What stands behind the parameters hides them from the host; :func:`.reading.verdicts_of` finds them all the same.
+    """
     *lines, last = text.strip().split("\n")
     params = parse_line(last)
-    if len(params) < 3:
+    if len(params) < FEWEST:
         lines, params = [*lines, last], {}
-    start = next((number for number, line in enumerate(lines) if line.lstrip().startswith(_NEGATIVE)), len(lines))
-    negative = "\n".join(lines[start:]).lstrip().removeprefix(_NEGATIVE)
-    return "\n".join(lines[:start]).strip(), negative.strip(), params
+    return *split_prompts("\n".join(lines)), params
+
+
+def split_prompts(text: str) -> tuple[str, str]:
+    """Prompt and negative prompt, from what stands before the parameters."""
+    lines = text.split("\n")
+    start = next((number for number, line in enumerate(lines) if line.lstrip().startswith(NEGATIVE)), len(lines))
+    negative = "\n".join(lines[start:]).lstrip().removeprefix(NEGATIVE)
+    return "\n".join(lines[:start]).strip(), negative.strip()

@@ -38,10 +38,13 @@ def to_csv(rows: Sequence[dict]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for rank, row in enumerate(ranked(rows), start=1):
-        caption = f"'{row['caption']}" if row["caption"][:1] in ("=", "+", "-", "@", "\t") else row["caption"]
         numbers = ["" if row[name] is None else f"{row[name]:g}" for name in ("median", "max")]
-        writer.writerow([rank, row["verdict"], *numbers, row["above"], len(row["scores"]), caption])
+        writer.writerow([rank, _cell(row["verdict"]), *numbers, _cell(row["above"]), len(row["scores"]), _cell(row["caption"])])
     return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def summary(rows: Sequence[dict], about: dict) -> str:
@@ -62,7 +65,7 @@ def table(rows: Sequence[dict], about: dict) -> str:
     for rank, row in enumerate(ordered[:SHOWN], start=1):
         numbers = "".join(f"<td class='number'>{'–' if row[name] is None else f'{row[name]:.1f}'}</td>" for name in ("median", "max"))
         bar = _bar(row, about["threshold"], most)
-        said = f"<td>{html.escape(row['verdict'])}, {row['above']}/{len(row['scores'])}</td>"
+        said = f"<td>{html.escape(row['verdict'])}, {html.escape(str(row['above']))}/{len(row['scores'])}</td>"
         lines.append(f"<tr><td class='number'>{rank}</td><td class='caption'>{html.escape(row['caption'])}</td><td>{bar}</td>{numbers}{said}</tr>")
     lines.append("</table>")
     if len(ordered) > SHOWN:

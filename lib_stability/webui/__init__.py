@@ -1,6 +1,7 @@
 """Memorization Guard inside a Stable Diffusion web UI: the only place that imports ``modules.*``.
 
-Nothing of the host is imported or touched before :func:`register` runs, which the extension's entry file calls whenever scripts are (re)loaded.
+Importing this package imports and touches nothing of the host. The extension's entry file does both whenever scripts are (re)loaded: it imports
+:mod:`.page.script`, whose class the host looks for, and calls :func:`register`. Arrows run from host over job and tasks to page.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_stability.guard.damping import Marks
-from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard
 from lib_stability.guard.norms import rms
+from lib_stability.guard.options import Options
+from lib_stability.guard.rewording import Rewording
 from lib_stability.guard.verdict import NOT_JUDGED, STABLE
 from lib_stability.shell.bench import kept_bytes
 from lib_stability.shell.counting import Dispatched
@@ -233,7 +235,8 @@ def test_broken_numbers_stay_in_their_image(policy, value, where):
     first, second, third = mates.report()
     assert [first, third] == [broken.report()[0], broken.report()[2]]
     assert second.verdict == "strong"
-    assert (broken.report()[1].verdict, broken.report()[1].reason) == (NOT_JUDGED, "numbers not finite")
+    # It was flagged before its numbers broke: that stays, and so does the reason why no more is known.
+    assert (broken.report()[1].verdict, broken.report()[1].flagged_at, broken.report()[1].reason) == ("strong", 1, "numbers not finite")
 
 
 def test_a_broken_image_is_not_flagged():
@@ -533,28 +536,110 @@ def check_error(watcher: Guard, caplog, message: str) -> None:
     assert message in watcher.error
 
 
-def test_an_error_of_the_probe_leaves_the_pass_alone(caplog):
+def test_an_error_of_the_probe_leaves_the_watch_alone(caplog):
     asked = probe(policy="always")
     object.__setattr__(asked, "predict", raising(RuntimeError("no such model")))
-    check_error(guard(probe=asked), caplog, "no such model")
+    watcher = guard("damp", probe=asked)
+    for _ in range(3):
+        out = step(watcher, noisy(2), predictions("strong", "ordinary"))
+    assert not same_bits(out[:1], predictions("strong", "ordinary")[:1]) and same_bits(out[1:], predictions("strong", "ordinary")[1:])
+    flagged, other = watcher.report()
+    assert (flagged.verdict, flagged.damped, flagged.reason) == ("strong", 3, "error RuntimeError in the probe")
+    assert (other.verdict, other.reason) == (NOT_JUDGED, "error RuntimeError in the probe - 3/3 judged")
+    assert len(caplog.records) == 1 and "no such model" in caplog.text
+
+
+def test_an_error_of_the_watch_leaves_the_probe_alone(caplog, monkeypatch):
+    watcher = guard(probe=probe(predictions("strong", "ordinary")))
+    monkeypatch.setattr(watcher.detectors[0], "judge", raising(ZeroDivisionError("broken table")))
+    for _ in range(2):
+        step(watcher, noisy(2), predictions("strong", "ordinary"))
+    flagged, other = watcher.report()
+    assert (flagged.verdict, flagged.detector, flagged.reason) == ("strong", "probe", "error ZeroDivisionError in the watch")
+    assert (other.verdict, other.score) == (NOT_JUDGED, None) and "in the watch" in other.reason
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("name", ["look_up", "tables"])
 def test_an_error_of_the_region_leaves_the_pass_alone(name, caplog, monkeypatch):
-    watcher = guard()
+    watcher, denoised = guard(), predictions("strong", "ordinary")
     monkeypatch.setattr(watcher.region, name, raising(ZeroDivisionError("broken table")))
-    check_error(watcher, caplog, "broken table")
+    for _ in range(4):
+        assert step(watcher, noisy(2), denoised) is denoised
+    found = [(v.verdict, v.reason, v.evaluations, v.score) for v in watcher.report()]
+    assert found == [(NOT_JUDGED, "error ZeroDivisionError in the watch", 4, None)] * 2
+    assert len(caplog.records) == 1 and "broken table" in caplog.text
 
 
-def test_an_error_later_in_the_pass_keeps_the_batch(caplog, monkeypatch):
+def test_a_flag_and_what_was_damped_outlive_a_later_error(caplog, monkeypatch):
     watcher, denoised = guard(), predictions("strong", "ordinary")
     assert step(watcher, noisy(2), denoised) is not denoised
-    with monkeypatch.context() as patch:
-        patch.setattr(watcher.region, "look_up", raising(RuntimeError("late")))
-        assert step(watcher, noisy(2), denoised) is denoised
-    assert step(watcher, noisy(2), denoised) is denoised
-    assert [v.reason for v in watcher.report()] == ["error"] * 2
+    monkeypatch.setattr(watcher.detectors[0], "judge", raising(RuntimeError("late")))
+    for _ in range(2):
+        step(watcher, noisy(2), denoised)
+    flagged, other = watcher.report()
+    assert (flagged.verdict, flagged.flagged_at, flagged.evaluations, flagged.damped >= 1) == ("strong", 1, 3, True)
+    assert flagged.reason == "error RuntimeError in the watch"
+    assert (other.verdict, other.reason) == (NOT_JUDGED, "error RuntimeError in the watch - 1/3 judged")
     assert len(caplog.records) == 1
+
+
+def test_a_damper_that_fails_hands_over_to_the_next_cheaper_one(caplog, monkeypatch):
+    rewording = Rewording([2, 2], raising(torch.cuda.OutOfMemoryError("out of memory")))
+    watcher, denoised = guard("damp", "reword", rewording=rewording), predictions("strong", "ordinary")
+    names = [watcher.damper.name]
+    out = step(watcher, noisy(2), denoised)
+    names.append(watcher.damper.name)
+    expected = step(guard("damp", "directional"), noisy(2), denoised)
+    assert torch.allclose(out, expected, atol=1e-5) and same_bits(out[1], denoised[1])
+    monkeypatch.setattr(watcher.damper, "act", raising(RuntimeError("and this one")))
+    assert same_bits(step(watcher, noisy(2), denoised), step(guard("damp", "radial"), noisy(2), denoised))
+    names.append(watcher.damper.name)
+    assert names == ["reword", "directional", "radial"]
+    flagged, other = watcher.report()
+    assert (flagged.verdict, flagged.damped, flagged.reason) == ("strong", 2, "error OutOfMemoryError in the reword")
+    assert (other.verdict, other.damped) == (STABLE, 0)  # all of its looks took place
+    assert len(caplog.records) == 2
+
+
+def test_an_error_of_the_map_costs_the_map_alone(caplog, monkeypatch):
+    watcher = Guard(region(), Options(sensitivity="paper", locate=True))
+    monkeypatch.setattr(watcher._locator, "add", raising(RuntimeError("no map")))
+    step(watcher, noisy(2), predictions("strong", "ordinary"))
+    assert [v.verdict for v in watcher.report()] == ["strong", STABLE] and watcher.maps() == [None, None]
+    assert len(caplog.records) == 1
+
+
+def test_numbers_that_break_after_the_last_look_are_not_stable():
+    """The probe alone judges, early; what breaks later is no ordinary picture."""
+    watcher = guard(probe=probe(predictions("ordinary", "ordinary")), doubt="another negative prompt")
+    for number in range(12):
+        denoised = predictions("ordinary", "ordinary")
+        if number >= 6:
+            denoised[0, 0, 0, 0] = math.nan
+        step(watcher, noisy(2), denoised)
+    broken, whole = watcher.report()
+    assert (broken.verdict, broken.reason) == (NOT_JUDGED, "numbers not finite - 2/12 judged")
+    assert whole.verdict == STABLE
+
+
+@pytest.mark.parametrize("kinds, verdict", [(("ordinary",), NOT_JUDGED), (("strong",), "strong")])
+def test_a_pass_that_was_cut_short_is_not_stable(kinds, verdict):
+    watcher = guard("report")
+    step(watcher, noisy(1), predictions(*kinds))
+    watcher.trouble.cut_short, watcher.trouble.planned = "interrupted", 20
+    (found,) = watcher.report()
+    assert found.verdict == verdict and found.reason == ("interrupted - 1/20 judged" if verdict == NOT_JUDGED else "interrupted")
+
+
+def test_evaluations_that_were_never_shown_are_missed():
+    watcher = guard("report")
+    for _ in range(3):
+        watcher.miss(RuntimeError("the hook failed"))
+    for _ in range(3):
+        step(watcher, noisy(1), predictions("ordinary"))
+    (found,) = watcher.report()
+    assert (found.verdict, found.evaluations, found.reason) == (NOT_JUDGED, 6, "error RuntimeError - 3/6 judged")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
@@ -575,8 +660,20 @@ def test_a_batch_that_changes_its_size_is_an_error_not_a_crash(mode, policy, siz
         denoised = predictions(*["strong"] * 4)[:size]
         out = step(watcher, noisy(4)[:size], denoised)
     assert out is denoised
-    assert [v.reason for v in watcher.report()] == ["error"] * max(sizes[1], 0)
+    found = watcher.report()
+    assert len(found) == max(sizes) and all("error ValueError" in v.reason and v.verdict != STABLE for v in found)
+    assert [v.verdict for v in found[: sizes[0]]] == ["strong"] * sizes[0]  # what was flagged before stays flagged
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (3, 1), (2, 0)])
+def test_a_batch_that_changes_its_size_while_stopping_is_no_crash(sizes, caplog):
+    watcher = guard("stop")
+    for size in sizes:
+        denoised = predictions(*["strong"] * 4)[:size]
+        out = step(watcher, noisy(4)[:size], denoised)
+    assert out is denoised and watcher.stopped.tolist() == [True] * sizes[0]
+    assert [v.stopped_at for v in watcher.report()[: sizes[0]]] == [1] * sizes[0]
 
 
 @pytest.mark.parametrize("mode, policy", VARIANTS)
@@ -591,14 +688,14 @@ def test_an_empty_batch_is_harmless(mode, policy):
 def test_noise_levels_of_the_wrong_shape_are_an_error(level, caplog):
     watcher, denoised = guard(), predictions("strong", "ordinary")
     assert watcher.step(noisy(2), denoised, level, GUIDANCE) is denoised
-    assert [v.reason for v in watcher.report()] == ["error"] * 2
+    assert [v.reason for v in watcher.report()] == ["error ValueError"] * 2
 
 
 @pytest.mark.parametrize("scale", [torch.tensor(GUIDANCE), torch.full((3,), GUIDANCE), "7.5", None])
 def test_guidance_of_the_wrong_kind_is_an_error(scale, caplog):
     watcher, denoised = guard(), predictions("strong", "ordinary")
     assert watcher.step(noisy(2), denoised, torch.ones(2), scale) is denoised
-    assert [v.reason for v in watcher.report()] == ["error"] * 2
+    assert {v.reason for v in watcher.report()} <= {"error ValueError", "error TypeError"} and len(watcher.report()) == 2
 
 
 # -- memory --------------------------------------------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard
 from lib_stability.guard.locality import KEPT_SIDE, THRESHOLD, LocalMap, Locator, smooth, window
+from lib_stability.guard.options import Options
 from lib_stability.pictures import overlay
 from lib_stability.shell.bench import kept_bytes
 from lib_stability.shell.counting import Dispatched
@@ -195,7 +196,7 @@ def test_without_a_profile_or_after_an_error_there_is_no_map(monkeypatch):
     step(watcher, noisy(1), predictions("strong"))
     monkeypatch.setattr(Locator, "add", lambda *arguments: 1 / 0)
     step(watcher, noisy(1), predictions("strong"))
-    assert watcher.error and watcher.maps() == [None]
+    assert watcher.error is None and watcher.maps() == [None]
 
 
 def test_memory_is_a_plane_an_image():

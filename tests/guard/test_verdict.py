@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,12 +9,12 @@ from guard_fixtures import GUIDANCE, guard, noisy, predictions, probe, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib_stability.guard.damping import Acted
+from lib_stability.guard.deviation import ZScores
 from lib_stability.guard.guard import UNKNOWN_NEGATIVE
 from lib_stability.guard.norms import Norms
-from lib_stability.guard.region import ZScores
+from lib_stability.guard.readings import Acted, Judged, Pass, Reading
 from lib_stability.guard.sensitivity import Thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Judged, Reading, Verdict, verdicts
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict, verdicts
 
 LIMITS = {"watch": Thresholds(3.0, 14.0, 0.01, True), "probe": Thresholds(2.0, 9.0, 0.01, True)}
 
@@ -26,7 +25,7 @@ def judged(rows: np.ndarray, limits: Thresholds) -> Judged:
     inside, finite = (torch.tensor(rows[:, i] > 0) for i in (2, 3))
     unstable = inside & finite & (torch.minimum(rate, clean) > limits.mild)
     norms = Norms(torch.where(finite, rate, float("nan")), clean)
-    return Judged(norms, ZScores(torch.stack([rate, clean], 1), inside), unstable)
+    return Judged(norms, ZScores(torch.stack([rate, clean], 1), inside), unstable, limits)
 
 
 def damped(mask: list) -> Acted:
@@ -34,25 +33,15 @@ def damped(mask: list) -> Acted:
     return Acted(1 - 0.5 * torch.tensor(mask).float())
 
 
-def passed(watched: list, probed: list, acted: list | None = None, guidance: float = GUIDANCE, doubt: str = "") -> SimpleNamespace:
+def passed(watched: list, probed: list, acted: list | None = None, guidance: float = GUIDANCE, doubt: str = "") -> Pass:
     """A guard's pass; each evaluation is an array of rows for :func:`judged`, or None."""
     batch = next((len(rows) for rows in [*watched, *probed] if rows is not None), 1)
     readings = []
     for number, (one, other) in enumerate(zip(watched, probed)):
         pair = (None if rows is None else judged(rows, limits) for rows, limits in ((one, LIMITS["watch"]), (other, LIMITS["probe"])))
-        readings.append(Reading(torch.ones(batch), guidance, *pair, None if acted is None else damped(acted[number])))
-    return SimpleNamespace(
-        readings=readings,
-        evaluations=len(readings),
-        batch=batch,
-        error=None,
-        region=object(),
-        watch_limits=LIMITS["watch"],
-        probe_limits=LIMITS["probe"],
-        doubt=doubt,
-        guidance_range=(2.0, 30.0),
-        stopped=None,
-    )
+        named = {name: one for name, one in zip(LIMITS, pair) if one is not None}
+        readings.append(Reading(torch.ones(batch), guidance, named, None if acted is None else damped(acted[number])))
+    return Pass(readings, len(readings), batch, object(), doubt, (2.0, 30.0))
 
 
 def rows(*z: tuple) -> np.ndarray:
@@ -61,27 +50,32 @@ def rows(*z: tuple) -> np.ndarray:
 
 def expected(watched: list, probed: list, image: int, evaluations: int) -> Verdict:
     """The verdict by plain loops."""
-    best, first, strong = {}, {}, False
-    for name, seen in (("watch", watched), ("probe", probed)):
-        for number, one in enumerate(seen):
+    best, first, strong, seen, trouble = {}, {}, False, set(), ""
+    for name, looks in (("watch", watched), ("probe", probed)):
+        for number, one in enumerate(looks):
             if one is None:
                 continue
             rate, clean, inside, finite = one[image]
             if not finite:
-                return Verdict(NOT_JUDGED, evaluations=evaluations, reason="numbers not finite")
-            if not inside:
+                trouble = "numbers not finite"
                 continue
+            if not inside:
+                trouble = trouble or "noise level outside the region"
+                continue
+            seen.add(number)
             score = min(np.float32(rate), np.float32(clean))
             best[name] = max(best.get(name, -math.inf), float(score))
             if score > LIMITS[name].mild:
                 first.setdefault(name, number)
                 strong = strong or score > LIMITS[name].strong
     if not best:
-        return Verdict(NOT_JUDGED, evaluations=evaluations, reason="noise level outside the region")
+        return Verdict(NOT_JUDGED, evaluations=evaluations, reason=trouble)
     if first:
         name = min(sorted(first, reverse=True), key=first.get)
         verdict = STRONG if strong else MILD
-        return Verdict(verdict, best[name], LIMITS[name].mild, first[name] + 1, evaluations, detector=name)
+        return Verdict(verdict, best[name], LIMITS[name].mild, first[name] + 1, evaluations, detector=name, reason=trouble)
+    if trouble:
+        return Verdict(NOT_JUDGED, evaluations=evaluations, reason=f"{trouble} - {len(seen)}/{evaluations} judged")
     name = max(sorted(best, reverse=True), key=lambda one: best[one] / LIMITS[one].mild)
     return Verdict(STABLE, best[name], LIMITS[name].mild, evaluations=evaluations, detector=name)
 
@@ -160,8 +154,17 @@ def test_where_nothing_is_flagged_the_closest_call_is_named():
     assert verdicts(passed([rows((-1.0, -1.0))], [rows((-5.0, -5.0))]))[0].detector == "watch"
 
 
-def test_numbers_outside_the_region_do_not_count():
+def test_numbers_outside_the_region_flag_nothing_and_leave_a_gap():
     (verdict,) = verdicts(passed([rows((90.0, 90.0, 0, 1)), rows((1.0, 1.5))], [None] * 2))
+    assert (verdict.verdict, verdict.reason) == (NOT_JUDGED, "noise level outside the region - 1/2 judged")
+
+
+def test_scales_that_the_watch_cannot_judge_leave_no_gap():
+    """An unguided evaluation (the hosts skip some, where asked to) is none of the watch's looks."""
+    which = passed([rows((9.0, 9.0, 0, 1)), rows((1.0, 1.5))], [None] * 2)
+    unwanted = which.readings[0].watched._replace(wanted=torch.zeros(1, dtype=torch.bool))
+    which.readings[0] = which.readings[0]._replace(judged={"watch": unwanted})
+    (verdict,) = verdicts(which)
     assert (verdict.verdict, verdict.score) == (STABLE, 1.0)
 
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-_PARTS = "shape shared script_callbacks scripts prompt_parser sd_models sd_samplers processing infotext_utils images ui api".split()
+_PARTS = "shape shared script_callbacks scripts prompt_parser sd_models sd_samplers processing infotext_utils images gradio_extensions ui api".split()
 
 
 def start(*extensions: Path, profile: str = "Testbed") -> SimpleNamespace:
@@ -44,8 +44,25 @@ async def _link_scripts(request, call_next):
     from starlette.responses import HTMLResponse
 
     body = b"".join([part async for part in answer.body_iterator]).decode()
-    scripts = "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in sorted((ROOT / "javascript").glob("*.js")))
+    scripts = "".join(
+        f"<script>{path.read_text(encoding='utf-8')}</script>" for folder in (HERE, ROOT) for path in sorted((folder / "javascript").glob("*.js"))
+    )
     return HTMLResponse(body.replace("</head>", f"{scripts}</head>", 1), answer.status_code)
+
+
+def application(host: SimpleNamespace, accounts: list[tuple[str, str]] | None = None):
+    """gradio's own application with the API added to it, as the real hosts have it; `accounts` as of --gradio-auth."""
+    import gradio as gr
+
+    host.demo.queue().auth, host.demo.max_file_size = accounts, None
+    try:
+        app = gr.routes.App.create_app(host.demo)
+    finally:
+        host.demo.auth = None
+    # As every host does: a page of any other site could ask for anything.
+    app.user_middleware = [one for one in app.user_middleware if one.cls.__name__ != "CORSMiddleware"]
+    host.api.create_api(app)
+    return app
 
 
 def serve(host: SimpleNamespace, port: int):

@@ -8,7 +8,7 @@ from conftest import FORGE
 from test_judging import pixels, verdict
 
 from lib_stability.guard.region import StabilityRegion, Trajectory
-from lib_stability.profile import profiles
+from lib_stability.profile import storage
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.webui.job.library import LIBRARY
 
@@ -19,15 +19,15 @@ pytestmark = pytest.mark.skipif(not FORGE, reason="A1111's own flow model, SD 3,
 def region() -> StabilityRegion:
     """Made-up ordinary runs over the whole schedule, which starts at pure noise."""
     sigma, noise = np.linspace(1.0, 0.03, 20), np.random.default_rng(0)
-    scatter = [1 + 0.1 * noise.standard_normal((2, len(sigma))) for _ in range(30)]
-    runs = [Trajectory(sigma, w, (1 + 0.1 * w) * rate, (0.8 + 0.1 * w) * clean) for w, (rate, clean) in zip(np.linspace(1, 15, 30), scatter)]
+    scatter = [1 + 0.1 * noise.standard_normal((2, len(sigma))) for _ in range(120)]
+    runs = [Trajectory(sigma, w, (1 + 0.1 * w) * rate, (0.8 + 0.1 * w) * clean) for w, (rate, clean) in zip(np.linspace(1, 15, 120), scatter)]
     return StabilityRegion("flow").fit(runs)
 
 
 @pytest.fixture
 def with_profile(region, tmp_path, monkeypatch):
     profile = Profile("Flow test", "calibrated", Model("any", "flow"), region, region)
-    profiles.write(profile, tmp_path / "profiles" / "flow.json")
+    storage.write(profile, tmp_path / "profiles" / "flow.json")
     monkeypatch.setattr(LIBRARY, "folders", (*LIBRARY.folders, tmp_path / "profiles"))
 
 
@@ -49,7 +49,7 @@ def test_with_guidance_and_a_profile_it_is_judged(generate, checkpoint, with_pro
     assert verdict(done).verdict in ("stable", "mild", "strong")
     seen = generate.last()["images"][0]["first"]["trajectory"]
     assert all(0 < one["sigma"] <= 1 for one in seen) and seen[0]["probe"] is not None
-    assert generate.last()["profile"] == "Flow test (calibrated)"
+    assert generate.last()["profile"] == "Flow test (imported calibration)"
     assert pixels(done) == pixels(generate(None, cfg_scale=5.0, steps=6))
 
 

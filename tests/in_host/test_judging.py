@@ -232,7 +232,7 @@ def test_other_kinds_of_checkpoint(generate, checkpoint, options, kind):
             assert generate.last()["images"][0]["first"]["trajectory"][0]["probe"] is not None
         assert pixels(done) == pixels(generate(None, sampler_name=sampler, **extra))
     if kind == "v":
-        assert generate.last()["profile"] == "Generic prior v (prior)"
+        assert generate.last()["profile"] == "Generic prior v (bundled prior)"
 
 
 def test_a_profile_for_another_prediction_is_refused(generate, checkpoint):

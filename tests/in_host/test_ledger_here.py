@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from types import SimpleNamespace
 
@@ -11,14 +12,16 @@ from test_judging import FULL, MEMORIZED, picture, pixels
 from lib_stability.trail import ledger
 from lib_stability.trail.image_row import prompt_hash
 from lib_stability.trail.infotext import Settings
-from lib_stability.webui.job import job, ledgering, saved_files
+from lib_stability.trail.ledger_check import verify
+from lib_stability.webui.job import job, places, saved_files
+from lib_stability.webui.page import panel
 
 
 @pytest.fixture
 def folder(options, tmp_path, monkeypatch):
     """Where lines go while the option is on."""
     options.set("memorization_guard_ledger", True)
-    monkeypatch.setattr(ledgering, "FOLDER", tmp_path / "ledger")
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path))
     return tmp_path / "ledger"
 
 
@@ -43,9 +46,9 @@ def saving(host, monkeypatch):
 
 
 def test_off_by_default(generate, host, options, tmp_path, monkeypatch):
-    monkeypatch.setattr(ledgering, "FOLDER", tmp_path / "ledger")
+    assert str(places.ledger()) in host.shared.opts.data_labels["memorization_guard_ledger"].label
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path))
     assert host.shared.opts.data_labels["memorization_guard_ledger"].default is False
-    assert str(ledgering.settings.LEDGER_FOLDER) in host.shared.opts.data_labels["memorization_guard_ledger"].label
     generate({})
     assert not (tmp_path / "ledger").exists()
 
@@ -67,7 +70,7 @@ def test_a_line_per_image(generate, folder):
     assert [one["file"] for one in lines] == [None] * 4 and "hires_verdict" not in lines[0]
     assert MEMORIZED not in (ledger.files(folder)[0]).read_text()
     generate({})
-    assert ledger.verify(folder) == [] and len(list(ledger.read(folder))) == 5
+    assert verify(folder) == [] and len(list(ledger.read(folder))) == 5
 
 
 def test_hires_and_stopping(generate, folder):
@@ -84,6 +87,143 @@ def test_file_names(generate, folder, saving, tmp_path, options):
     names = [one["file"] for one in ledger.read(folder)]
     saved = sorted(str(path) for path in tmp_path.glob("*.png") if "before" not in path.name)
     assert names == saved and len(set(names)) == 4
+
+
+class Died(Exception):
+    """What ends a job in its midst."""
+
+
+@pytest.mark.parametrize("hires", [False, True])
+def test_a_job_that_dies_leaves_a_line_for_every_picture_on_the_disk(generate, host, folder, saving, tmp_path, monkeypatch, hires):
+    from modules import processing
+
+    plain, batches = processing.create_infotext, []
+
+    def dies(p, *arguments, **more):
+        batches.append(p.iteration)
+        if p.iteration == 2:
+            raise Died
+        return plain(p, *arguments, **more)
+
+    monkeypatch.setattr(processing, "create_infotext", dies)
+    with pytest.raises(Died):
+        generate({}, batch_size=1, n_iter=4, enable_hr=hires, do_not_save_samples=False)
+    lines = list(ledger.read(folder))
+    assert [one["file"] for one in lines] == sorted(str(path) for path in tmp_path.glob("*.png")) and len(lines) == 2
+    assert [one["seed"] for one in lines] == [11, 12] and all(one["verdict"] == "stable" for one in lines)
+    assert all(("hires_verdict" in one) is hires for one in lines) and verify(folder) == []
+    gc.collect()
+    assert not saved_files._saved  # nothing holds on to the dead
+
+
+def test_a_line_is_there_as_soon_as_its_picture_is(generate, folder, saving, monkeypatch):
+    seen, plain = [], saved_files.image_saved
+
+    def watched(params):
+        plain(params)
+        seen.append(len(list(ledger.read(folder))))
+
+    from modules import script_callbacks
+
+    script_callbacks.remove_callbacks_for_function(plain)
+    script_callbacks.on_image_saved(watched)
+    try:
+        generate({}, batch_size=2, n_iter=2, do_not_save_samples=False)
+    finally:
+        script_callbacks.remove_callbacks_for_function(watched)
+        saved_files.register()
+    assert seen == [1, 2, 3, 4] and len(list(ledger.read(folder))) == 4
+
+
+def test_pictures_that_are_not_saved_get_their_line_at_the_end(generate, folder, saving):
+    generate({}, batch_size=2)
+    assert [one["file"] for one in ledger.read(folder)] == [None, None]
+
+
+@pytest.mark.parametrize("suffix", ["-before-color-correction", "-ad-before", "-mask", "-before-face-restoration"])
+def test_states_before_the_last_are_not_taken_for_the_picture(generate, host, folder, saving, tmp_path, suffix):
+    from modules import images
+
+    plain = images.save_image
+
+    def both(picture_, where, info=None, end=""):
+        import inspect
+
+        p = inspect.currentframe().f_back.f_locals.get("p")  # noqa: F841 - the fixture "saving" looks for it
+        plain(picture(7), where, info, suffix)
+        return plain(picture_, where, info, end)
+
+    images.save_image = both
+    try:
+        generate({}, do_not_save_samples=False)
+    finally:
+        images.save_image = plain
+    (line,) = ledger.read(folder)
+    (right,) = [str(path) for path in tmp_path.glob("*.png") if suffix not in path.name]
+    assert line["file"] == right
+
+
+def test_a_wrong_file_is_put_right_by_a_line_of_its_own(generate, host, folder, saving, tmp_path):
+    """What an extension saves under a name that tells nothing, before the host saves the picture."""
+    from modules import images
+
+    plain = images.save_image
+
+    def both(picture_, where, info=None, end=""):
+        import inspect
+
+        p = inspect.currentframe().f_back.f_locals.get("p")  # noqa: F841 - the fixture "saving" looks for it
+        plain(picture(7), where, info, "-mine")
+        return plain(picture_, where, info, end)
+
+    images.save_image = both
+    try:
+        generate({}, do_not_save_samples=False)
+    finally:
+        images.save_image = plain
+    line, correction = ledger.read(folder)
+    assert "-mine" in line["file"] and correction["corrects"] == line["number"] and "-mine" not in correction["file"] and verify(folder) == []
+
+
+def under(done) -> str:
+    """What the page says under the first picture."""
+    return panel.from_infotext_html("<p>" + done.infotexts[done.index_of_first_image].replace("\n", "<br>\n") + "</p>")
+
+
+def test_loss_is_said_under_the_result_and_in_the_next_line(generate, folder, logged, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        done = generate({}, batch_size=2)
+        assert "Ledger: 2 lines could not be written (No space left on device)." in under(done)
+    assert "disk" not in under(generate(None)) and logged.pop().exc_info
+    done = generate({})
+    assert "Ledger" not in under(done) and under(done)
+    assert [one.get("lost") for one in ledger.read(folder)] == [2] and verify(folder) == []
+
+
+def test_a_folder_of_the_owners_own(generate, options, tmp_path, monkeypatch):
+    from modules import shared
+
+    for text, counts in (
+        (str(tmp_path / "nas"), True),
+        ("relative", False),
+        ("/", False),
+        ("  ", False),
+        (str(tmp_path / "a\0b"), False),
+        (7, False),
+    ):
+        options.set(places.OPTION, text)
+        assert places.home() == (tmp_path / "nas" if counts else places.DEFAULT), text
+    options.set(places.OPTION, str(tmp_path / "nas"))
+    options.set("memorization_guard_ledger", True)
+    generate({})
+    assert len(list(ledger.read(tmp_path / "nas" / "ledger"))) == 1
+    assert job.LIBRARY.folders[-1] == tmp_path / "nas" / "user-profiles"
+    monkeypatch.setattr(shared.cmd_opts, "listen", True, raising=False)
+    monkeypatch.setattr(shared.cmd_opts, "disable_extension_access", True, raising=False)
+    assert places.home() == places.DEFAULT and job.LIBRARY.folders[-1] == places.DEFAULT / "user-profiles"
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "volume"))
+    assert places.home() == tmp_path / "volume"
 
 
 def test_masks_and_grids_do_not_count(generate, folder, saving, tmp_path):

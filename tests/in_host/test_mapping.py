@@ -21,7 +21,7 @@ BOTH = {"prompt": [MEMORIZED, "small blue square"], "batch_size": 2, **FULL}
 
 def shown(done, number: int = 0) -> str:
     """The page's lines under one picture."""
-    return panel.from_infotext_html("<p>" + done.infotexts[number + done.index_of_first_image].replace("\n", "<br>\n") + "</p>")
+    return panel.lines(done.infotexts[number + done.index_of_first_image])
 
 
 def test_a_flagged_image_has_a_map_an_ordinary_one_has_none(generate):

@@ -133,11 +133,11 @@ def test_wrong_addresses_in_one_line(server, capsys, url, complaint):
 
 
 def test_the_tab_calibrates_and_scans(folder, host, options):  # noqa: F811
-    steps = list(tab_calibrate.calibrate(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY)))
-    line, plot, table = steps[-1]
+    _, ident, *_ = tab_calibrate.start(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY))
+    line, plot, table = list(tab_calibrate.watched(ident, SMALL["runs"]))[-1]
     assert "Calibration done" in line and plot.size[0] > 500 and "testbed-" in table
     assert "●" in tab_profiles.table()
-    assert "runs: " in next(iter(tab_calibrate.calibrate(1.0, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "")))[0]
+    assert "runs: " in tab_calibrate.start(1.0, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "")[0]
     line, ranking = list(tab_scan.scan(f"{MEMORIZED[0]}\n# no\n<i>red</i> circle", 1.0))[-1]
     assert "Scan done" in line and "&lt;i&gt;red" in ranking and "<i>" not in ranking
     assert "Nothing is running" in tab_parts.cancel("scan")

@@ -12,7 +12,7 @@ from guard_fixtures import guard, noisy, predictions, probe, step
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_stability.guard.history import Evaluation, history
+from lib_stability.guard.history import Point, history
 from lib_stability.pictures import chart
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -22,9 +22,9 @@ def parsed(text: str) -> ElementTree.Element:
     return ElementTree.fromstring(text.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
 
 
-def evaluations(count: int = 12) -> list[Evaluation]:
+def evaluations(count: int = 12) -> list[Point]:
     return [
-        Evaluation(sigma, 7.5, 1.0 + 0.1 * i, 0.8, 1.0, 0.1, 0.9, 0.1, float(i), None, unstable=i % 4 == 0, damped=i % 3 == 0)
+        Point(sigma, 7.5, 1.0 + 0.1 * i, 0.8, 1.0, 0.1, 0.9, 0.1, float(i), None, unstable=i % 4 == 0, damped=i % 3 == 0)
         for i, sigma in enumerate(np.geomspace(14.6, 0.03, count))
     ]
 
@@ -56,7 +56,7 @@ def test_noise_falls_to_the_right():
 NUMBER = st.none() | st.floats(1e-6, 1e6) | st.just(0.0)
 
 
-@given(st.lists(st.builds(Evaluation, *[NUMBER] * 10, unstable=st.booleans(), damped=st.booleans()), max_size=8), st.floats(0.1, 1000))
+@given(st.lists(st.builds(Point, *[NUMBER] * 10, unstable=st.booleans(), damped=st.booleans()), max_size=8), st.floats(0.1, 1000))
 def test_anything_gives_well_formed_numbers(seen, threshold):
     text = chart.trajectory(seen, threshold)
     root = parsed(text)
@@ -72,7 +72,7 @@ def test_a_real_run(policy):
     watcher = guard("damp", probe=probe(predictions("strong"), policy=policy))
     for kind in ("strong", "ordinary", "mild"):
         step(watcher, noisy(1), predictions(kind))
-    (seen,) = history(watcher)
+    (seen,) = history(watcher.seen())
     root = parsed(chart.trajectory(seen, 3.0))
     assert len(root.findall(f"{SVG}circle")) == 2 * sum(one.unstable for one in seen) > 0
     assert ("scores of the probe" in "".join(root.itertext())) == (policy == "always")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
-from lib_stability.profile import files, profiles
+from lib_stability.profile import files, older, storage
 from lib_stability.shell import cli
+from lib_stability.validation import ValidationError
 
 
 @pytest.fixture
 def mine(tmp_path):
     """A profile file called "My model (v2)", and the user's folder."""
-    data = json.loads((profiles.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
+    data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8"))
     data["name"] = "My model (v2)"
     path = tmp_path / "somewhere" / "any name.json"
     path.parent.mkdir()
@@ -28,13 +31,14 @@ def run(capsys, folder, *words: str) -> tuple[int, str, str]:
 
 def test_there_and_back(mine, capsys, tmp_path):
     path, folder = mine
-    assert run(capsys, folder, "import", str(path))[0] == 0
+    status, said, _ = run(capsys, folder, "import", str(path), "--yes")
+    assert status == 0 and "It serves testbed in place of Testbed (bundled calibration, 1592 runs" in said
     (file,) = folder.iterdir()
-    assert file.name.startswith("My-model-v2.") and profiles.read(file).name == "My model (v2)"
+    assert file.name.startswith("My-model-v2.") and storage.read(file).name == "My model (v2)"
     assert "My model (v2)" in run(capsys, folder)[1]
     assert run(capsys, folder, "import", str(path))[0] == 0 and list(folder.iterdir()) == [file]
     assert run(capsys, folder, "export", "My model (v2)", str(tmp_path / "out.json"))[0] == 0
-    assert profiles.read(tmp_path / "out.json").to_json() == profiles.read(path).to_json()
+    assert storage.read(tmp_path / "out.json").to_json() == storage.read(path).to_json()
     assert run(capsys, folder, "delete", "My model (v2)")[0] == 0 and list(folder.iterdir()) == []
     assert run(capsys, folder, "delete", "My model (v2)")[0] == 2
 
@@ -42,8 +46,8 @@ def test_there_and_back(mine, capsys, tmp_path):
 def test_bundled_ones_stay(mine, capsys):
     _, folder = mine
     status, _, said = run(capsys, folder, "delete", "Testbed")
-    assert status == 2 and "is bundled and cannot be deleted" in said and (profiles.BUNDLED / "testbed.json").exists()
-    status, _, said = run(capsys, folder, "import", str(profiles.BUNDLED / "testbed.json"))
+    assert status == 2 and "is bundled and cannot be deleted" in said and (storage.BUNDLED / "testbed.json").exists()
+    status, _, said = run(capsys, folder, "import", str(storage.BUNDLED / "testbed.json"))
     assert status == 2 and "bundled" in said and not folder.exists()
 
 
@@ -63,3 +67,74 @@ def test_what_is_no_profile_is_refused(mine, capsys):
 def test_file_names_are_never_paths():
     names = {files.file_name(name) for name in ("../../x", "a/b", "a-b", "", "ä", "A b")}
     assert len(names) == 6 and not any("/" in name or name.startswith(".") for name in names)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone"), Path.mkdir])
+def test_what_is_no_file_is_refused_and_waited_for_by_nobody(tmp_path, make):
+    make(tmp_path / "odd.json")
+    assert [message.split(":")[0] for message in storage.load_all([tmp_path])[1]] == ["odd.json"]
+    assert files.find("nobody", tmp_path) == []
+    with pytest.raises((OSError, ValidationError)):
+        storage.read(tmp_path / "odd.json")
+
+
+def rewritten(path, **changes) -> None:
+    """The same profile with other provenance."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["provenance"] |= changes
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def test_what_an_import_displaces_is_said_and_has_to_be_agreed_to(mine, capsys):
+    path, folder = mine
+    status, out, said = run(capsys, folder, "import", str(path))
+    assert status == 2 and "in place of Testbed" in out and "--yes" in said and not folder.exists()
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["model"] |= {"family": "sd1", "sha256": ""}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    status, out, _ = run(capsys, folder, "import", str(path))
+    assert (
+        status == 2 and "every checkpoint of the family sd1 (epsilon) that has no profile of its own in place of SD 1.x prior (bundled prior)" in out
+    )
+
+
+def test_nothing_is_overwritten_for_good(mine, capsys):
+    path, folder = mine
+    for note in ("first", "second", "third"):
+        rewritten(path, note=note)
+        status, out, _ = run(capsys, folder, "import", str(path), "--yes")
+        assert status == 0 and ("It replaces My model (v2) (imported calibration" in out) == (note != "first")
+    (file,) = folder.glob("*.json")
+
+    def note() -> str:
+        return storage.read(file).provenance["note"]
+
+    assert note() == "third" and len(run(capsys, folder, "versions", "My model (v2)")[1].splitlines()) == 2
+    assert run(capsys, folder, "back", "My model (v2)")[0] == 0 and note() == "second"
+    assert run(capsys, folder, "back", "My model (v2)")[0] == 0 and note() == "third"
+    assert run(capsys, folder, "back", "My model (v2)", "2")[0] == 0 and note() == "first"
+    for wrong in (["back", "My model (v2)", "9"], ["back", "My model (v2)", "x"], ["back", "no such"], ["back"]):
+        assert run(capsys, folder, *wrong)[0] == 2
+    assert storage.read(file).origin == "imported" and storage.load_all([folder])[1] == []
+    assert run(capsys, folder, "delete", "My model (v2)")[0] == 0 and list(folder.iterdir()) == []
+
+
+def test_only_so_many_versions_are_kept(mine, monkeypatch):
+    path, folder = mine
+    monkeypatch.setattr(older, "MOST", 3)
+    for number in range(6):
+        rewritten(path, note=number)
+        files.bring(path, folder)
+    assert [profile.provenance["note"] for _, profile in older.versions("My model (v2)", folder)] == [4, 3, 2]
+
+
+def test_a_file_does_not_say_where_it_comes_from(mine, tmp_path):
+    """The folder does, and what was done here."""
+    path, folder = mine
+    rewritten(path, origin="bundled")
+    _, file = files.bring(path, folder)
+    assert storage.read(file).origin == "imported" and storage.read(file).standing == "imported calibration"
+    files.hand_out("My model (v2)", tmp_path / "out.json", [folder])
+    assert "origin" not in storage.read(tmp_path / "out.json").provenance
+    assert {profile.origin for profile in storage.load_all([storage.BUNDLED])[0]} == {"bundled"}

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from lib_stability.guard.guard import Guard, Options
+from lib_stability.guard.guard import Guard
 from lib_stability.guard.norms import Norms, measure
+from lib_stability.guard.options import Options
 from lib_stability.guard.probe import REFERENCE_GUIDANCE
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.guard.verdict import STABLE
-from lib_stability.profile import priors, profiles
+from lib_stability.profile import priors, profiles, storage
 from lib_stability.profile.profiles import Profile
 
 NAMES = ("sd1-prior.json", "generic-prior.json", "generic-prior-v.json")
@@ -21,7 +22,7 @@ FACTOR = 13.0 * 7.5 / 128
 
 @pytest.fixture(scope="module")
 def bundled() -> dict[str, Profile]:
-    return {name: profiles.read(profiles.BUNDLED / name) for name in NAMES}
+    return {name: storage.read(storage.BUNDLED / name) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +33,13 @@ def sd1(bundled: dict[str, Profile]) -> Profile:
 def test_files_are_what_the_module_writes(tmp_path) -> None:
     paths = priors.write_all(tmp_path)
     assert [path.name for path in paths] == list(NAMES)
-    assert sorted(path.name for path in profiles.BUNDLED.glob("*prior*.json")) == sorted(NAMES)
+    assert sorted(path.name for path in storage.BUNDLED.glob("*prior*.json")) == sorted(NAMES)
     for path in paths:
-        assert path.read_text(encoding="utf-8") == (profiles.BUNDLED / path.name).read_text(encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == (storage.BUNDLED / path.name).read_text(encoding="utf-8")
 
 
 def test_they_load_and_are_chosen(bundled: dict[str, Profile]) -> None:
-    found, refused = profiles.load_all([profiles.BUNDLED])
+    found, refused = storage.load_all([storage.BUNDLED])
     assert refused == [] and {profile.name for profile in bundled.values()} <= {profile.name for profile in found}
     priors_only = list(bundled.values())
     assert profiles.choose(priors_only, family="sd1")[0] is bundled["sd1-prior.json"]

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lib_stability.profile import profiles
-from lib_stability.profile.profiles import MAX_BYTES, Model, Profile, choose, load_all, read, write
+from lib_stability.profile import storage
+from lib_stability.profile.profiles import Model, Profile, choose
+from lib_stability.profile.storage import MAX_BYTES, load_all, read, write
 from lib_stability.validation import NAME, Field, ValidationError
 
 #: Fields that a file may lack, and what follows from that is tested apart.
@@ -393,8 +394,9 @@ HERE, ELSEWHERE = "aa" * 32, "bb" * 32
 
 @pytest.fixture(scope="session")
 def made(region):
-    def make(name: str, family: str = "sd1", prediction: str = "epsilon", sha256: str = "", kind: str = "prior") -> Profile:
-        return Profile(name, kind, Model(family, prediction, sha256=sha256), region)
+    def make(name: str, family: str = "sd1", prediction: str = "epsilon", sha256: str = "", kind: str = "prior", runs: int = 200) -> Profile:
+        measured = replace_scores(region, list(np.linspace(-1, 3, runs)) if kind == "calibrated" else [])
+        return Profile(name, kind, Model(family, prediction, sha256=sha256), measured)
 
     return make
 
@@ -437,6 +439,31 @@ def test_calibrated_before_prior_then_the_later(made) -> None:
     assert chosen([made("calibrated", sha256=HERE, kind="calibrated"), made("prior", sha256=HERE)]) == "calibrated"
 
 
+def test_a_trial_serves_nobody_who_did_not_ask(made) -> None:
+    """24 runs took over from 1,600, and an ordinary caption became strong."""
+    good, small = made("good", sha256=HERE, kind="calibrated", runs=1600), made("small", sha256=HERE, kind="calibrated", runs=24)
+    assert chosen([good, small]) == chosen([small, good]) == "good"
+    assert chosen([made("prior"), small]) == "prior" and chosen([small]) is None
+    assert small.trial == "only 24 reference runs" and good.trial == "" and made("prior").trial == ""
+    assert chosen([made("99", kind="calibrated", runs=99)]) is None and chosen([made("100", kind="calibrated", runs=100)]) == "100"
+    # Five in a hundred may have been left out, not more.
+    for left_out, name in ((5, "95"), (50, "95"), (True, None), (-9, None), ("5", None)):
+        assert chosen([replace(made("95", kind="calibrated", runs=95), provenance={"left_out": left_out})]) == name
+    assert chosen([replace(made("60", kind="calibrated", runs=60), provenance={"left_out": 40})]) is None
+    assert chosen([replace(good, provenance={"trial": "own prompts, and nothing to judge their runs by"})]) is None
+
+
+def test_better_evidence_wins_but_not_by_a_few_runs(made) -> None:
+    first, later, more = (made(name, sha256=HERE, kind="calibrated", runs=runs) for name, runs in (("200", 200), ("196", 196), ("400", 400)))
+    assert chosen([first, later]) == "196" and chosen([more, first, later]) == chosen([later, more, first]) == "400"
+    assert chosen([replace(more, negative="ab" * 32), first]) == "200"
+
+
+@pytest.mark.parametrize(("stated", "scores", "runs"), [(300, 200, 300), (5000, 200, 200), (10, 200, 200), ("many", 200, 200), (True, 30, 30)])
+def test_runs_are_believed_as_far_as_the_scores_bear_them_out(made, stated: object, scores: int, runs: int) -> None:
+    assert replace(made("x", kind="calibrated", runs=scores), provenance={"runs": stated}).runs == runs
+
+
 @pytest.mark.parametrize("family", ["sd1", "any"])
 @pytest.mark.parametrize("sha256", [HERE, ""])
 def test_a_calibration_of_another_checkpoint_is_never_chosen(made, family: str, sha256: str) -> None:
@@ -476,7 +503,7 @@ def test_load_all_skips_and_reports_what_is_broken(profile: Profile, document: d
 
 
 def test_bundled_profiles_are_readable() -> None:
-    found, refused = load_all([profiles.BUNDLED])
+    found, refused = load_all([storage.BUNDLED])
     assert refused == []
     assert len({p.name for p in found}) == len(found)
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lib_stability.profile import profiles
+from lib_stability.profile import storage
 from lib_stability.shell import cli
 
 
@@ -58,9 +58,9 @@ def test_bad_values_get_one_line(capsys, tmp_path, arguments, said):
 def test_profiles_lists_what_is_bundled(capsys):
     status, out, _ = run(capsys, "profiles")
     assert status == 0
-    for profile in profiles.load_all([profiles.BUNDLED])[0]:
+    for profile in storage.load_all([storage.BUNDLED])[0]:
         assert profile.name in out
-    assert "prior" in out and "calibrated" in out
+    assert "bundled prior" in out and "bundled calibration" in out
 
 
 def test_profiles_shows_one_with_its_false_alarm_rates_and_plots_it(capsys, tmp_path):

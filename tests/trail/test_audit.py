@@ -67,6 +67,11 @@ def avif(block: bytes, version: int = 0, inside: bool = False) -> bytes:
     return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", item)
 
 
+def jxl(boxes: bytes) -> bytes:
+    """The container of a JPEG XL without pixels."""
+    return b"\0\0\0\x0cJXL \r\n\x87\n" + struct.pack(">I4s", 20, b"ftyp") + b"jxl \0\0\0\0jxl " + boxes
+
+
 def encoded(kind: str, text: str) -> bytes:
     picture, out = Image.new("RGB", (16, 16), "red"), io.BytesIO()
     if kind == "png":
@@ -75,12 +80,20 @@ def encoded(kind: str, text: str) -> bytes:
         picture.save(out, "PNG", pnginfo=info)
     elif kind == "avif-by-hand":
         return avif(exif(text))
+    elif kind == "heif-by-hand":
+        return avif(exif(text)).replace(b"ftypavif", b"ftypheic")
+    elif kind == "jxl-by-hand":
+        block = b"\0\0\0\0" + exif(text).removeprefix(b"Exif\0\0")
+        pixels = struct.pack(">I4s", 0, b"jxlc") + b"pixels up to the end"
+        return jxl(struct.pack(">I4s", 8 + len(block), b"Exif") + block + pixels)
+    elif kind == "gif":
+        picture.save(out, "GIF", comment=text.encode())
     else:
         picture.save(out, kind.upper(), exif=exif(text))
     return out.getvalue()
 
 
-KINDS = ["png", "jpeg", "webp", "avif-by-hand", *(["avif"] if HAS_AVIF else [])]
+KINDS = ["png", "jpeg", "webp", "gif", "avif-by-hand", "heif-by-hand", "jxl-by-hand", *(["avif"] if HAS_AVIF else [])]
 
 
 def read_bytes(data: bytes, name: str = "picture"):
@@ -192,7 +205,22 @@ def test_avif_keeps_exif_in_several_places(version, inside):
     assert read_bytes(avif(exif(infotext()), version, inside)) == infotext()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", *(["AVIF"] if HAS_AVIF else [])])
+def test_a_gif_with_its_comment_behind_the_pictures():
+    out = io.BytesIO()
+    frames = [Image.new("P", (64, 64), colour) for colour in (1, 2, 3)]
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=50)
+    text = infotext().encode()
+    blocks = b"".join(bytes([len(text[at : at + 200])]) + text[at : at + 200] for at in range(0, len(text), 200))
+    behind = out.getvalue()[:-1] + b"!\xfe" + blocks + b"\0;"
+    assert read_bytes(out.getvalue()) is None and read_bytes(behind) == infotext()
+
+
+def test_a_jpeg_xl_without_a_container_holds_no_text():
+    assert read_bytes(b"\xff\x0a" + bytes(40)) is None
+    assert read_bytes(jxl(struct.pack(">I4s", 28, b"jxlc") + bytes(20))) is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", *(["AVIF"] if HAS_AVIF else [])])
 def test_a_picture_without_text(kind):
     out = io.BytesIO()
     Image.new("RGB", (300, 300)).save(out, kind)
@@ -223,7 +251,12 @@ def png(*chunks: bytes) -> bytes:
 LONG = b"x" * (MAX_TEXT + 1)
 LIARS = {
     "empty": (b"", "empty"),
-    "another format": (b"GIF89a" + bytes(20), "no PNG, JPEG, WebP or AVIF"),
+    "another format": (b"BM" + bytes(20), "no PNG, JPEG, WebP, AVIF, HEIF, JPEG XL or GIF"),
+    "gif cut": (encoded("gif", infotext())[:100], "ends early"),
+    "gif of noise": (b"GIF89a" + bytes(50), "makes no sense"),
+    "gif with a long comment": (b"GIF89a" + bytes(7) + b"!\xfe" + (b"\xff" + b"x" * 255) * 5000, "more than"),
+    "jpeg xl cut": (encoded("jxl-by-hand", infotext())[:100], "ends early"),
+    "jpeg xl with compressed exif": (jxl(struct.pack(">I4s", 20, b"brob") + b"Exif" + bytes(8)), "compressed"),
     "png cut in a chunk": (encoded("png", infotext())[:80], "ends early"),
     "png without an end": (png(chunk(b"IHDR", bytes(13))), "ends early"),
     "png with an endless chunk": (png(struct.pack(">I", 0xFFFFFFFF) + b"tEXtparameters\0"), "more than"),
@@ -327,6 +360,48 @@ def test_the_text_beside_a_picture(tmp_path):
     (tmp_path / "both.png").write_bytes(encoded("png", infotext(STRONG)))
     table = list(audit.rows(list(audit.find([tmp_path]))))
     assert [(Path(row["file"]).name, row["verdict"]) for row in table] == [("both.png", "strong"), ("stripped.png", "stable")]
+
+
+@pytest.mark.parametrize("behind", ["\nTemplate: {red|green} fox", "\nTemplate: x, MG verdict: stable\nNegative Template: y"])
+def test_lines_behind_the_parameters_do_not_hide_a_verdict(capsys, tmp_path, behind):
+    """As sd-dynamic-prompts writes them."""
+    (tmp_path / "a.png").write_bytes(encoded("png", infotext(STRONG) + behind))
+    status, out, _ = run(capsys, tmp_path, "--fail-on", "strong")
+    assert status == 1 and "strong                1" in out
+    assert examine(Item(str(tmp_path / "a.png")))["prompt_hash"] == prompt_hash("a red fox")
+
+
+def test_a_raw_newline_in_anothers_value_does_not_hide_a_verdict(capsys, tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded("png", infotext(STRONG).replace("MG mode", "Wildcard: one\ntwo, MG mode")))
+    assert run(capsys, tmp_path, "--fail-on", "strong")[0] == 1
+
+
+@pytest.mark.parametrize("name", ["a.heif", "a.heic", "a.jxl", "a.jfif", "a.gif", "a.JFIF"])
+def test_rarer_endings_are_read(capsys, tmp_path, name):
+    kind = {"heif": "heif-by-hand", "heic": "heif-by-hand", "jxl": "jxl-by-hand", "jfif": "jpeg", "gif": "gif"}[name[2:].lower()]
+    (tmp_path / name).write_bytes(encoded(kind, infotext(STRONG)))
+    status, out, _ = run(capsys, tmp_path, "--fail-on", "strong")
+    assert status == 1 and out.startswith("1 files")
+
+
+@pytest.mark.parametrize("ending", ["bmp", "TIFF", "tif"])
+def test_pictures_that_are_not_read_are_named(capsys, tmp_path, ending):
+    Image.new("RGB", (8, 8)).save(tmp_path / f"a.{ending}")
+    status, out, err = run(capsys, tmp_path, "--fail-on", "no-verdict")
+    assert status == 1 and out.startswith("1 files") and f"a.{ending}: pictures of this kind are not read: .{ending.lower()}" in err
+
+
+def test_copies_that_systems_keep_do_not_count(capsys, tmp_path):
+    (tmp_path / "00001.png").write_bytes(encoded("png", infotext()))
+    for folder in ("@eaDir/00001.png", ".thumbnails/normal", "#recycle", "__MACOSX", ".Trash-1000/files", "$RECYCLE.BIN"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "SYNOPHOTO_THUMB_M.jpg").write_bytes(encoded("jpeg", infotext(STABLE)))
+    (tmp_path / "._00001.png").write_bytes(b"\0\x05\x16\x07" + bytes(100))
+    assert run(capsys, tmp_path)[1].startswith("1 files")
+    # A picture that is only called so is one.
+    (tmp_path / "._real.png").write_bytes(encoded("png", infotext()))
+    assert run(capsys, tmp_path)[1].startswith("2 files")
+    assert run(capsys, tmp_path / ".thumbnails")[1].startswith("1 files")
 
 
 # -- the command ------------------------------------------------------------------------------------------------------------------------
@@ -443,11 +518,10 @@ def test_processes_say_the_same(tree):
     assert list(audit.rows(items, jobs=2)) == list(audit.rows(items, jobs=1))
 
 
-def test_progress_with_and_without_tqdm(monkeypatch, capsys):
+def test_a_bar_on_a_terminal_and_nothing_in_a_log(monkeypatch, capsys):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setitem(sys.modules, "tqdm", None)
     assert list(audit._with_progress([{}, {}], 2)) == [{}, {}]
-    assert "1 of 2 files" in capsys.readouterr().err
+    assert "0/2 [" in capsys.readouterr().err
     monkeypatch.undo()
     assert list(audit._with_progress([{}], 1)) == [{}] and capsys.readouterr().err == ""
 
@@ -456,7 +530,7 @@ def test_verify_ledger(capsys, tmp_path):
     ledger.append(tmp_path, [{"verdict": "strong"}, {"verdict": "stable"}])
     noted = ledger.last_hash(tmp_path)
     status, out, _ = run(capsys, "--verify-ledger", tmp_path)
-    assert status == 0 and f"last hash: {noted}" in out and "sound: 2 lines in 1 files" in out
+    assert status == 0 and f"last hash: {noted}" in out and "sound: 2 lines in 1 file" in out
     ledger.append(tmp_path, [{"verdict": "mild"}])
     assert run(capsys, "--verify-ledger", tmp_path, "--expect", noted)[0] == 0
     (path,) = ledger.files(tmp_path)
@@ -464,6 +538,20 @@ def test_verify_ledger(capsys, tmp_path):
     assert run(capsys, "--verify-ledger", tmp_path)[0] == 0
     status, out, _ = run(capsys, "--verify-ledger", tmp_path, "--expect", noted)
     assert status == 1 and "cut off" in out and "NOT sound" in out
+
+
+def test_verify_ledger_says_what_was_lost_and_mended(capsys, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        ledger.append(tmp_path, [{}, {}])
+    ledger.append(tmp_path, [{}])
+    (path,) = ledger.files(tmp_path)
+    with open(path, "ab") as file:
+        file.write(b"torn")
+    ledger.append(tmp_path, [{}])
+    status, out, _ = run(capsys, "--verify-ledger", tmp_path)
+    assert status == 0 and out.startswith(f"note: before {path.name} line 1, 2 line(s) could not be written: No space left on device\n")
+    assert "4 bytes of a torn line were taken out" in out and "\nsound: 2 lines in 1 file\n" in out
 
 
 def test_as_a_program(tree):

@@ -7,6 +7,8 @@ import csv
 import io
 import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -69,7 +71,7 @@ def test_the_gravest_come_first_by_the_graver_pass(folder):
     assert table.counts() == {"strong": 2, "mild": 2, "stable": 1, "not judged": 1, "no verdict": 1, "unreadable": 1}
     shown = audit_page.page(table)
     HTMLParser().feed(shown)
-    expected = ["day 1/b stronger.png", "day 1/a strong.png", "hires.png", "alone.txt", "stable.png", "not judged.png", "plain.png", "broken.png"]
+    expected = ["day 1/b stronger.png", "day 1/a strong.png", "hires.png", "alone.txt", "not judged.png", "stable.png", "plain.png", "broken.png"]
     assert [name.replace(os.sep, "/") for name in names(shown)] == expected
     for group, count in table.counts().items():
         assert len(names(audit_page.page(table, group))) == count == table.count(group)
@@ -82,9 +84,16 @@ def test_a_card_says_what_was_found(folder):
     assert "score 40, flagged at 1/20 by the probe" in cards[0] and "profile sd1 prior (prior)" in cards[0]
     assert "damped in 6" in cards[1] and "memorization-guard-is-strong'>Strong</span>" in cards[1]
     assert "first pass: stable, score 0.4" in cards[2] and "hires pass: mild, score 4, flagged at 3/10 by the watch" in cards[2]
-    assert "text file" in cards[3] and "<li>no profile</li>" in cards[5]
+    assert "text file" in cards[3] and "<li>no profile</li>" in cards[4]
     assert "no preview" in cards[7] and "memorization-guard-is-unreadable'>Broken</span>" in cards[7] and "ends early" in cards[7]
     assert [("data:image/jpeg" in card) for card in cards[:8]] == [True, True, True, False, True, True, True, False]
+
+
+def test_a_pass_that_was_not_judged_outweighs_a_stable_one(tmp_path):
+    save(tmp_path / "half.png", text(Verdict("not judged", reason="error RuntimeError"), Verdict("stable", 0.4)))
+    save(tmp_path / "flagged.png", text(Verdict("not judged", reason="error RuntimeError"), Verdict("mild", 4.0, flagged_at=3, evaluations=10)))
+    counts = table_of(tmp_path).counts()
+    assert (counts["not judged"], counts["stable"], counts["mild"]) == (1, 0, 1)
 
 
 def test_nothing_of_a_file_gets_out_of_its_text(tmp_path):
@@ -165,6 +174,38 @@ def test_thumbnails_are_small_jpegs(tmp_path, mode, colour):
     assert small.size == (176, 88) and small.mode == "RGB"
     if mode in ("RGB", "RGBA"):
         assert all(abs(a - b) < 12 for a, b in zip(small.getpixel((80, 40)), colour))
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("RGB", (10, 200, 30)), ("RGBA", (10, 200, 30, 255)), ("L", 77), ("P", 5), ("I;16", 30000), ("1", 1)])
+def test_thumbnails_of_large_pictures(tmp_path, mode, colour):
+    save(tmp_path / "p.png", None, colour, (6000, 1500), mode)
+    small = picture(thumbnails.thumbnail(str(tmp_path / "p.png")))
+    assert small.size == (176, 44) and small.mode == "RGB"
+    value = {"L": 77, "I;16": 30000 // 256, "1": 255}.get(mode)
+    if mode != "P":
+        expected = colour[:3] if value is None else [value] * 3
+        assert all(abs(a - b) < 12 for a, b in zip(small.getpixel((80, 20)), expected))
+
+
+MEASURED = """
+import resource, sys
+from lib_stability.trail import thumbnails
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+made = thumbnails.thumbnails(sys.argv[1:])
+print(sum(one is not None for one in made), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is counted in other units")
+@pytest.mark.parametrize(("mode", "side", "most"), [("I;16", 10_000, 700), ("RGBA", 4000, 250)])
+def test_small_files_of_large_pictures_take_no_memory_without_end(tmp_path, mode, side, most):
+    save(tmp_path / "0.png", None, 0, (side, side), mode)
+    for number in (1, 2, 3):
+        (tmp_path / f"{number}.png").write_bytes((tmp_path / "0.png").read_bytes())
+    paths = [str(tmp_path / f"{number}.png") for number in range(4)]
+    done = subprocess.run([sys.executable, "-c", MEASURED, *paths], capture_output=True, text=True, check=True)
+    made, megabytes = map(int, done.stdout.split())
+    assert made == 4 and megabytes < most, megabytes
 
 
 def test_what_is_transparent_is_white(tmp_path):

@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from lib_stability.guard.damping import POLICIES as DAMPINGS
 from lib_stability.guard.damping import Damping
-from lib_stability.guard.guard import MODES, Options
+from lib_stability.guard.options import MODES, Options
 from lib_stability.guard.probe import POLICIES as PROBES
 from lib_stability.guard.probe import Probe
 from lib_stability.guard.sensitivity import LEVELS, thresholds
@@ -54,7 +54,8 @@ def verdicts(draw, reasons=st.text(max_size=120)) -> Verdict:
     if kind == STABLE:
         return Verdict(kind, draw(SCORES), 3.0, evaluations=total, detector=detector)
     stopped = draw(st.none() | st.integers(1, total)) if kind == STRONG else None
-    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, stopped_at=stopped)
+    reason = draw(st.just("") | reasons)  # a flag may have been left without something
+    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, reason, stopped_at=stopped)
 
 
 def kept(verdict: Verdict | None) -> Verdict | None:

@@ -1,11 +1,15 @@
 """The ledger: written by many at once, and every way of tampering that a chain can show."""
 
+import errno
+import hashlib
 import json
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_stability.guard.verdict import Verdict
-from lib_stability.trail import ledger
+from lib_stability.trail import ledger, ledger_lock
 from lib_stability.trail.image_row import describe, prompt_hash
-from lib_stability.trail.ledger import append, files, last_hash, read, verify
+from lib_stability.trail.ledger import append, files, last_hash, read
+from lib_stability.trail.ledger_check import check, verify
 
 
 class Clock(datetime):
@@ -113,14 +118,38 @@ def test_a_clock_put_back_keeps_the_order(tmp_path, day):
     assert [path.name for path in files(tmp_path)] == [name(5)] and verify(tmp_path) == []
 
 
-def test_a_line_torn_by_a_crash_is_named_and_continued_from(tmp_path):
+def test_a_line_torn_by_a_crash_is_healed_and_the_next_line_says_so(tmp_path):
     append(tmp_path, [{"a": 1}, {"b": 2}])
     (path,) = files(tmp_path)
     path.write_bytes(path.read_bytes()[:-20])
     assert verify(tmp_path) == [f"{path.name} line 2 is incomplete"]
     append(tmp_path, [{"c": 3}, {"d": 4}])
-    assert verify(tmp_path) == [f"{path.name} line 2 is not a line of a ledger"]
-    assert [one["number"] for one in read(tmp_path)] == [1, 3, 4]
+    found = check(tmp_path)
+    assert found.trouble == [] and [one["number"] for one in read(tmp_path)] == [1, 2, 3]
+    (note,) = found.notes
+    assert note.startswith(f"before {path.name} line 2, the end was mended") and "bytes of a torn line" in note
+
+
+@pytest.mark.parametrize("torn", [b"x", bytes(5000), b'{"a": ' + b"9" * 300_000, b"\xff" * ledger.MAX_LINE * 3])
+def test_whatever_a_crash_leaves_at_the_end_is_healed(tmp_path, torn):
+    append(tmp_path, [{"a": 1}])
+    (path,) = files(tmp_path)
+    with open(path, "ab") as file:
+        file.write(torn)
+    append(tmp_path, [{"b": 2}])
+    assert verify(tmp_path) == [] and [one.get("b") for one in read(tmp_path)] == [None, 2]
+    assert f"{len(torn)} bytes" in check(tmp_path).notes[0]
+
+
+def test_a_missing_newline_alone_costs_no_line(tmp_path, day):
+    append(tmp_path, [{"a": 1}])
+    path = tmp_path / name(1)
+    path.write_bytes(path.read_bytes()[:-1])
+    append(tmp_path, [{"b": 2}])
+    path.write_bytes(path.read_bytes()[:-1])
+    day(2)
+    append(tmp_path, [{"c": 3}])
+    assert verify(tmp_path) == [] and [one["number"] for one in read(tmp_path)] == [1, 2, 3] and len(check(tmp_path).notes) == 2
 
 
 def test_a_torn_line_before_midnight(tmp_path, day):
@@ -129,7 +158,125 @@ def test_a_torn_line_before_midnight(tmp_path, day):
     path.write_bytes(path.read_bytes()[:-20])
     day(2)
     append(tmp_path, [{"c": 3}])
-    assert verify(tmp_path) == [f"{name(1)} line 2 is incomplete"]
+    assert verify(tmp_path) == [] and len(check(tmp_path).notes) == 1
+    (tmp_path / name(2)).write_bytes(b"torn")  # nothing whole in it
+    day(3)
+    append(tmp_path, [{"d": 4}])
+    assert verify(tmp_path) == [] and [one["number"] for one in read(tmp_path)] == [1, 2]
+    assert (tmp_path / (name(2) + ".torn")).read_bytes() == b"torn"
+
+
+def test_a_torn_line_outlives_a_failing_disk(tmp_path, monkeypatch):
+    append(tmp_path, [{"a": 1}])
+    (path,) = files(tmp_path)
+    path.write_bytes(path.read_bytes() + b"torn")
+    before = path.read_bytes()
+    fail_to_append(monkeypatch, tmp_path, [{"b": 2}])
+    assert path.read_bytes() == before
+
+
+# -- what could not be written ----------------------------------------------------------------------------------------------------------
+
+
+def fail_to_append(monkeypatch, folder, records) -> None:
+    """On a full disk."""
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        append(folder, records)
+
+
+def test_the_next_line_says_how_many_could_not_be_written(tmp_path, monkeypatch):
+    assert ledger.lost(tmp_path) is None
+    for records in ([{"a": 1}], [{"b": 2}, {"c": 3}]):
+        fail_to_append(monkeypatch, tmp_path, records)
+    assert str(ledger.lost(tmp_path)) == "3 lines could not be written (No space left on device)"
+    assert files(tmp_path) == []  # not even an empty one
+    append(tmp_path, [{"d": 4, "lost": "made up"}, {"e": 5}])
+    assert ledger.lost(tmp_path) is None and verify(tmp_path) == []
+    assert [one.get("lost") for one in read(tmp_path)] == [3, None]
+    assert check(tmp_path).notes == [f"before {files(tmp_path)[0].name} line 1, 3 line(s) could not be written: No space left on device"]
+
+
+def test_what_a_record_cannot_hold_counts_as_lost(tmp_path):
+    with pytest.raises(ValueError):
+        append(tmp_path, [{"score": float("nan")}])
+    append(tmp_path, [{}])
+    assert next(read(tmp_path))["lost"] == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no flock there")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_where_the_system_has_no_locks(tmp_path, monkeypatch, number):
+    import fcntl
+
+    def refused(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    workers = [threading.Thread(target=_append_many, args=(tmp_path, who, 5)) for who in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert verify(tmp_path) == [] and len(list(read(tmp_path))) == 30 and not (tmp_path / ledger_lock.SOFT_NAME).exists()
+    left = tmp_path / ledger_lock.SOFT_NAME
+    left.touch()  # by a process that died
+    os.utime(left, (1, 1))
+    append(tmp_path, [{}])
+    assert verify(tmp_path) == [] and len(list(read(tmp_path))) == 31
+
+
+HOLDER = """
+import sys, time
+from lib_stability.trail.ledger_lock import locked
+from pathlib import Path
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_held_by_another_process_is_not_waited_for_without_end(tmp_path, monkeypatch):
+    append(tmp_path, [{}])
+    monkeypatch.setattr(ledger_lock, "PATIENCE", 0.5)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        for most in (5, 0.45):  # whoever has found it held once is not as patient again
+            began = time.monotonic()
+            with pytest.raises(TimeoutError, match="another process"):
+                append(tmp_path, [{}])
+            assert time.monotonic() - began < most
+        assert verify(tmp_path) == []
+    finally:
+        holder.kill()
+        holder.wait()
+    append(tmp_path, [{}])  # the system has taken it from the dead
+    assert [one.get("lost") for one in read(tmp_path)] == [None, 2] and verify(tmp_path) == []
+
+
+def test_locking_that_is_refused_for_good_ends(tmp_path, monkeypatch):
+    """As on Windows, where the file may be kept by something else."""
+    import filelock
+
+    monkeypatch.setattr(ledger_lock, "PATIENCE", 0.2)
+    monkeypatch.setattr(
+        filelock, "FileLock", type("Refused", (filelock.BaseFileLock,), {"_acquire": lambda self: None, "_release": lambda self: None})
+    )
+    with pytest.raises(TimeoutError):
+        append(tmp_path, [{}])
+    assert ledger.lost(tmp_path).count == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone"), Path.mkdir])
+def test_what_is_no_file_in_the_place_of_a_day(tmp_path, day, make):
+    append(tmp_path, [{}])
+    make(tmp_path / name(3))
+    day(3)
+    with pytest.raises(OSError, match="not a file"):
+        append(tmp_path, [{}])
+    assert verify(tmp_path) == [f"{name(3)} is not a file"]
 
 
 def _append_many(folder, who, times):
@@ -256,6 +403,88 @@ def test_a_day_renamed(three_days):
     assert any("should come straight after" in message for message in messages) and any("should be the first" in message for message in messages)
 
 
+def test_the_newest_day_renamed(three_days):
+    (three_days / name(4)).rename(three_days / name(9))
+    assert verify(three_days) == [f"{name(9)} was called {name(4)} when it was begun: it was renamed"]
+
+
+def test_a_day_between_renamed_in_order(three_days):
+    (three_days / name(2)).rename(three_days / name(3))
+    assert any(f"{name(3)} was called {name(2)}" in message for message in verify(three_days))
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 4)])
+def test_two_days_merged(three_days, first, second):
+    (three_days / name(second)).write_bytes((three_days / name(first)).read_bytes() + (three_days / name(second)).read_bytes())
+    (three_days / name(first)).unlink()
+    messages = verify(three_days)
+    assert f"{name(second)} line 5 was the first of another file, {name(second)}: files were merged" in messages
+
+
+def test_a_day_merged_into_the_one_before(three_days):
+    with open(three_days / name(2), "ab") as file:
+        file.write((three_days / name(4)).read_bytes())
+    (three_days / name(4)).unlink()
+    assert f"{name(2)} line 5 was the first of another file, {name(4)}: files were merged" in verify(three_days)
+
+
+@pytest.mark.parametrize(("whole", "new"), [(2, 3), (4, 5)])
+def test_a_day_split(three_days, whole, new):
+    rows = (three_days / name(whole)).read_bytes().splitlines(keepends=True)
+    (three_days / name(whole)).write_bytes(b"".join(rows[:2]))
+    (three_days / name(new)).write_bytes(b"".join(rows[2:]))
+    assert f"{name(new)} line 1 goes on in the midst of a day: {name(whole)} was split, or lines were moved" in verify(three_days)
+
+
+def test_a_line_appended_to_a_day_that_was_over(three_days, day):
+    """With number and hash as they should be, by somebody who knows how."""
+    day(7)
+    last = list(read(three_days))[-1]
+    forged = {"time": Clock.now().isoformat(), "number": last["number"] + 1, "previous": last_hash(three_days)}
+    with open(three_days / name(4), "ab") as file:
+        file.write(json.dumps(forged).encode() + b"\n")
+    assert verify(three_days) == [f"{name(4)} line 5 was written on 2031-05-07, after the day of its file: it was put there later"]
+
+
+def old_ledger(folder: Path) -> None:
+    """Days 1 to 3 of two lines each, as version 0.1 wrote them."""
+    previous, number, after = ledger.GENESIS, 0, None
+    for at in (1, 2, 3):
+        rows = []
+        for first in (True, False):
+            number += 1
+            chain = {"number": number, "previous": previous, **({"after": after} if first and after else {})}
+            rows.append(json.dumps({"time": f"2031-05-{at:02}T12:00:00+00:00", "verdict": "stable", **chain}).encode())
+            previous = hashlib.sha256(rows[-1]).hexdigest()
+        (folder / name(at)).write_bytes(b"\n".join([*rows, b""]))
+        after = name(at)
+
+
+def test_a_ledger_of_version_0_1_is_read_and_continued(tmp_path, day):
+    old_ledger(tmp_path)
+    assert verify(tmp_path) == [] and check(tmp_path).describe() == "sound: 6 lines in 3 files"
+    day(3)
+    append(tmp_path, [{}])
+    day(4)
+    append(tmp_path, [{}])
+    assert verify(tmp_path) == [] and check(tmp_path).lines == 8
+    edit(tmp_path / name(2), lambda lines: [lines[0], lines[1].replace(b"stable", b"strong")])
+    assert f"{name(2)} line 2 was edited" in verify(tmp_path)[0]
+
+
+def test_a_ledger_of_version_0_1_merged_or_split(tmp_path):
+    old_ledger(tmp_path)
+    rows = (tmp_path / name(3)).read_bytes().splitlines(keepends=True)
+    (tmp_path / name(3)).write_bytes(rows[0])
+    (tmp_path / name(4)).write_bytes(rows[1])
+    assert "was split" in verify(tmp_path)[0]
+    (tmp_path / name(4)).unlink()
+    with open(tmp_path / name(2), "ab") as file:
+        file.write(b"".join(rows))
+    (tmp_path / name(3)).unlink()
+    assert "files were merged" in verify(tmp_path)[0]
+
+
 def test_the_newest_end_needs_a_hash_kept_elsewhere(three_days):
     noted = last_hash(three_days)
     edit(three_days / name(4), lambda lines: lines[:2])
@@ -312,7 +541,7 @@ def test_a_folder_that_may_only_be_read(three_days, monkeypatch):
     def denied(*arguments):
         raise PermissionError
 
-    monkeypatch.setattr(ledger, "_locked", denied)
+    monkeypatch.setattr(ledger, "locked", denied)
     assert verify(three_days) == [] and len(list(read(three_days))) == 12
 
 

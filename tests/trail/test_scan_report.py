@@ -37,3 +37,13 @@ def test_long_rankings_are_cut_on_the_page_only():
     many = [{**ROWS[0], "caption": f"caption {number}"} for number in range(scan_report.SHOWN + 5)]
     assert "5 more are not shown" in scan_report.page(many, ABOUT)
     assert len(scan_report.to_csv(many).splitlines()) == len(many) + 1
+
+
+def test_no_field_of_a_row_is_taken_for_markup_or_a_formula():
+    bad = "<script>alert(1)</script>"
+    page = scan_report.page(
+        [{**ROWS[0], "above": bad, "verdict": bad}], {**ABOUT, "profile": bad, "checkpoint": bad, "sensitivity": bad, "seeds": bad}
+    )
+    assert "<script" not in page and page.count("&lt;script&gt;") >= 5
+    (row,) = csv.DictReader(io.StringIO(scan_report.to_csv([{**ROWS[0], "above": "=1+1", "verdict": "@x", "caption": "\t=1"}])))
+    assert (row["above"], row["verdict"], row["caption"]) == ("'=1+1", "'@x", "'\t=1")

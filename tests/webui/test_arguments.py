@@ -28,7 +28,12 @@ def test_fewer_and_more_arguments(count, beyond):
     assert parse([*PAGE, *beyond]) == parse(PAGE)
 
 
-@pytest.mark.parametrize("given, enabled", [(True, True), (False, False), ({}, True), ({"enabled": False}, False), ({"mode": "damp"}, True)])
+#: A truth value may come as a text, too, as some clients write it.
+ON = [(one, True) for one in (True, {}, {"mode": "damp"}, "true", "True", {"enabled": " TRUE "})]
+OFF = [(one, False) for one in (False, {"enabled": False}, "false", "False", {"enabled": "false"})]
+
+
+@pytest.mark.parametrize("given, enabled", [*ON, *OFF])
 def test_what_turns_it_on(given, enabled):
     assert parse([given]).enabled is enabled
 

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from ...guard.guard import Guard, Options
+from ...guard.guard import Guard
+from ...guard.options import Options
 from ...profile.profiles import Profile
 from ..network import finished
 from ..network.batches import batches

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ...guard.guard import Guard, Options
+from ...guard.guard import Guard
+from ...guard.options import Options
 from ...profile.profiles import Profile
 from ..network.model import LATENT_SIZE, Testbed
 from ..network.sample import GuidedDenoiser, sample

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from ...guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from ...guard.guard import UNKNOWN_NEGATIVE, Guard
+from ...guard.options import Options
 from ...guard.probe import LEAST_GUIDANCE, Probe, looks
 from ...guard.sensitivity import TARGETS, thresholds
 from ...profile.profiles import Profile

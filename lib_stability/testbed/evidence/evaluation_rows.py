@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from ...guard.damping import Damping
-from ...guard.guard import Options
+from ...guard.options import Options
 from ...profile.profiles import Profile
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting, memorized_captions, negatives_for

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from ...guard.damping import Damping
-from ...guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from ...guard.guard import UNKNOWN_NEGATIVE, Guard
+from ...guard.options import Options
 from ...guard.probe import Probe
 from ...guard.verdict import Verdict
 from ...profile.profiles import Profile

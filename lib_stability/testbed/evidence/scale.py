@@ -16,8 +16,8 @@ import torch
 from tqdm.auto import tqdm
 
 from ...guard.damping import Damping
-from ...guard.guard import Options
-from ...profile.profiles import read
+from ...guard.options import Options
+from ...profile.storage import read
 from ..network import finished
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, sample

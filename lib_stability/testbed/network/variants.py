@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...profile.profiles import BUNDLED
+from ...profile.storage import BUNDLED
 from ..world.captions import Memorized, memorized
 
 FOLDER = Path(__file__).parents[1] / "weights"

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from ...guard.damping import Damping
-from ...guard.guard import Guard, Options
+from ...guard.guard import Guard
+from ...guard.options import Options
 from ...guard.probe import Probe
 from ..world import judge
 from ..world.attributes import AttributeReader

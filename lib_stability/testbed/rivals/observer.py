@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ...guard.guard import UNKNOWN_NEGATIVE, Guard, Options
+from ...guard.guard import UNKNOWN_NEGATIVE, Guard
 from ...guard.norms import rms
+from ...guard.options import Options
 from ...guard.probe import Probe, virtual
 from ...profile.profiles import Profile
 from ..network.batches import SIZE, batches

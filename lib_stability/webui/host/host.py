@@ -20,6 +20,20 @@ def opts() -> object:
     return shared.opts
 
 
+def cut_short() -> str:
+    """Why the sampling that has just ended did so before its time, "" where it did not: somebody interrupted the job, or skipped the batch."""
+    from modules import shared
+
+    return "interrupted" if shared.state.interrupted else "skipped" if shared.state.skipped else ""
+
+
+def command_line() -> object:
+    """The options that the host was started with."""
+    from modules import shared
+
+    return shared.cmd_opts
+
+
 def loaded_model() -> object | None:
     """The checkpoint's model where one is loaded already; asking never loads one."""
     from modules import sd_models

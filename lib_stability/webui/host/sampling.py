@@ -11,7 +11,7 @@ from functools import cache
 import torch
 
 #: Extra networks in a prompt, as both hosts write them: a region is the checkpoint's, so they are left out.
-_NETWORK = re.compile(r"<\w+:[^>]+>")
+_NETWORK = re.compile(r"<\w+:[^<>]+>")
 #: Above every noise level: from here down A1111 leaves out the unconditional half of every other evaluation, which nobody reads at guidance 1.
 _ALL_LEVELS = 1e6
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 
 from ..host import callbacks, host
 from . import job
 
+log = logging.getLogger(__name__)
 #: Evaluations begun and not ended, innermost last: the host's parameters, and the job that judges them or None. Weak, so that one that an
 #: interruption has cut off drops out by itself and holds no latent.
 _begun: list[tuple[weakref.ref, weakref.ref | None]] = []
@@ -43,6 +45,10 @@ def after_evaluation(params: object) -> None:
     found = None if owner is None else owner()
     if found is None:
         return
-    result = found.step(host.call_of(begun(), params))
-    if result is not None:
-        params.x = result
+    try:
+        result = found.step(host.call_of(begun(), params))
+        if result is not None:
+            params.x = result
+    except Exception as error:  # the host would log it and go on, and nobody would know that an evaluation was not judged
+        log.exception("Memorization Guard: an evaluation could not be judged")
+        found.miss(error)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ...guard.verdict import Verdict
-from ...trail.infotext import KEYS, SETTINGS, VERSION_KEY, result_key, write
+import logging
+
+from ...guard.verdict import NOT_JUDGED, Verdict
+from ...trail.infotext import KEYS, REGION_KEY, SETTINGS, VERSION_KEY, Settings, result_key, write
 from ..host import host
 from . import job
 
+log = logging.getLogger(__name__)
 DETAILS = ("Verdict only", "Verdict and numbers", "Verdict, numbers and profile")
 SETTING_KEYS = tuple(stored.key for stored in SETTINGS.values())
 _BRIEF = {VERSION_KEY, *SETTING_KEYS, *(result_key("verdict", hires) for hires in (False, True))}
@@ -27,7 +30,11 @@ class Value(str):
         found = job.of(p)
         if found is None:
             return None
-        return _texts(found, *_verdicts(found, p, index or 0, all_prompts, use_main_prompt)).get(self.key)
+        try:
+            return _texts(found, *_verdicts(found, p, index or 0, all_prompts, use_main_prompt)).get(self.key)
+        except Exception as error:  # the host would leave the key out, and silence reads as safe
+            log.exception("Memorization Guard: an error, an image is called not judged")
+            return write(Settings(enabled=True), Verdict(NOT_JUDGED, reason=f"error {type(error).__name__}")).get(self.key)
 
 
 def _verdicts(found: job.Job, p: object, index: int, all_prompts: list | None, use_main_prompt: bool) -> tuple[Verdict | None, Verdict | None]:
@@ -44,8 +51,9 @@ def _verdicts(found: job.Job, p: object, index: int, all_prompts: list | None, u
 
 def _texts(found: job.Job, verdict: Verdict | None, hires: Verdict | None) -> dict[str, str]:
     detail = getattr(host.opts(), "memorization_guard_infotext", DETAILS[1])
-    texts = write(found.settings, verdict, hires, found.served() if detail == DETAILS[2] else "")
-    return {key: text for key, text in texts.items() if detail != DETAILS[0] or key in _BRIEF}
+    texts = write(found.settings, verdict, hires, found.served() if detail == DETAILS[2] or found.foreign() else "")
+    # What judged is said wherever it does not come with the extension.
+    return {key: text for key, text in texts.items() if detail != DETAILS[0] or key in _BRIEF or key == REGION_KEY}
 
 
 def attach(p: object) -> None:

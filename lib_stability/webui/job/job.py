@@ -14,7 +14,7 @@ from PIL import Image
 
 from ...guard.locality import LocalMap
 from ...guard.verdict import NOT_JUDGED, Verdict, gravest
-from ...profile.profiles import Profile
+from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
 from ..host import host, probing, versions
 from .library import LIBRARY, Library
@@ -51,28 +51,46 @@ class Job:
         self.sampled: set[int] = set()
         self._current: tuple[Key, Pass | Failed] | None = None
         self._fresh = True
+        #: What could not be made ready for the next pass, by the name of the detector or damper that wants it.
+        self._unready: dict[str, Exception] = {}
+        #: Errors at evaluations of a pass that has not begun for the guard.
+        self._missed: list[Exception] = []
         self._empty: tuple[tuple, list] | None = None
         self._versions: versions.Conditionings = []
         self._prepared = versions.Prepared()
+        self._logged: set[type] = set()
 
     # -- while sampling --------------------------------------------------------------------------------------------------------------
 
     def expect_pass(self) -> None:
         """The host is about to sample: the next evaluation opens a pass. Said twice it counts once."""
-        self._fresh = True
-        p = self.owner()
-        profile = None if self.trouble or p is None else self._profile(p)
-        rewords = profile is not None and self.settings.mode == "damp" and self.settings.damping == "reword"
-        self._versions = self._prepared.of(p, self._negatives(p)) if rewords else []
+        self._fresh, self._unready, p = True, {}, self.owner()
+        self._versions = self._or_without("reword", self._versions_of, p, [])
+        self._empty = self._or_without("probe", self._empty_of, p, None)
+
+    def _or_without(self, name: str, make: Callable[[object], object], p: object, blank: object) -> object:
+        """What a detector or damper needs from the host; where an error keeps it away the pass does without that one, and its verdicts say so."""
+        if self.trouble or p is None:
+            return blank
+        try:
+            return make(p)
+        except Exception as error:
+            log.exception("Memorization Guard: an error, the next pass goes on without its %s", name)
+            self._unready[name] = error
+            return blank
+
+    def _versions_of(self, p: object) -> versions.Conditionings:
+        rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and self._profile(p) is not None
+        return self._prepared.of(p, self._negatives(p)) if rewords else []
+
+    def _empty_of(self, p: object) -> tuple[tuple, list] | None:
         # Whether a probe will be wanted shows only while sampling: other extensions change guidance up to then.
-        may_probe = profile is not None and profile.probe is not None and self.settings.probe != "never" and not host.is_distilled(p.sd_model)
-        if not may_probe:
-            self._empty = None
-            return
+        profile = self._profile(p)
+        if profile is None or profile.probe is None or self.settings.probe == "never" or host.is_distilled(p.sd_model):
+            return None
         model = p.sd_model
         key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p))
-        if self._empty is None or self._empty[0] != key:
-            self._empty = key, probing.empty_conditioning(p)
+        return self._empty if self._empty is not None and self._empty[0] == key else (key, probing.empty_conditioning(p))
 
     def _profile(self, p: object) -> Profile | None:
         """The profile that may judge the coming pass; None where nothing can, so that nothing is prepared for it either."""
@@ -92,25 +110,41 @@ class Job:
         try:
             if self._fresh or self._current is None or self._current[0] != key:
                 self._close_current()
-                prepared = self._empty, self._negatives(p), self._versions, self.locate
+                prepared = self._empty, self._negatives(p), self._versions, self.locate, self._unready
                 self._begin(key, lambda: Pass(call.denoiser, self.settings, self.library, self.general, *prepared))
             return self._current[1].step(call)
         except Exception as error:
-            log.exception("Memorization Guard: an error, this pass goes on without it")
-            failed = Failed(len(call.x), error)
-            if self._current is not None and self._current[0] == key:
-                self.passes[key].pop()
-            self._begin(key, lambda: failed)
+            if type(error) not in self._logged:
+                log.exception("Memorization Guard: an error, an evaluation of this pass is not judged")
+                self._logged.add(type(error))
+            if self._current is None or self._current[0] != key:
+                failed = Failed(len(call.x), error)
+                self._begin(key, lambda: failed)
+            self._current[1].miss(error, len(call.x))
             return None
+
+    def miss(self, error: Exception) -> None:
+        """An evaluation did not even reach :meth:`step`; whoever noticed has logged it."""
+        if self._fresh or self._current is None:
+            self._missed.append(error)
+        else:
+            self._current[1].miss(error)
 
     def _begin(self, key: Key, make: Callable[[], Pass | Failed]) -> None:
         self._fresh = False
         self._current = None
         self._current = key, make()
+        self._logged = set()
         self.passes.setdefault(key, []).append(self._current[1])
+        for error in self._missed:
+            self._current[1].miss(error)
+        self._missed = []
 
     def _close_current(self) -> None:
         if self._current is not None:
+            why = host.cut_short()
+            if why:
+                self._current[1].cut_short(why)
             self._current[1].close()
 
     # -- afterwards ------------------------------------------------------------------------------------------------------------------
@@ -139,7 +173,8 @@ class Job:
             return gravest(parts)
         if hires or (iteration not in self.sampled and not self.trouble):
             return None
-        return Verdict(NOT_JUDGED, reason=self.trouble or "nothing sampled")
+        missed = f"error {type(self._missed[0]).__name__}" if self._missed else ""
+        return Verdict(NOT_JUDGED, reason=self.trouble or missed or "nothing sampled")
 
     def map(self, iteration: int, position: int, hires: bool = False) -> LocalMap | None:
         """Where a flagged image is unstable, if that was asked for."""
@@ -147,9 +182,16 @@ class Job:
         return next((maps[position] for maps in found if position < len(maps) and maps[position]), None)
 
     def served(self) -> str:
-        """Names of the profiles that served, in order."""
-        names = [f"{one.profile.name} ({one.profile.kind})" for each in self.passes.values() for p in each for one in p.served if one.profile]
-        return " + ".join(dict.fromkeys(names))
+        """The profiles that served, in order, each as "name (own calibration)"."""
+        # Cut so that the end, which says where a profile comes from, is never lost.
+        return " + ".join(dict.fromkeys(f"{profile.name[:60]} ({profile.standing})" for profile in self._profiles()))
+
+    def foreign(self) -> bool:
+        """Whether a profile served that is not bundled."""
+        return any(profile.origin != ORIGINS[0] for profile in self._profiles())
+
+    def _profiles(self) -> list[Profile]:
+        return [one.profile for each in self.passes.values() for p in each for one in p.served if one.profile]
 
     def gravest(self) -> Verdict | None:
         """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""
@@ -168,6 +210,11 @@ class Job:
             "checkpoint": getattr(p, "sd_model_name", None),
             "checkpoint_hash": getattr(p, "sd_model_hash", None),
             "profile": self.served(),
+            "judged_by": [
+                {"name": one.name, "origin": one.origin, "kind": one.kind, "runs": one.runs, "trial": one.trial}
+                for number, one in enumerate(self._profiles())
+                if one not in self._profiles()[:number]
+            ],
             "settings": asdict(self.settings),
             "images": images,
         }

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from ...guard.history import Evaluation
+from ...guard.history import Point
 from ...guard.locality import LocalMap
 from ...guard.verdict import Verdict
 from ...pictures import overlay
-from ...trail.infotext import read, result_key, write
+from ...trail.infotext import REGION_KEY, read, result_key, write
 from .job import Job
 
 _last: dict | None = None
@@ -52,12 +52,17 @@ def _find(params: dict[str, str], hires: bool) -> tuple[dict, dict, Verdict] | N
     return None
 
 
-def trajectory(params: dict[str, str], hires: bool = False) -> tuple[list[Evaluation], float] | None:
+def judged_by(params: dict[str, str], hires: bool = False) -> str:
+    """The profiles that judged the image that an infotext's parameters are about: what these say, else the last job if it is one of that."""
+    return params.get(REGION_KEY) or (_last["profile"] if _find(params, hires) else "")
+
+
+def trajectory(params: dict[str, str], hires: bool = False) -> tuple[list[Point], float] | None:
     """Evaluations and threshold of the image that an infotext's parameters are about, if it is one of the last job."""
     found = _find(params, hires)
     if found is None or not found[1]["trajectory"]:
         return None
-    return [Evaluation(**one) for one in found[1]["trajectory"]], found[2].threshold or 0.0
+    return [Point(**one) for one in found[1]["trajectory"]], found[2].threshold or 0.0
 
 
 def local_map(params: dict[str, str], hires: bool = False) -> tuple[LocalMap, Image.Image | None] | None:

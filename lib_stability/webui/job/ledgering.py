@@ -1,21 +1,29 @@
-"""The ledger in the web UI: one line per image of a finished job, where the option asks for it."""
+"""The ledger in the web UI, where the option asks for it: a line per image as soon as the host has saved it, or else at the end of its job.
+
+A job that dies leaves lines for all pictures that are on the disk. What cannot be written disturbs nothing: it is logged, said under the result, and
+in the next line that can be written.
+"""
 
 from __future__ import annotations
 
 import logging
+import weakref
+from collections.abc import Callable
 
 from ...guard.verdict import Verdict
 from ...trail import ledger
 from ...trail.image_row import HIRES, describe, prompt_hash
-from . import job, saved_files, settings
+from . import job, places, saved_files, settings
 
 log = logging.getLogger(__name__)
-FOLDER = settings.LEDGER_FOLDER
+#: Per job, the images that have been written: number of the line (0 where that failed) and file by batch and position.
+_written: weakref.WeakKeyDictionary[job.Job, dict[tuple[int, int], tuple[int, str | None]]] = weakref.WeakKeyDictionary()
 
 
 def register() -> None:
     """Hear of every saved picture."""
     saved_files.wanted(wanted)
+    saved_files.tell(saved)
 
 
 def wanted() -> bool:
@@ -23,38 +31,63 @@ def wanted() -> bool:
     return settings.option("ledger", False) is True
 
 
-def write(found: job.Job, p: object, processed: object) -> None:
-    """Add a finished job to the ledger. An error is logged and disturbs nothing."""
+def trouble() -> str:
+    """What could not be written since the last line, for people; "" where nothing was lost."""
+    missed = ledger.lost(places.ledger()) if wanted() else None
+    return f"Ledger: {missed}" if missed else ""
+
+
+def saved(found: job.Job, p: object, where: tuple[int, int], name: str) -> None:
+    """A picture is on the disk: add its line, once. An error is logged and disturbs nothing."""
+    written = _written.setdefault(found, {})
+    if wanted() and where not in written:
+        written[where] = _append(lambda: [_record(found, p, where, name)])[0], name
+
+
+def write(found: object, p: object, processed: object) -> None:
+    """The job is over: add the images that have no line yet. An error is logged and disturbs nothing."""
     if not isinstance(found, job.Job) or not wanted():
         return
+    written = _written.pop(found, {})
+    _append(lambda: _rest(found, p, written, saved_files.names(found, processed)))
+
+
+def _append(records: Callable[[], list[dict]]) -> list[int]:
     try:
-        ledger.append(FOLDER, _records(found, p, processed))
+        return ledger.append(places.ledger(), records())
     except Exception:
         log.exception("Memorization Guard: the ledger could not be written")
+        return [0]
 
 
-def _records(found: job.Job, p: object, processed: object) -> list[dict]:
-    data, names = found.to_json(), saved_files.names(found, processed)
+def _rest(found: job.Job, p: object, written: dict[tuple[int, int], tuple[int, str | None]], names: dict[tuple[int, int], str]) -> list[dict]:
+    """Images that have no line yet, and the right file of those whose line names another, such as a state of the picture before the last."""
     records = []
-    for image in data["images"]:
+    for image in found.to_json()["images"]:
         where = image["iteration"], image["position"]
-        index = where[0] * max(p.batch_size, 1) + where[1]
-        first, hires = found.verdict(*where), found.verdict(*where, hires=True)
-        records.append(
-            {
-                "file": names.get(where),
-                "checkpoint": data["checkpoint"],
-                "checkpoint_hash": data["checkpoint_hash"],
-                **describe(first),
-                "action": action(first),
-                **({**describe(hires, HIRES), HIRES + "action": action(hires)} if hires else {}),
-                **{name: data["settings"][name] for name in ("mode", "sensitivity")},
-                "profile": data["profile"],
-                "seed": _at(p.all_seeds, index),
-                "prompt_hash": prompt_hash(str(_at(p.all_prompts, index) or "")),
-            }
-        )
+        number, name = written.get(where, (None, None))
+        if number is None:
+            records.append(_record(found, p, where, names.get(where)))
+        elif number and names.get(where, name) != name:
+            records.append({"corrects": number, "file": names[where]})
     return records
+
+
+def _record(found: job.Job, p: object, where: tuple[int, int], name: str | None) -> dict:
+    index = where[0] * max(p.batch_size, 1) + where[1]
+    first, hires = found.verdict(*where), found.verdict(*where, hires=True)
+    return {
+        "file": name,
+        "checkpoint": getattr(p, "sd_model_name", None),
+        "checkpoint_hash": getattr(p, "sd_model_hash", None),
+        **describe(first),
+        "action": action(first),
+        **({**describe(hires, HIRES), HIRES + "action": action(hires)} if hires else {}),
+        **{name: getattr(found.settings, name) for name in ("mode", "sensitivity")},
+        "profile": found.served(),
+        "seed": _at(p.all_seeds, index),
+        "prompt_hash": prompt_hash(str(_at(p.all_prompts, index) or "")),
+    }
 
 
 def _at(values: list, index: int) -> object:

@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...guard.sensitivity import thresholds
-from ...profile.profiles import ANY, AUTO, BUNDLED, USER_FOLDER, Model, Profile, choose, load_all
+from ...profile.displacing import Outlook, outlook
+from ...profile.profiles import ANY, AUTO, Model, Profile, choose
+from ...profile.storage import BUNDLED, listed, load_all
 from ...trail.infotext import Settings
+from . import places
 
 GENERAL, NOTHING = "Judge by a general prior", "Do not judge"
 
@@ -24,22 +27,42 @@ class Served:
         if self.profile is None:
             return f"No profile: {self.why}. Images will say not judged."
         limits = thresholds(self.profile.watch, settings.sensitivity, settings.tau)
-        return f"Profile {self.profile.name} ({self.profile.kind}; {self.why}): {limits.describe()}"
+        return f"Profile {self.profile.name} ({self.profile.standing}; {self.why}): {limits.describe()}"
 
 
 class Library:
-    """Profiles of the bundled and the user's folder, read again when a file changed."""
+    """Profiles of several folders, read again when a file changed.
 
-    def __init__(self, folders: tuple[Path, ...] = (BUNDLED, USER_FOLDER)) -> None:
-        self.folders = folders
+    Parameters
+    ----------
+    folders : tuple of Path, optional
+        By default the bundled profiles and the user's, wherever the setting puts those by now.
+    """
+
+    def __init__(self, folders: tuple[Path, ...] | None = None) -> None:
+        self._follows = places.profiles if folders is None else None
+        self._place: Path | None = None
+        self._folders = (BUNDLED,) if folders is None else folders
         self._state: tuple | None = None
         self._profiles: list[Profile] = []
         self.refused: list[str] = []
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where profiles are read from; new ones go to the last."""
+        if self._follows and self._follows() != self._place:
+            self._place = self._follows()
+            self._folders = (BUNDLED, self._place)
+        return self._folders
+
+    @folders.setter
+    def folders(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+
     def profiles(self) -> list[Profile]:
         """All readable profiles."""
-        files = sorted(path for folder in self.folders for path in folder.glob("*.json"))
-        state = tuple((path, stat.st_mtime_ns, stat.st_size) for path in files for stat in (path.stat(),))
+        files, trouble = listed(self.folders)
+        state = (*((path, stat.st_mtime_ns, stat.st_size) for path, stat in files), *trouble)
         if state != self._state:
             self._profiles, self.refused = load_all(self.folders)
             self._state = state
@@ -48,6 +71,10 @@ class Library:
     def names(self) -> list[str]:
         """What the profile setting offers."""
         return [AUTO, *dict.fromkeys(profile.name for profile in self.profiles())]
+
+    def outlook(self, new: Profile) -> Outlook:
+        """What `new` would change here."""
+        return outlook(new, self.profiles())
 
     def serve(self, name: str, model: Model, general: bool = True) -> Served:
         """The profile called `name`, or with "Auto" the one that fits `model`; `general` admits priors for any family."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -21,6 +23,7 @@ from ..host.stopping import Poll
 from ..host.versions import Conditionings, Reworder
 from .library import Library, Served
 
+log = logging.getLogger(__name__)
 #: What the conditioning of the empty prompt was made for, beginning with model and checkpoint, and that conditioning.
 Empty = tuple[tuple, list]
 #: Verdict, evaluations and map of every image.
@@ -51,6 +54,8 @@ class Pass:
         Of the prompts' versions, for the damping policy "reword"; may be empty.
     locate : bool
         Whether flagged images are mapped.
+    unready : dict of Exception
+        Detectors and dampers, by name, that an error keeps this pass from having.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Pass:
         negatives: list[str],
         versions: Conditionings = (),
         locate: bool = False,
+        unready: dict[str, Exception] | None = None,
     ) -> None:
         self.settings, self.library, self.general, self.negatives = settings, library, general, negatives
         self.weights = host.prompt_weights(denoiser)
@@ -75,6 +81,10 @@ class Pass:
         self._over: Results | None = None
         #: Whether this pass told the host to skip the rest of its batch.
         self.skipped = False
+        #: Images, by what the host has handed over so far; and errors around the guards before there was one.
+        self.batch, self._missed = 0, []
+        self._unready = unready or {}
+        self._planned = int(getattr(denoiser, "total_steps", None) or 0)
         sums = host.weight_sums(denoiser, self.weights)
         self._multiple: float | torch.Tensor = sums[0] if len(set(sums)) == 1 else torch.tensor(sums) if sums else 1.0
         self._doubt = self._why_in_doubt(denoiser)
@@ -107,9 +117,18 @@ class Pass:
             doubt = UNKNOWN_NEGATIVE
         # A refiner that takes over at the first evaluation has other conditioning than was made for the base.
         ready = self._empty is not None and self._empty[0][:2] == (model, getattr(model, "sd_checkpoint_info", None)) and not self.guards
-        if profile is not None and profile.probe is not None and ready and not host.is_distilled(model):
+        broken = self._unready.get("probe")
+        if profile is not None and profile.probe is not None and (ready or broken) and not host.is_distilled(model):
             expected = getattr(denoiser, "total_steps", None) or USUAL
-            probe = Probe(profile.probe, self._virtual, self.settings.probe, self.settings.probe_evaluations, profile.probe_guidance, expected)
+            # A probe that an error keeps away fails when it is wanted, not before.
+            probe = Probe(
+                profile.probe,
+                _raising(broken) if broken else self._virtual,
+                self.settings.probe,
+                self.settings.probe_evaluations,
+                profile.probe_guidance,
+                expected,
+            )
         parameterisation = "flow" if described.prediction == "flow" else "sigma"
         region = profile.watch if profile else None
         rewording = None
@@ -118,11 +137,17 @@ class Pass:
             rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
         self.served.append(served)
         self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording))
+        if "reword" in self._unready:
+            self.guards[-1].trouble.damping["reword"] = type(self._unready["reword"]).__name__
+        for error in self._missed:
+            self.guards[-1].miss(error, self.batch)
+        self._missed = []
         if len(self.guards) > 1:
             self.guards[-1].succeed(self.guards[-2])
 
     def step(self, call: SimpleNamespace) -> torch.Tensor | None:
         """Judge one evaluation, see :func:`.host.call_of`; what the host is to go on with, or None to leave its prediction alone."""
+        self.batch = max(self.batch, len(call.x))
         from modules import shared
 
         # A refiner may load its weights into the same object.
@@ -145,6 +170,15 @@ class Pass:
             call.denoiser.sampler.last_latent = torch.zeros_like(call.x)
         return None if result is read[1] else self.view.write(call, read, result)
 
+    def miss(self, error: Exception, batch: int = 0) -> None:
+        """An evaluation could not be judged for an error around the guards; the next ones are judged all the same."""
+        self.batch = max(self.batch, batch)
+        self._call = None
+        if self.guards:
+            self.guards[-1].miss(error, self.batch)
+        else:
+            self._missed.append(error)
+
     def _virtual(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         call = self._call
         scale = self.guards[-1].probe.guidance
@@ -152,23 +186,55 @@ class Pass:
         return self.view.read(call, out)[1]
 
     def results(self) -> Results:
-        """Verdicts, evaluations and maps of every image; waits for the device."""
+        """Verdicts, evaluations and maps of every image; waits for the device. An error in the latter two costs no verdict."""
         if self._over is not None:
             return self._over
         parts = [guard.report() for guard in self.guards]
-        seen = [history(guard) for guard in self.guards]
         batch = max(map(len, parts), default=0)
         verdicts = [merge([part[image] for part in parts if image < len(part)]) for image in range(batch)]
+        if self._missed:  # no guard was ever made
+            reason = f"error {type(self._missed[0]).__name__}"
+            verdicts = [Verdict(NOT_JUDGED, evaluations=len(self._missed), reason=reason)] * max(self.batch, 1)
+        batch = len(verdicts)
+        return verdicts, extra(self._histories, batch, list), extra(self._maps, batch, lambda: None)
+
+    def _histories(self, batch: int) -> list[list]:
+        seen = [history(guard.seen()) for guard in self.guards]
+        return [[one for part in seen if image < len(part) for one in part[image]] for image in range(batch)]
+
+    def _maps(self, batch: int) -> list[LocalMap | None]:
         # A guard goes on with the map of the one before. Norms of an inpainted picture are scaled up to those of the freed part, positions are not.
         scale = self.view.coverage**0.5
-        maps = [None if one is None else LocalMap.of(one, scale) for one in (self.guards[-1].maps() if self.guards else [])]
-        return verdicts, [[one for part in seen if image < len(part) for one in part[image]] for image in range(batch)], maps
+        found = [None if one is None else LocalMap.of(one, scale) for one in (self.guards[-1].maps() if self.guards else [])]
+        return found + [None] * (batch - len(found))
+
+    def cut_short(self, why: str) -> None:
+        """The host has ended this pass before its time; what is known by now is kept, nothing of it is called stable."""
+        if self._over is None and self.guards and not self.skipped:
+            trouble = self.guards[-1].trouble
+            trouble.cut_short, trouble.planned = why, self._planned
 
     def close(self) -> None:
         """Keep the results as plain numbers and let go of every tensor, model and host object."""
         if self._over is None:
             self._over = self.results()
         self.guards, self._loaded, self._call, self._empty, self.view = [], None, None, None, None
+
+
+def _raising(error: Exception) -> Callable:
+    def predict(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    return predict
+
+
+def extra(make: Callable[[int], list], batch: int, blank: Callable[[], object]) -> list:
+    """What accompanies the verdicts of a batch; blanks, and a line in the log, where it cannot be made."""
+    try:
+        return make(batch)
+    except Exception:
+        log.exception("Memorization Guard: an error beside the verdicts, they stand without it")
+        return [blank() for _ in range(batch)]
 
 
 class Failed:
@@ -182,6 +248,12 @@ class Failed:
 
     def step(self, call: SimpleNamespace) -> None:
         """Nothing is looked at any more."""
+
+    def miss(self, error: Exception, batch: int = 0) -> None:
+        """Nothing was judged anyway."""
+
+    def cut_short(self, why: str) -> None:
+        """Nothing was judged anyway."""
 
     def results(self) -> Results:
         return self._results

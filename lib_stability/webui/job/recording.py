@@ -95,6 +95,8 @@ class Recording:
         """Keep the first error until :meth:`check`."""
         self._error = self._error or error
 
+    miss = fail  # an evaluation that could not be recorded: a region is fitted to whole runs
+
     def check(self) -> None:
         """After the job: raise what went wrong while it sampled."""
         self._conds = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image
 
@@ -14,6 +16,10 @@ from . import job
 _saved: weakref.WeakKeyDictionary[job.Job, list[tuple[tuple[int, int], weakref.ref, str]]] = weakref.WeakKeyDictionary()
 #: Each says whether somebody wants to know.
 WANTED: list[Callable[[], bool]] = []
+#: Each is told at once of a file that is most likely an image of the job, finished: job, its `p`, (batch, position), file name.
+TOLD: list[Callable[[job.Job, object, tuple[int, int], str], None]] = []
+#: How the names of files end that hosts and extensions save beside an image: earlier states of it, and masks.
+_BESIDE = re.compile(r".*-(?:before-[\w-]+|ad-[\w-]+|mask(?:-composite)?|init|grid)", re.DOTALL)
 
 
 def register() -> None:
@@ -27,6 +33,12 @@ def wanted(by: Callable[[], bool]) -> None:
         WANTED.append(by)
 
 
+def tell(who: Callable[[job.Job, object, tuple[int, int], str], None]) -> None:
+    """Call this for every finished picture; said again after "Reload UI" it counts once."""
+    if who not in TOLD:
+        TOLD.append(who)
+
+
 def image_saved(params: object) -> None:
     """``on_image_saved``: remember which file a picture went to."""
     p = getattr(params, "p", None)
@@ -34,6 +46,10 @@ def image_saved(params: object) -> None:
     if isinstance(found, job.Job) and any(by() for by in WANTED):
         where = getattr(p, "iteration", 0), getattr(p, "batch_index", 0)
         _saved.setdefault(found, []).append((where, weakref.ref(params.image), str(params.filename)))
+        # What is saved before its batch was sampled is a picture from before hires.
+        if where[0] in found.sampled and not _BESIDE.fullmatch(Path(str(params.filename)).stem):
+            for one in TOLD:
+                one(found, p, where, str(params.filename))
 
 
 def names(found: job.Job, processed: object) -> dict[tuple[int, int], str]:

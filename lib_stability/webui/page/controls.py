@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+import json
 
 import gradio as gr
 
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
-from ...guard.guard import MODES
+from ...guard.options import MODES
 from ...guard.probe import MAX_EVALUATIONS
 from ...guard.probe import POLICIES as PROBES
-from ...guard.sensitivity import LEVELS, TARGETS, TAU_RANGE
-from ...trail.infotext import read
+from ...guard.sensitivity import LEVELS, TARGETS, TAU_RANGE, thresholds
+from ...trail.infotext import PREFIX, SETTINGS, read
 from ...validation import ValidationError
 from ..host import host
 from ..job import arguments, settings
-from ..job.library import LIBRARY
+from ..job.library import LIBRARY, Served
 
 _DAMPING_HINT = (
     "Reword: the prompt less one part, in turn; flagged images take about three times as long. Directional, Radial: at no cost, less effective"
@@ -27,18 +27,47 @@ _LEVELS_HINT = ", ".join(f"{level.capitalize()} flags {100 * rate:g} % of ordina
 
 def profile_line(profile: str, sensitivity: str, tau: float) -> str:
     """HTML line: which profile serves the loaded checkpoint, its kind, and its false-alarm rate at this level."""
-    model = host.loaded_model()
     try:
         chosen = arguments.parse([{"profile": profile, "sensitivity": sensitivity, "tau": tau}])
     except ValidationError as error:
         text = str(error)
     else:
-        if model is None or type(model).__name__ == "FakeInitialModel":
-            text = "No checkpoint is loaded yet: the profile is chosen at the first generation."
-        else:
-            text = LIBRARY.serve(chosen.profile, host.describe(model), settings.general_prior_allowed()).describe(chosen)
+        served = _served(chosen.profile)
+        text = served.describe(chosen) if served else "No checkpoint is loaded yet: the profile is chosen at the first generation."
     refused = "".join(f"<br>Refused: {html.escape(message)}" for message in LIBRARY.refused)
     return f"<p class='memorization-guard-profile'>{html.escape(text)}{refused}</p>"
+
+
+def _served(profile: str) -> Served | None:
+    """Which profile serves the loaded checkpoint, None before one is loaded."""
+    model = host.loaded_model()
+    if model is None or type(model).__name__ == "FakeInitialModel":
+        return None
+    return LIBRARY.serve(profile, host.describe(model), settings.general_prior_allowed())
+
+
+def custom_threshold(level: str, before: str, profile: str) -> object:
+    """Where a person who chooses "Custom" starts: at the threshold of the level that was in force."""
+    if level.lower() != "custom" or before.lower() not in LEVELS[:-1]:
+        return gr.update()
+    served = _served(profile)
+    if served is None or served.profile is None:
+        return gr.update()
+    return gr.update(value=round(thresholds(served.profile.watch, before.lower()).mild, 1))
+
+
+def custom_shown(level: str) -> object:
+    """The threshold is there for "Custom" alone."""
+    return gr.update(visible=level.lower() == "custom")
+
+
+def _as_control(name: str, value: object) -> object:
+    """The value of a setting as its control has it: words with a capital, numbers as floats."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return value if name == "profile" else value.capitalize()
+    return float(value)
 
 
 class Controls:
@@ -48,12 +77,15 @@ class Controls:
         # At the top of the module they would be those of before "Reload UI".
         from modules.ui_components import InputAccordion, ToolButton
 
-        start = settings.defaults()
+        self._start = start = settings.defaults()
         self._tab = tab
         with InputAccordion(start.enabled, label="Memorization Guard", elem_id=self._id("enabled")) as self.enabled:
             with gr.Row():
                 self.mode = self._radio("mode", "When an image is flagged", MODES, start.mode)
-                self.sensitivity = self._radio("sensitivity", "Sensitivity", LEVELS, start.sensitivity, info=_LEVELS_HINT)
+                with gr.Column():
+                    self.sensitivity = self._radio("sensitivity", "Sensitivity", LEVELS, start.sensitivity, info=_LEVELS_HINT)
+                    custom = start.sensitivity == "custom"
+                    self.tau = self._slider("tau", "Threshold of Custom", TAU_RANGE, start.tau, 0.1, visible=custom)
             with gr.Row():
                 self.profile = gr.Dropdown(LIBRARY.names(), value=start.profile, label="Profile", elem_id=self._id("profile"))
                 refresh = ToolButton("\U0001f504", elem_id=self._id("refresh"))
@@ -62,12 +94,12 @@ class Controls:
                 with gr.Row():
                     self.damping = self._radio("damping", "Damping", DAMPINGS, start.damping, info=_DAMPING_HINT)
                     self.strength = self._slider("strength", "Strength of directional damping", STRENGTH_RANGE, start.strength, 0.1)
-                    self.tau = self._slider("tau", "Threshold of Custom", TAU_RANGE, start.tau, 0.1)
                 with gr.Row():
                     self.probe = self._radio("probe", "Probe against the empty prompt", PROBES, start.probe)
                     self.probe_evaluations = self._slider(
                         "probe_evaluations", "Probed evaluations", (1, MAX_EVALUATIONS), float(start.probe_evaluations), 1
                     )
+            start_custom, renew = (gr.Button(visible=False, elem_id=self._id(name)) for name in ("custom", "renew"))
         # The Settings section keeps the defaults; the host would freeze those of the first start.
         for control in (*self.all(), getattr(self.enabled, "accordion", None)):
             if control is not None:
@@ -75,6 +107,13 @@ class Controls:
         shown = [self.profile, self.sensitivity, self.tau]
         for control in (self.enabled, *shown):
             control.change(profile_line, inputs=shown, outputs=[line], show_progress="hidden")
+        self.sensitivity.change(custom_shown, inputs=[self.sensitivity], outputs=[self.tau], show_progress="hidden")
+        # Pressed by the page's script where a person chooses a level: gradio tells of a pasted one just so, whose threshold has to stay.
+        before = f"(level, _, profile) => [level, memorizationGuardLevel('{tab}'), profile]"
+        chosen = [self.sensitivity, line, self.profile]
+        start_custom.click(custom_threshold, _js=before, inputs=chosen, outputs=[self.tau], show_progress="hidden", queue=False)
+        asking = f"() => memorizationGuardChanged('{tab}')"
+        renew.click(self.renewed, _js=asking, inputs=[line], outputs=self.all(), show_progress="hidden", queue=False)
         refresh.click(self._refresh, inputs=shown, outputs=[self.profile, line], show_progress="hidden")
 
     @staticmethod
@@ -83,34 +122,56 @@ class Controls:
         kept = profile if profile in names else names[0]
         return gr.update(choices=names, value=kept), profile_line(kept, sensitivity, tau)
 
+    def renewed(self, question: str | None) -> list:
+        """Updates that bring the page up to date with the host's Settings, without "Reload UI".
+
+        `question` is a list of the settings that have changed since the page was opened, as JSON, or null for a page that was just opened: it shows
+        the defaults of when the host has built it.
+        """
+        try:
+            names = json.loads(question)
+        except (TypeError, ValueError):
+            names = []
+        now, updates = settings.defaults(), []
+        for name in arguments.POSITIONS:
+            value = getattr(now, name)
+            changed = name in names if isinstance(names, list) else value != getattr(self._start, name)
+            more = {"choices": LIBRARY.names()} if name == "profile" else {}
+            updates.append(gr.update(value=_as_control(name, value), **more) if changed else gr.update())
+        return updates
+
     def _id(self, name: str) -> str:
         return f"memorization_guard_{self._tab}_{name}"
 
     def _radio(self, name: str, label: str, words: tuple, value: str, **more) -> gr.Radio:
         return gr.Radio(settings.labels(words), value=value.capitalize(), label=label, elem_id=self._id(name), **more)
 
-    def _slider(self, name: str, label: str, span: tuple, value: float, step: float) -> gr.Slider:
-        return gr.Slider(float(span[0]), float(span[1]), value=float(value), step=step, label=label, elem_id=self._id(name))
+    def _slider(self, name: str, label: str, span: tuple, value: float, step: float, **more) -> gr.Slider:
+        return gr.Slider(float(span[0]), float(span[1]), value=float(value), step=step, label=label, elem_id=self._id(name), **more)
 
     def all(self) -> list:
         """The controls in the order of their arguments."""
         return [getattr(self, name) for name in arguments.POSITIONS]
 
-    def paste_fields(self) -> list[tuple[object, Callable[[dict], object]]]:
-        """Pairs of control and function of the pasted parameters; None leaves a control alone."""
-        return [(getattr(self, name), _paste(name)) for name in arguments.POSITIONS]
+    def paste_fields(self) -> list[tuple[object, PasteTarget]]:
+        """Pairs of control and what it is pasted from."""
+        return [(getattr(self, name), PasteTarget(name)) for name in arguments.POSITIONS]
 
 
-def _paste(name: str) -> Callable[[dict], object]:
-    def value(params: dict) -> object:
+class PasteTarget(str):
+    """What one control is pasted from, in the two ways of the hosts: a pasted text calls it with its parameters (None leaves the control
+    alone), and the buttons that send a result to another tab, which take along only what has a name, know it by its name."""
+
+    def __new__(cls, field: str) -> PasteTarget:
+        self = super().__new__(cls, SETTINGS[field].key if field in SETTINGS else f"{PREFIX}{field}")
+        self.field = field
+        return self
+
+    def __call__(self, params: dict) -> object:
         found = read(params)[0]
-        if name == "enabled":
-            return found.enabled
+        if self.field == "enabled":
+            # Where every generation is to be guarded, a picture that was not says nothing against it.
+            return found.enabled or (None if settings.defaults().enabled else False)
         if not found.enabled:
             return None
-        pasted = getattr(found, name)
-        if isinstance(pasted, str):
-            return pasted if name == "profile" else pasted.capitalize()
-        return float(pasted)
-
-    return value
+        return _as_control(self.field, getattr(found, self.field))

@@ -1,15 +1,17 @@
-"""The verdict under the result: a line of HTML that follows the infotext of the selected image."""
+"""The verdict under the result, a line that follows the picture chosen in the gallery, and the verdicts that the badges show."""
 
 from __future__ import annotations
 
 import html
-import re
+import json
+from functools import lru_cache
+from typing import NamedTuple
 
-from ...guard.verdict import NOT_JUDGED, Verdict
+from ...guard.verdict import NOT_JUDGED, Verdict, gravest
 from ...pictures import chart, overlay
-from ...trail.infotext import parse_text, read
+from ...trail.reading import verdicts_of
 from ..host import callbacks
-from ..job import last_job
+from ..job import galleries, last_job, ledgering
 
 #: Verdicts as people read them.
 _SAID = {
@@ -20,33 +22,77 @@ _SAID = {
 }
 
 
+class Question(NamedTuple):
+    """What the page asks when it shows another result or another picture of it."""
+
+    number: int = 0
+    infotexts: tuple[str, ...] = ()
+    index: int = 0
+
+
 def register() -> None:
     callbacks.once("after_component", _beside_infotext)
 
 
 def _beside_infotext(component: object, **kwargs: object) -> None:
-    """Put our line behind the host's infotext of txt2img and img2img, and let it follow."""
+    """Put our line behind the host's infotext of txt2img and img2img, and a hidden button by which the page's script asks for it.
+
+    Nothing of the page is listened to: on gradio 4 every update of the page counts as a change of each block of HTML.
+    """
     elem_id = kwargs.get("elem_id")
     if elem_id not in ("html_info_txt2img", "html_info_img2img"):
         return
     import gradio as gr
+    from gradio.context import Context
 
-    ours = gr.HTML("", elem_id=f"memorization_guard_verdict_{elem_id.removeprefix('html_info_')}", elem_classes=["memorization-guard-verdict"])
-    component.change(from_infotext_html, inputs=[component], outputs=[ours], show_progress="hidden")
+    if Context.root_block is None:  # gradio 4 makes a component that is updated anew, outside of the page
+        return
+    tab = elem_id.removeprefix("html_info_")
+    ours = gr.HTML("", elem_id=f"memorization_guard_verdict_{tab}", elem_classes=["memorization-guard-verdict"])
+    ask = gr.Button(visible=False, elem_id=f"memorization_guard_ask_{tab}")
+    asking = f"() => memorizationGuardQuestion('{tab}')"
+    ask.click(answer, _js=asking, inputs=[ours], outputs=[ours], show_progress="hidden", queue=False)
 
 
-def from_infotext_html(shown: str | None) -> str:
-    """The verdict line of an infotext as the host shows it (paragraph, escaped, ``<br>`` for newlines)."""
-    text = html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<br\s*/?>\n?", "\n", shown or "")))
-    params = parse_text(text)[2]
-    settings, *verdicts = read(params)
-    if not settings.enabled:
-        return ""
-    lines = []
-    for hires, verdict in enumerate(verdicts):
+def answer(question: str | None) -> str:
+    """The verdict line of the picture that is shown, and the verdicts of the whole gallery, which the page's script makes badges of."""
+    asked = _question(question)
+    texts = galleries.texts(asked.infotexts)
+    words = json.dumps([_word(text) for text in texts])
+    told = f'<span hidden class=\'memorization-guard-answer\' data-answer="{asked.number}" data-verdicts="{html.escape(words)}"></span>'
+    shown = texts[asked.index] if 0 <= asked.index < len(texts) else None
+    return told + (lines(shown) if shown else "")
+
+
+def _question(text: str | None) -> Question:
+    """What the page has sent; nothing where it makes no sense."""
+    try:
+        given = json.loads(text)
+        infotexts = json.loads(given["info"])["infotexts"]
+        return Question(int(given["number"]), tuple(one if isinstance(one, str) else "" for one in infotexts), int(given["index"]))
+    except (TypeError, ValueError, KeyError, RecursionError):
+        return Question()
+
+
+@lru_cache(maxsize=512)
+def _word(text: str | None) -> str:
+    """The verdict of an image's passes in one word, empty where the guard was off."""
+    found = verdicts_of(text or "")
+    passes = [one for one in (found.first, found.hires) if one is not None]
+    return gravest(passes).verdict if passes else ""
+
+
+def lines(text: str) -> str:
+    """The verdict line of an infotext, one for each pass, with what is known of the image beside."""
+    found = verdicts_of(text)
+    parts = []
+    for hires, verdict in enumerate((found.first, found.hires)):
         if verdict is not None:
-            lines.append(_line("Hires pass: " if hires else "", verdict) + _map(params, bool(hires)) + _chart(params, bool(hires)))
-    return "".join(lines)
+            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)))
+            parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
+    if ledgering.trouble():
+        parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
+    return "".join(parts)
 
 
 def _chart(params: dict[str, str], hires: bool) -> str:
@@ -67,7 +113,7 @@ def _map(params: dict[str, str], hires: bool) -> str:
     return f"<details class='memorization-guard-which'><summary>Which part</summary>{drawn}</details>"
 
 
-def _line(prefix: str, verdict: Verdict) -> str:
+def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
     said = [_SAID[verdict.verdict] + (f", {verdict.reason}" if verdict.reason else "")]
     if verdict.score is not None:
         said.append(f"score {verdict.score:g}")
@@ -77,5 +123,7 @@ def _line(prefix: str, verdict: Verdict) -> str:
         said.append(f"damped in {verdict.damped}")
     if verdict.stopped_at:
         said.append(f"blanked from evaluation {verdict.stopped_at} on")
+    if judge:
+        said.append(f"judged by {judge}")
     kind = verdict.verdict.replace(" ", "-")
     return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.</p>"

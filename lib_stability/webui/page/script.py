@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from modules import scripts
 
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..job import arguments, infotexts, job, last_job, ledgering, mapping, saved_files, settings
+from ..job import arguments, galleries, infotexts, job, last_job, ledgering, mapping, saved_files, settings
 from . import xyz
 from .controls import Controls
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def quietly(call: Callable[[], T], otherwise: T | None = None) -> T | None:
+    """What `call` gives; where it raises a line in the log, and `otherwise`."""
+    try:
+        return call()
+    except Exception:
+        log.exception("Memorization Guard: an error beside the verdicts, they stand without it")
+        return otherwise
 
 
 class GuardScript(scripts.Script):
@@ -28,7 +40,7 @@ class GuardScript(scripts.Script):
     def ui(self, is_img2img: bool) -> list:
         controls = Controls("img2img" if is_img2img else "txt2img")
         self.infotext_fields = controls.paste_fields()
-        self.paste_field_names = list(infotexts.SETTING_KEYS)
+        self.paste_field_names = [str(target) for _, target in self.infotext_fields]
         return controls.all()
 
     def process(self, p, *args) -> None:
@@ -38,18 +50,23 @@ class GuardScript(scripts.Script):
         chosen, trouble = self._settings(p, args)
         if not chosen.enabled:
             return
-        job.attach(p, job.Job(p, chosen, general=settings.general_prior_allowed(), trouble=trouble, locate=mapping.wanted()))
+        maps = quietly(mapping.wanted, False)
+        job.attach(p, job.Job(p, chosen, general=quietly(settings.general_prior_allowed, False), trouble=trouble, locate=maps))
         infotexts.attach(p)
 
     @staticmethod
     def _settings(p, args: tuple) -> tuple[Settings, str]:
-        base = settings.defaults()
+        base = Settings()
         try:
+            base = settings.defaults()
             return xyz.override(p, arguments.parse(args, base)), ""
         except ValidationError as error:
             # The generation goes on, and says that it was not watched.
             log.error("Memorization Guard: %s; this job is not judged", error)
             return replace(base, enabled=True), f"bad setting {error}"
+        except Exception as error:
+            log.exception("Memorization Guard: an error, this job is not judged")
+            return Settings(enabled=True), f"error {type(error).__name__}"
 
     def process_before_every_sampling(self, p, *args, **kwargs) -> None:
         found = job.of(p)
@@ -68,7 +85,9 @@ class GuardScript(scripts.Script):
         found = job.of(p)
         if found is not None:
             found.close()
-            last_job.remember(found, getattr(p, "all_seeds", ()), p.batch_size)
-            mapping.save(found, processed)
-            ledgering.write(found, p, processed)
-            saved_files.forget(found)
+            # Each by itself: none of them costs another.
+            quietly(lambda: last_job.remember(found, getattr(p, "all_seeds", ()), p.batch_size))
+            quietly(lambda: galleries.remember(p, processed))
+            quietly(lambda: mapping.save(found, processed))
+            quietly(lambda: ledgering.write(found, p, processed))
+            quietly(lambda: saved_files.forget(found))

@@ -6,7 +6,7 @@ import html
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...validation import ValidationError
@@ -60,14 +60,35 @@ def progress(task: Task) -> str:
     return (f"<progress class='memorization-guard-bar'{span}></progress>" if running else "") + line(task.line())
 
 
-def follow(kind: str, body: dict) -> Iterator[tuple[str, Task | None]]:
-    """Start, then a line now and then; the task comes with the last one if it is done."""
+def asking(handler: Callable) -> Callable:
+    """A handler that gradio hands its request to, as the last argument; without the queue, so that an old gradio has the real one."""
+    import gradio as gr
+
+    handler.__annotations__["request"] = gr.Request
+    return handler
+
+
+def begin(kind: str, body: dict) -> tuple[str, str]:
+    """Start; a line, and the task's id, "" where it was refused."""
     try:
         task = api_jobs.start(kind, body)
     except (ValidationError, Busy) as error:
-        yield line(str(error)), None
+        return line(str(error)), ""
+    return progress(task), task.id
+
+
+def follow(kind: str, body: dict) -> Iterator[tuple[str, Task | None]]:
+    """Start, then a line now and then; the task comes with the last one if it is done."""
+    said, ident = begin(kind, body)
+    yield said, None
+    yield from watch(kind, ident)
+
+
+def watch(kind: str, ident: str) -> Iterator[tuple[str, Task | None]]:
+    """Of the task `ident`, if it is still the latest of its kind: a line now and then; it comes with the last one if it is done."""
+    task = api_jobs.latest(kind)
+    if task is None or task.id != ident:
         return
-    yield progress(task), None
     while not task.wait(PAUSE):
         yield progress(task), None
     yield progress(task), task if task.state == "done" else None
@@ -79,7 +100,7 @@ def lines(given: str | None) -> list[str]:
 
 
 def cancel(kind: str) -> str:
-    """Handler of the cancel buttons."""
+    """Handler of the cancel buttons of what anyone may start."""
     task = api_jobs.latest(kind)
     if task is None or task.state != "running":
         return line("Nothing is running.")

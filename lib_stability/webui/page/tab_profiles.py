@@ -19,11 +19,12 @@ from ...validation import ValidationError
 from ..host import host
 from ..job import settings
 from ..job.library import LIBRARY
-from ..tasks import folders
-from .tab_parts import button, id_of, kept, line, to_offer
+from ..tasks import folders, roles
+from .tab_parts import asking, button, id_of, kept, line, to_offer
 
+#: Colour of trials, readable on light and dark.
+_TRIAL = "#b7791f"
 _HEADS = ("", "Name", "Kind", "Family", "Prediction", "Probe", "Medium")
-_NOT_HERE = "This web UI is open to others: profiles are imported and deleted from the shell, see python -m lib_stability profiles --help."
 _NONE = "Choose a profile first."
 
 
@@ -36,8 +37,9 @@ def table() -> str:
     for one in LIBRARY.profiles():
         mark = "●" if served is not None and served.profile is one else ""
         limit = thresholds(one.watch, "medium").describe()
-        cells = (mark, one.name, one.kind, one.model.family, one.model.prediction, "yes" if one.probe else "no", limit)
-        rows.append(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
+        cells = (mark, one.name, one.evidence, one.model.family, one.model.prediction, "yes" if one.probe else "no", limit)
+        colour = f" style='color: {_TRIAL}'" if one.trial else ""
+        rows.append(f"<tr{colour}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
     if served is None:
         said = "No checkpoint was loaded when this page was made: Refresh shows the profile that serves it now."
     elif served.profile is None:
@@ -78,11 +80,12 @@ def show(name: str | None) -> tuple[str, object]:
     if profile is None:
         return line(_NONE), None
     model = profile.model
-    made_for = f"{profile.name}: {profile.kind}, for {model.family} with {model.prediction} prediction {model.checkpoint}".rstrip()
+    made_for = f"{profile.name}: {profile.evidence}, for {model.family} with {model.prediction} prediction {model.checkpoint}".rstrip()
     levels = "; ".join(f"{level} {thresholds(profile.watch, level).describe()}" for level in ("low", "medium", "high"))
-    wanted = ("runs", "prompts", "samplers", "steps", "size", "guidance", "date", "source")
+    wanted = ("prompts", "samplers", "steps", "size", "guidance", "source")
     facts = [f"{key} {_fact(profile.provenance[key])}" for key in wanted if profile.provenance.get(key) not in (None, "", [])]
-    return line(made_for + ".") + line(levels + ".") + (line("; ".join(facts) + ".") if facts else ""), plot(name)
+    trial = line(f"A trial ({profile.trial}): it serves only where the setting Profile names it.") if profile.trial else ""
+    return line(made_for + ".") + trial + line(levels + ".") + (line("; ".join(facts) + ".") if facts else ""), plot(name)
 
 
 def _fact(value: object) -> str:
@@ -90,10 +93,12 @@ def _fact(value: object) -> str:
     return said if len(said) <= 200 else said[:199] + "…"
 
 
-def export(name: str | None) -> tuple[str, object]:
+def export(name: str | None, request: object = None) -> tuple[str, object]:
     """Handler: a profile as a file to download."""
     import gradio as gr
 
+    if roles.strange(request):
+        return line(roles.strange(request)), gr.update()
     if _called(name) is None:
         return line(_NONE), gr.update()
     target = to_offer(files.file_name(name))
@@ -101,19 +106,55 @@ def export(name: str | None) -> tuple[str, object]:
     return line(f"{name} is ready to be downloaded."), gr.update(value=str(target), visible=True)
 
 
-def bring(upload: object) -> tuple[str, object, str]:
+def ask_import(upload: object, request: object = None) -> tuple[str, object, str, object, object]:
+    """Handler of Import: says what the file would displace and shows the button that does it; imports what displaces nothing."""
+    import gradio as gr
+
+    hidden = gr.update(visible=False)
+    try:
+        path = _path(upload)
+        found = LIBRARY.outlook(files.offered(path, LIBRARY.folders[0])) if path else None
+    except (ValidationError, OSError) as error:
+        return line(f"Refused: {error}"), gr.update(), table(), hidden, hidden
+    if found is None or not found.displaced or roles.refusal(request):
+        return *bring(upload, request), hidden, hidden
+    shown = gr.update(visible=True)
+    return "".join(map(line, found.lines)), gr.update(), table(), shown, shown
+
+
+def _path(upload: object) -> Path | None:
+    """Where an upload lies.
+
+    Raises
+    ------
+    ValidationError
+        It was not uploaded.
+    """
+    if upload is None:
+        return None
+    path = os.path.realpath(getattr(upload, "name", upload))
+    if not _was_uploaded(path):
+        raise ValidationError("that file was not uploaded")
+    return Path(path)
+
+
+def bring_it(upload: object, request: object = None) -> tuple[str, object, str, object, object]:
+    """Handler of the second button: import what was asked about."""
+    import gradio as gr
+
+    return *bring(upload, request), gr.update(visible=False), gr.update(visible=False)
+
+
+def bring(upload: object, request: object = None) -> tuple[str, object, str]:
     """Handler: import what was uploaded. Its content is checked as any profile's; its name names nothing."""
     import gradio as gr
 
     if upload is None:
         return line("Choose a profile's JSON file first."), gr.update(), table()
-    if folders.shared():
-        return line(_NOT_HERE), gr.update(), table()
-    path = os.path.realpath(getattr(upload, "name", upload))
+    if roles.refusal(request):
+        return line(roles.refusal(request)), gr.update(), table()
     try:
-        if not _was_uploaded(path):
-            raise ValidationError("that file was not uploaded")
-        name, _ = files.bring(Path(path), LIBRARY.folders[-1], LIBRARY.folders[0])
+        name, _ = files.bring(_path(upload), LIBRARY.folders[-1], LIBRARY.folders[0])
     except (ValidationError, OSError) as error:
         return line(f"Refused: {error}"), gr.update(), table()
     return line(f"{name} imported."), gr.update(choices=names(), value=name), table()
@@ -125,29 +166,29 @@ def _was_uploaded(path: str) -> bool:
     return any(folders.is_open(path, [folders.Root.of(one, os.sep)]) for one in kept_in)
 
 
-def ask(name: str | None) -> tuple[str, str, object, object]:
+def ask(name: str | None, request: object = None) -> tuple[str, str, object, object]:
     """Handler of Delete: asks, and shows the button that does it."""
     import gradio as gr
 
     hidden = gr.update(visible=False)
     if _called(name) is None:
         return line(_NONE), "", hidden, hidden
-    if folders.shared():
-        return line(_NOT_HERE), "", hidden, hidden
+    if roles.refusal(request):
+        return line(roles.refusal(request)), "", hidden, hidden
     if not files.find(name, LIBRARY.folders[-1]):
         return line(f"{name} is bundled and cannot be deleted."), "", hidden, hidden
     shown = gr.update(visible=True)
-    return line(f"Delete {name} for good? Export it first if you may want it back."), name, shown, shown
+    return line(f"Delete {name} and its older versions for good? Export it first if you may want it back."), name, shown, shown
 
 
-def delete(name: str) -> tuple[str, str, object, object, object, str]:
+def delete(name: str, request: object = None) -> tuple[str, str, object, object, object, str]:
     """Handler of the second button: delete what was asked about."""
     import gradio as gr
 
     hidden = gr.update(visible=False)
     try:
-        if folders.shared():
-            raise ValueError(_NOT_HERE)
+        if roles.refusal(request):
+            raise ValueError(roles.refusal(request))
         if not name:
             raise ValueError(_NONE)
         files.delete(name, LIBRARY.folders[-1], LIBRARY.folders[0])
@@ -155,6 +196,20 @@ def delete(name: str) -> tuple[str, str, object, object, object, str]:
     except (ValueError, OSError) as error:
         said = str(error)
     return line(said), "", hidden, hidden, gr.update(choices=names(), value=None), table()
+
+
+def back(name: str | None, request: object = None) -> tuple[str, str]:
+    """Handler of Go back: the version before is in force again, and the one that it replaces becomes the version before."""
+    try:
+        if roles.refusal(request):
+            raise ValueError(roles.refusal(request))
+        if not name:
+            raise ValueError(_NONE)
+        profile = files.back(name, LIBRARY.folders[-1])
+        said = f"{name} is the version before again ({profile.evidence}). Go back once more undoes that."
+    except (ValueError, OSError) as error:
+        said = str(error)
+    return line(said), table()
 
 
 def build() -> tuple[object, object]:
@@ -167,6 +222,7 @@ def build() -> tuple[object, object]:
         with gr.Row():
             look = button("profile_show", "Show", variant="primary")
             hand_out = button("profile_export", "Export")
+            before = button("profile_back", "Go back")
             remove = button("profile_delete", "Delete…")
         said = gr.HTML("", elem_id=id_of("profile_said"))
         with gr.Row():
@@ -177,12 +233,22 @@ def build() -> tuple[object, object]:
             download = gr.File(label="Exported profile", interactive=False, visible=False, elem_id=id_of("profile_file"))
             upload = gr.File(label="A profile's JSON file", file_types=[".json"], elem_id=id_of("profile_upload"))
         take_in = button("profile_import", "Import")
+        with gr.Row():
+            sure = button("profile_import_really", "Import it", variant="stop", visible=False)
+            rather_not = button("profile_import_leave", "Leave it", visible=False)
         asked = gr.State("")
-    asking = [said, asked, really, never_mind]
+    question = [said, asked, really, never_mind]
     look.click(show, inputs=[chosen], outputs=[said, picture], queue=False)
-    hand_out.click(export, inputs=[chosen], outputs=[said, download], queue=False)
-    take_in.click(bring, inputs=[upload], outputs=[said, chosen, shown], queue=False)
-    remove.click(ask, inputs=[chosen], outputs=asking, queue=False)
-    really.click(delete, inputs=[asked], outputs=[*asking, chosen, shown], queue=False)
-    never_mind.click(lambda: (line("Kept."), "", gr.update(visible=False), gr.update(visible=False)), inputs=[], outputs=asking, queue=False)
+    hand_out.click(asking(export), inputs=[chosen], outputs=[said, download], queue=False)
+    hide = gr.update(visible=False)
+    answers = [sure, rather_not]
+    take_in.click(asking(ask_import), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False)
+    sure.click(asking(bring_it), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False)
+    rather_not.click(lambda: (line("Left."), hide, hide), inputs=[], outputs=[said, *answers], queue=False)
+    # Another file would displace something else.
+    upload.change(lambda: (hide, hide), inputs=[], outputs=answers, queue=False)
+    before.click(asking(back), inputs=[chosen], outputs=[said, shown], queue=False)
+    remove.click(asking(ask), inputs=[chosen], outputs=question, queue=False)
+    really.click(asking(delete), inputs=[asked], outputs=[*question, chosen, shown], queue=False)
+    never_mind.click(lambda: (line("Kept."), "", gr.update(visible=False), gr.update(visible=False)), inputs=[], outputs=question, queue=False)
     return shown, chosen

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from ...guard.damping import POLICIES as DAMPINGS
-from ...guard.guard import MODES
+from ...guard.options import MODES
 from ...guard.sensitivity import LEVELS
 from ...trail.infotext import Settings
 from ..host import callbacks

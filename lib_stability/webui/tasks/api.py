@@ -1,21 +1,14 @@
-"""Routes of the guard, and the check of its arguments in front of the host's txt2img and img2img routes."""
+"""Routes of the guard: profiles and the last job here, calibration, scan and audit in :mod:`.api_jobs`."""
 
 from __future__ import annotations
 
-import json
-import secrets
-from collections.abc import Callable
-
 from ...guard.sensitivity import LEVELS, thresholds
-from ...validation import ValidationError
 from ..host import callbacks
-from ..job import arguments, last_job, settings
+from ..job import last_job
 from ..job.library import LIBRARY
-from . import api_jobs
+from . import accounts, api_jobs, api_profiles, arguments_check, roles
 
 PREFIX = "/memorization-guard/v1"
-_CHECKED = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img")
-_NAME = "memorization guard"
 
 
 def register() -> None:
@@ -28,28 +21,30 @@ def _start(demo: object, app: object) -> None:
 
     if not (getattr(shared.cmd_opts, "api", False) or getattr(shared.cmd_opts, "nowebui", False)):
         return
-    for route in app.router.routes:
-        if getattr(route, "path", "") in _CHECKED and not isinstance(route.app, _Checked):
-            route.app = _Checked(route.app)
-    if any(getattr(route, "path", "").startswith(PREFIX) for route in app.router.routes):
-        return
-    _add_routes(app, getattr(shared.cmd_opts, "api_auth", None))
+    arguments_check.add(app)
+    if not any(getattr(route, "path", "").startswith(PREFIX) for route in app.router.routes):
+        _add_routes(app)
 
 
-def _add_routes(app: object, accounts: str | None) -> None:
+def _add_routes(app: object) -> None:
     from fastapi import Depends, HTTPException
-    from fastapi.security import HTTPBasic, HTTPBasicCredentials
+    from starlette.requests import Request
 
-    known = dict(pair.strip().split(":", 1) for pair in accounts.split(",")) if accounts else {}
-
-    def signed_in(credentials: HTTPBasicCredentials = Depends(HTTPBasic())) -> None:
-        expected = known.get(credentials.username)
-        if expected is None or not secrets.compare_digest(credentials.password.encode(), expected.encode()):
+    def signed_in(request):
+        """Before anything else is looked at: who asks, and that no page of another site does."""
+        found = accounts.caller(request)
+        if found is None:
             raise HTTPException(401, "Incorrect username or password", headers={"WWW-Authenticate": "Basic"})
+        if roles.is_foreign(request.headers):  # reading, too: some hosts let pages of any site read what they answer
+            raise HTTPException(403, roles.FROM_ELSEWHERE)
+        request.state.memorization_guard_caller = found
 
-    # FastAPI reads the annotation of a local function by name.
-    signed_in.__annotations__["credentials"] = HTTPBasicCredentials
-    protected = {"dependencies": [Depends(signed_in)]} if known else {}
+    def administrator(request):
+        found = request.state.memorization_guard_caller
+        if not roles.is_administrator(found.name, found.of_api, request):
+            raise HTTPException(403, roles.NOT_YOURS)
+
+    signed_in.__annotations__ = administrator.__annotations__ = {"request": Request}
 
     def profiles() -> dict:
         return {"profiles": [_describe(profile) for profile in LIBRARY.profiles()], "refused": LIBRARY.refused}
@@ -60,9 +55,10 @@ def _add_routes(app: object, accounts: str | None) -> None:
             raise HTTPException(404, "No guarded job has finished yet")
         return found
 
-    app.add_api_route(f"{PREFIX}/profiles", profiles, methods=["GET"], **protected)
-    app.add_api_route(f"{PREFIX}/last", last, methods=["GET"], **protected)
-    api_jobs.add_routes(app, PREFIX, protected)
+    app.add_api_route(f"{PREFIX}/profiles", profiles, methods=["GET"], dependencies=[Depends(signed_in)])
+    app.add_api_route(f"{PREFIX}/last", last, methods=["GET"], dependencies=[Depends(signed_in)])
+    api_jobs.add_routes(app, PREFIX, [Depends(signed_in)], [Depends(administrator)])
+    api_profiles.add_routes(app, PREFIX, [Depends(signed_in)], [Depends(administrator)])
 
 
 def _describe(profile: object) -> dict:
@@ -70,57 +66,10 @@ def _describe(profile: object) -> dict:
     return {
         "name": profile.name,
         "kind": profile.kind,
+        **api_profiles.described(profile),
         "model": dict(vars(profile.model)),
         "probe": profile.probe is not None,
         "guidance": list(profile.watch.guidance_),
         "provenance": profile.provenance,
         "levels": {level: {"threshold": one.mild, "strong": one.strong, "false_alarms": one.false_alarms} for level, one in levels.items()},
     }
-
-
-def complaint(body: bytes) -> dict | None:
-    """What is wrong with the guard's arguments in a request's body, in the shape of FastAPI's own 422 answers; None when nothing is."""
-    if _NAME.encode() not in body.lower():
-        return None  # most requests, however large their pictures
-    try:
-        scripts = json.loads(body).get("alwayson_scripts") or {}
-        given = next((value for key, value in scripts.items() if key.lower() == _NAME), {})
-        args = given.get("args", [])
-    except (ValueError, AttributeError):
-        return None  # the host has its own answer to that
-    try:
-        if not isinstance(args, list):
-            raise ValidationError("args: has to be a list")
-        arguments.parse(args, settings.defaults())
-    except ValidationError as error:
-        field = str(error).split(":", 1)[0]
-        where = ["body", "alwayson_scripts", "Memorization Guard", "args", field]
-        return {"detail": [{"loc": where, "msg": str(error), "type": "value_error"}]}
-    return None
-
-
-class _Checked:
-    """An ASGI application in front of one route: answers 422 to arguments of ours that make no sense, since the host only logs an exception
-    of a script and would generate without the guard."""
-
-    def __init__(self, app: Callable) -> None:
-        self.app = app
-
-    async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        messages, more = [], True
-        while more:
-            messages.append(await receive())
-            more = messages[-1].get("more_body", False)
-        found = complaint(b"".join(message.get("body", b"") for message in messages))
-        if found is None:
-            waiting = iter(messages)
-
-            async def replay() -> dict:
-                message = next(waiting, None)
-                return await receive() if message is None else message
-
-            await self.app(scope, replay, send)
-            return
-        from starlette.responses import JSONResponse
-
-        await JSONResponse(found, 422)(scope, receive, send)

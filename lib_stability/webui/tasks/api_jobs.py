@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...trail.audit import plain
 from ...trail.audit_table import GROUPS
 from ...validation import Field, ValidationError
-from . import auditing, calibrating, folders, scanning
+from . import auditing, bodies, calibrating, folders, scanning
 from .background import Busy, Task
 
 #: The latest task of each route; the page starts its own through :func:`start`, so that one progress serves both.
@@ -17,6 +17,8 @@ _KINDS: dict[str, tuple[type, Callable[[object], Task]]] = {
     "scan": (scanning.Options, scanning.task),
     "audit": (auditing.Options, auditing.task),
 }
+#: What writes a profile.
+_CHANGING = ("calibrate",)
 #: Rows of one answer at most.
 _MOST_ROWS = 1000
 
@@ -42,29 +44,28 @@ def latest(kind: str) -> Task | None:
     return _latest.get(kind)
 
 
-def add_routes(app: object, prefix: str, protected: dict) -> None:
-    """Add the routes to the host's application, protected like the guard's others."""
+def add_routes(app: object, prefix: str, protected: list, administrators: list) -> None:
+    """Add the routes to the host's application; `protected` are the dependencies of each, `administrators` those of what changes profiles."""
     for kind in _KINDS:
         for method, endpoint in _endpoints(kind).items():
-            app.add_api_route(f"{prefix}/{kind}", endpoint, methods=[method], **protected)
+            changes = kind in _CHANGING and method != "GET"
+            app.add_api_route(f"{prefix}/{kind}", endpoint, methods=[method], dependencies=[*protected, *(administrators if changes else ())])
     for name, endpoint in _audit_endpoints().items():
-        app.add_api_route(f"{prefix}/audit/{name}", endpoint, methods=["GET"], **protected)
-
-
-def _refusal(where: str, error: ValidationError) -> dict:
-    return {"detail": [{"loc": [where, str(error).split(":", 1)[0]], "msg": str(error), "type": "value_error"}]}
+        app.add_api_route(f"{prefix}/audit/{name}", endpoint, methods=["GET"], dependencies=protected)
 
 
 def _endpoints(kind: str) -> dict[str, Callable]:
-    from fastapi import Body, HTTPException
+    from fastapi import Depends, HTTPException
     from fastapi.responses import JSONResponse
+    from starlette.requests import Request
 
-    # A body that has to be there, as JSON, cannot be sent by a form of another site.
-    def begin(body: dict = Body(...)) -> JSONResponse:
+    bodies.read.__annotations__ = {"request": Request}  # FastAPI reads it by value
+
+    def begin(body: object = Depends(bodies.read)) -> JSONResponse:
         try:
             task = start(kind, body)
         except ValidationError as error:
-            return JSONResponse(_refusal("body", error), 422)
+            return JSONResponse({"detail": bodies.refusal("body", error)}, 422)
         except Busy as error:
             raise HTTPException(409, str(error)) from None
         return JSONResponse({"id": task.id}, 202)
@@ -83,8 +84,7 @@ def _endpoints(kind: str) -> dict[str, Callable]:
         task.wait(2)
         return task.to_json()
 
-    begin.__annotations__ = {"body": dict}
-    progress.__annotations__ = cancel.__annotations__ = {}
+    begin.__annotations__ = progress.__annotations__ = cancel.__annotations__ = {}
     return {"POST": begin, "GET": progress, "DELETE": cancel}
 
 
@@ -105,7 +105,7 @@ def _audit_endpoints() -> dict[str, Callable]:
             Field(start, "start").integer(0, 10**9)
             Field(count, "count").integer(1, _MOST_ROWS)
         except ValidationError as error:
-            return JSONResponse(_refusal("query", error), 422)
+            return JSONResponse({"detail": bodies.refusal("query", error)}, 422)
         page = [_printable(row) for row in found.table.rows(verdict, start, count)]
         return JSONResponse({"id": task.id, "total": found.table.count(verdict), "rows": page})
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import asdict, dataclass
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from ...guard.probe import REFERENCE_GUIDANCE
 from ...guard.region import StabilityRegion, Trajectory
 from ...guard.sensitivity import TARGETS, thresholds
-from ...profile import profiles, reference, trimming
+from ...profile import files, older, own_prompts, reference, storage, trimming
 from ...profile.calibration import GUIDANCE_RANGE, caution, fit_profile, spread_guidance
-from ...profile.profiles import Model, Profile
+from ...profile.displacing import Outlook, planned
+from ...profile.profiles import AUTO, FEW, Model, Profile
 from ..host import host, sampling
 from ..job.library import LIBRARY
 from ..job.recording import Recording
@@ -74,20 +77,31 @@ def task(options: Options) -> Task:
 
 def run(options: Options, running: Task) -> dict:
     """Sample, fit, write; returns what the API shows."""
+    folder = LIBRARY.folders[-1]
+    try:
+        storage.try_to_write(folder)
+    except OSError as error:
+        said = f"profiles cannot be written to {folder}: {error.strerror or error}"
+        raise ValueError(f"{said}; choose another folder in Settings, Memorization Guard") from None
     model = checkpoint()
     size = json_options.size(options, model.family)
     prompts = [text for text in map(sampling.plain, options.prompts or reference.prompts(options.runs)) if text][: options.runs]
     if not prompts:
         raise ValueError("prompts: nothing is left of them without extra networks")
-    watch, probe, batch = _sample(options, running, model, prompts, size)
+    judge = LIBRARY.serve(AUTO, model).profile if options.prompts else None
+    if options.prompts:
+        own_prompts.check(prompts, options.runs)
+    watch, probe, batch = _sample(options, running, model, prompts, size, judge)
     sound = [i for i in range(len(watch)) if _finite(watch[i]) and _finite(probe[i])]
     if len(sound) < (1 - MOST_BROKEN) * len(watch):
         raise ValueError(f"{len(watch) - len(sound)} of {len(watch)} runs gave numbers that are not finite; half precision may be too little here")
     parameterisation = "flow" if model.prediction == "flow" else "sigma"
+    _refuse_copies(judge, [watch[i] for i in sound], [probe[i] for i in sound])
     left_out = {sound[i] for i in trimming.copies([probe[i] for i in sound], parameterisation)}
     kept = [i for i in sound if i not in left_out]
+    doubt = "own prompts, and nothing to judge their runs by" if options.prompts and judge is None else ""
     profile = fit_profile(
-        profile_name(model, options.negative_prompt),
+        profile_name(model, options.negative_prompt, len(kept) + len(left_out), bool(doubt)),
         model,
         [watch[i] for i in kept],
         [probe[i] for i in kept],
@@ -98,27 +112,43 @@ def run(options: Options, running: Task) -> dict:
         size=f"{size[0]}x{size[1]}",
         guidance=list(GUIDANCE_RANGE),
         seed=SEED,
+        origin="own",
         own_prompts=bool(options.prompts),
+        **({"judged_by": judge.name, "flagged_by_it": own_prompts.judged(judge, watch, probe)} if judge else {}),
+        **({"trial": doubt} if doubt else {}),
         left_out=len(left_out),
         left_out_rule=trimming.RULE,
         not_finite=len(watch) - len(sound),
     )
-    if options.negative_prompt:
-        profile = Profile(**{**vars(profile), "negative": hashlib.sha256(options.negative_prompt.encode()).hexdigest()})
+    profile = replace(profile, negative=_negative(options.negative_prompt), origin="own")
     running.progress(options.runs, options.runs, "writing")  # the last chance to cancel
-    path = LIBRARY.folders[-1] / f"{profile.name}.json"
+    there = files.find(profile.name, folder)
+    path = there[-1] if there else folder / f"{profile.name}.json"
     Profile.from_json(profile.to_json(), path.name)  # what could not be read again is not written
-    profiles.write(profile, path)
+    changes = LIBRARY.outlook(profile).lines
+    _keep(profile, path)
     return {
         "profile": profile.name,
         "file": path.name,
         "runs": len(kept),
-        "warning": caution(len(kept)),
+        "warning": caution(len(kept) + len(left_out)),
+        "trial": profile.trial,
+        "changes": changes,
         "left_out": [prompts[i % len(prompts)] for i in sorted(left_out)],
         "batch_size": batch,
         "levels": {"watch": false_alarms(profile.watch), "probe": false_alarms(profile.probe)},
         "options": {name: value for name, value in asdict(options).items() if name != "prompts"},
     }
+
+
+def _keep(profile: Profile, path: Path) -> None:
+    """Write a profile over the one before, which is kept; where that cannot be any more, to a temporary folder: hours of work may be in it."""
+    try:
+        older.put(profile, path)
+    except OSError as error:
+        spare = Path(tempfile.mkdtemp(prefix="memorization-guard-")) / path.name
+        storage.write(profile, spare)
+        raise ValueError(f"the profile could not be written to {path.parent} ({error.strerror or error}); it is kept as {spare}, import it") from None
 
 
 def checkpoint() -> Model:
@@ -142,12 +172,14 @@ def checkpoint() -> Model:
 
 
 def _sample(
-    options: Options, running: Task, model: Model, prompts: list[str], size: tuple[int, int]
+    options: Options, running: Task, model: Model, prompts: list[str], size: tuple[int, int], judge: Profile | None
 ) -> tuple[list[Trajectory], list[Trajectory], int]:
-    """All reference runs, one batch after the other; the batch is halved for good when memory runs out."""
+    """All reference runs, one batch after the other; the batch is halved for good when memory runs out. Runs of own prompts are
+    judged once on the way, so that nobody waits for a refusal."""
     scales, names = spread_guidance(options.runs), options.samplers
     turns = min(options.batch_size, -(-options.runs // len(names)))
     watch, probe = [], []
+    early = max(options.runs // 4, own_prompts.JUDGED)
 
     def work(part: slice) -> None:
         # Each round starts one sampler further, else guidance and sampler would go together.
@@ -160,8 +192,18 @@ def _sample(
         sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration")
         for found, new in zip((watch, probe), recording.trajectories()):
             found.extend(new)
+        if part.start < early <= part.stop:
+            _refuse_copies(judge, watch, probe)
 
     return watch, probe, sampling.in_batches(options.runs, turns, work)
+
+
+def _refuse_copies(judge: Profile | None, watch: list[Trajectory], probe: list[Trajectory]) -> None:
+    """Raise ValueError with the reason where `judge` takes too many of these runs for copies."""
+    sound = [i for i in range(len(watch)) if _finite(watch[i]) and _finite(probe[i])]
+    reason = own_prompts.suspicion(judge, [watch[i] for i in sound], [probe[i] for i in sound]) if judge else ""
+    if reason:
+        raise ValueError(f"refused: {reason}")
 
 
 def _finite(run: Trajectory) -> bool:
@@ -174,8 +216,29 @@ def false_alarms(region: StabilityRegion) -> dict:
     return {level: {"threshold": round(mild, 3), "measured": round(float((region.scores_ > mild).mean()), 4)} for level, mild in levels.items()}
 
 
-def profile_name(model: Model, negative: str = "") -> str:
-    """Made of the checkpoint's name and hash, and a negative prompt's; sorted before the plain one, which thus serves where both could."""
+def profile_name(model: Model, negative: str = "", runs: int = FEW, doubted: bool = False) -> str:
+    """Made of the checkpoint's name and hash, and a negative prompt's; one that rests on less than what is there stands beside it."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", model.checkpoint).strip("-")[:48] or "checkpoint"
-    digest = f"-{hashlib.sha256(negative.encode()).hexdigest()[:8]}" if negative else ""
-    return f"{plain}-{model.sha256[:10]}{digest}"
+    name = "-".join([plain, model.sha256[:10], *([_negative(negative)[:8]] if negative else [])])
+    if runs < FEW or doubted:
+        return f"{name}-trial"
+    new = planned(name, model, runs)
+    return f"{name}-{runs}-runs" if any(one.name == name and one.weight > new.weight for one in LIBRARY.profiles()) else name
+
+
+def _negative(prompt: str) -> str:
+    return hashlib.sha256(prompt.encode()).hexdigest() if prompt else ""
+
+
+def outlook(options: Options, hashing: bool = True) -> Outlook:
+    """What a calibration of the loaded checkpoint would change; nothing where it cannot be calibrated, or is not hashed yet and not to be."""
+    loaded = host.loaded_model()
+    if loaded is None or type(loaded).__name__ == "FakeInitialModel":
+        return Outlook([], [])
+    if hashing:
+        sampling.hash_of(loaded)
+    model = host.describe(loaded)
+    if not model.prediction or not model.sha256:
+        return Outlook([], [])
+    name = profile_name(model, options.negative_prompt, options.runs)
+    return LIBRARY.outlook(planned(name, model, options.runs, _negative(options.negative_prompt)))

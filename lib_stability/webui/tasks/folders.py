@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...validation import ValidationError
-from ..host import host
+from ..host import host, visitors
 
 #: The host's options ``outdir_…``, and those of them that ``--hide-ui-dir-config`` keeps visitors from changing on every host.
 _RESTRICTED = ("samples", "txt2img_samples", "img2img_samples", "extras_samples", "grids", "txt2img_grids", "save", "init_images")
@@ -36,17 +36,8 @@ class Root:
 
 
 def shared() -> bool:
-    """Whether the host takes the people at its page for strangers, by its own command line."""
-    options = _options()
-    known = getattr(options, "disable_extension_access", None)
-    if known is None:
-        known = any(getattr(options, name, None) for name in ("share", "listen", "ngrok", "server_name"))
-    return bool(known) or hides()
-
-
-def hides() -> bool:
-    """Whether the host keeps its output folders out of the page's settings."""
-    return bool(getattr(_options(), "hide_ui_dir_config", False))
+    """Whether others than its owner are at the host's page."""
+    return visitors.strangers()
 
 
 def offered() -> list[Root]:
@@ -121,25 +112,23 @@ def _within(path: str, top: str) -> bool:
 def _may_be_trusted(name: str, root: Root) -> bool:
     if _is_top(root.real):
         return False
-    return not shared() or (hides() and name in _RESTRICTED) or any(_within(root.real, one.real) for one in [Root.of(_home(), _base()), *_allowed()])
+    return (
+        not shared()
+        or (visitors.hides_folders() and name in _RESTRICTED)
+        or any(_within(root.real, one.real) for one in [Root.of(_home(), _base()), *_allowed()])
+    )
 
 
 def _allowed() -> list[Root]:
     # Both hosts put their own folder first, which nobody has decided on.
     home = Root.of(_home(), _base()).real
-    named = getattr(_options(), "gradio_allowed_path", None) or []
+    named = getattr(host.command_line(), "gradio_allowed_path", None) or []
     roots = [Root.of(str(one), _base()) for one in ([named] if isinstance(named, str) else named)]
     return [root for root in roots if os.path.normcase(root.real) != os.path.normcase(home)]
 
 
 def _is_top(path: str) -> bool:
     return os.path.dirname(path) == path
-
-
-def _options() -> object:
-    from modules import shared as theirs
-
-    return theirs.cmd_opts
 
 
 def _base() -> str:

@@ -10,6 +10,8 @@ from modules import errors, script_callbacks
 from lib_stability.trail.infotext import parse_text
 
 paste_fields: dict[str, list] = {}
+#: Buttons under the galleries, each with the tab that it takes from and the names of fields that its scripts want sent.
+send_buttons: list[tuple] = []
 
 
 def quote(text):
@@ -50,3 +52,17 @@ def connect_paste(button, tab: str, source) -> None:
         return [gr.update() if value is None else gr.update(value=value) for value in values]
 
     button.click(paste, inputs=[source], outputs=[component for component, _ in fields])
+
+
+def sent(tab: str, names: list[str]) -> list:
+    """The controls of a tab that a button under a gallery sends: those of the host's own names and of its scripts'."""
+    wanted = ["Prompt", "Negative prompt", "Seed", *names]
+    return [component for component, key in paste_fields[tab] if key in wanted]
+
+
+def connect_send(there: str) -> None:
+    """Let the buttons under the gallery of txt2img copy its controls into those of another tab."""
+    for button, tab, names in send_buttons:
+        if tab == "txt2img":
+            button.click(lambda *values: values, inputs=sent(tab, names), outputs=sent(there, names), show_progress=False)
+    send_buttons.clear()

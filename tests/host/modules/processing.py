@@ -161,6 +161,7 @@ class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
         pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
         self.init_latent = shared.sd_model.encode_first_stage(pixels).repeat(self.batch_size, 1, 1, 1)
         if self.mask_image is not None:
+            self.mask_for_overlay = self.mask_image
             small = self.mask_image.convert("L").resize((self.width // 8, self.height // 8))
             free = torch.from_numpy(np.asarray(small).copy()).float().div(255).round()[None].repeat(4, 1, 1)
             self.mask, self.nmask = 1 - free, free
@@ -280,14 +281,18 @@ def _process(p) -> Processed:
             text = create_infotext(p, p.prompts, p.seeds, index=i, all_negative_prompts=p.negative_prompts)
             if not p.do_not_save_samples:
                 images.save_image(picture, "", text)
-            picture.info["parameters"] = text
+            if shared.opts.enable_pnginfo:
+                picture.info["parameters"] = text
             infotexts.append(text)
             pictures.append(picture)
+            if getattr(p, "mask_for_overlay", None) is not None:  # pictures without an infotext
+                pictures += [p.mask_for_overlay.convert("RGB")] * (shared.opts.return_mask + shared.opts.return_mask_composite)
     first = 0
     if len(pictures) > 1 and shared.opts.return_grid:
         text = create_infotext(p, p.prompts, p.seeds, use_main_prompt=True, all_negative_prompts=p.negative_prompts)
         grid = images.image_grid(pictures)
-        grid.info["parameters"] = text
+        if shared.opts.enable_pnginfo:
+            grid.info["parameters"] = text
         pictures.insert(0, grid)
         infotexts.insert(0, text)
         first = 1

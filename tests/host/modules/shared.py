@@ -18,6 +18,10 @@ class OptionInfo:
     def info(self, text):
         return self
 
+    def needs_reload_ui(self):
+        self.comment_after = " (requires Reload UI)"
+        return self
+
 
 def options_section(section_identifier, options_dict):
     for info in options_dict.values():
@@ -77,6 +81,9 @@ options_templates = options_section(
         "batch_cond_uncond": OptionInfo(True, "Batch cond and uncond"),
         "save_images_before_highres_fix": OptionInfo(False, "Save a copy before hires fix"),
         "return_grid": OptionInfo(True, "Show grid"),
+        "return_mask": OptionInfo(False, "Show the mask of inpainting among the results"),
+        "return_mask_composite": OptionInfo(False, "Show what the mask has let through among the results"),
+        "enable_pnginfo": OptionInfo(True, "Write infotext into pictures"),
         "outdir_samples": OptionInfo("", "Output folder"),
         "outdir_txt2img_samples": OptionInfo("outputs/txt2img-images", "Output folder for txt2img"),
         "hires_fix_refiner_pass": OptionInfo("second pass", "Hires fix: which pass to enable refiner for"),

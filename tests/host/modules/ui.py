@@ -14,24 +14,22 @@ def plaintext_to_html(text: str) -> str:
     return "<p>" + "<br>\n".join(html.escape(line) for line in text.split("\n")) + "</p>"
 
 
-def _made(component, elem_id: str):
-    """Hosts tell extensions of every component as it is made."""
-    script_callbacks.fire("after_component", component, elem_id=elem_id)
-    return component
-
-
 def _results(tab: str) -> tuple:
     with gr.Column(elem_id=f"{tab}_results"):
-        gallery = _made(gr.Gallery(label="Output", elem_id=f"{tab}_gallery", columns=4), f"{tab}_gallery")
-        shown = _made(gr.HTML(elem_id=f"html_info_{tab}"), f"html_info_{tab}")
-        information = _made(gr.Textbox(visible=False, elem_id=f"generation_info_{tab}"), f"generation_info_{tab}")
+        gallery = gr.Gallery(label="Output", elem_id=f"{tab}_gallery", columns=4, preview=True)
+        send = {there: gr.Button(f"Send to {there}", elem_id=f"{tab}_send_to_{there}") for there in ("img2img", "inpaint")}
+        shown = gr.HTML(elem_id=f"html_info_{tab}")
+        gr.HTML(elem_id=f"html_log_{tab}")
+        information = gr.Textbox(visible=False, elem_id=f"generation_info_{tab}")
+        follow = gr.Button(visible=False, elem_id=f"{tab}_generation_info_button")
 
-    def select(generation_info, event: gr.SelectData):
+    def follows(generation_info, before, index):
         texts = json.loads(generation_info or "{}").get("infotexts", [])
-        return plaintext_to_html(texts[event.index]) if event.index < len(texts) else gr.update()
+        return plaintext_to_html(texts[index]) if 0 <= index < len(texts) else before, gr.update()
 
-    gallery.select(select, inputs=[information], outputs=[shown])
-    return gallery, information, shown
+    chosen = "(information, shown, _) => [information, shown, selected_gallery_index()]"
+    follow.click(follows, _js=chosen, inputs=[information, shown, shown], outputs=[shown, shown], show_progress=False)
+    return gallery, information, shown, send
 
 
 def _tab(tab: str) -> None:
@@ -41,7 +39,8 @@ def _tab(tab: str) -> None:
         prompt = gr.Textbox("", label="Prompt", elem_id=f"{tab}_prompt")
         negative = gr.Textbox("", label="Negative prompt", elem_id=f"{tab}_neg_prompt")
         generate = gr.Button("Generate", elem_id=f"{tab}_generate")
-        init = gr.Image(label="Image", type="pil", visible=tab == "img2img")
+        init = gr.Image(label="Image", type="pil", visible=tab == "img2img", elem_id=f"{tab}_image")
+        mask = gr.Image(label="Mask", type="pil", visible=tab == "img2img", elem_id=f"{tab}_mask")
         sampler = gr.Dropdown([one.name for one in sd_samplers.all_samplers], value="Euler", label="Sampling method")
         numbers = {
             "steps": gr.Number(8, label="Steps", elem_id=f"{tab}_steps"),
@@ -55,24 +54,25 @@ def _tab(tab: str) -> None:
         controls = runner.setup_ui()[1:]
         paste_text = gr.Textbox("", label="Infotext", elem_id=f"{tab}_paste_text")
         paste = gr.Button("Paste", elem_id=f"{tab}_paste")
-    gallery, information, shown = _results(tab)
+    gallery, information, shown, send = _results(tab)
 
-    def run(prompt, negative, init, sampler, *values):
+    def run(prompt, negative, init, mask, sampler, *values):
         whole = {name: float(value) if name == "cfg_scale" else int(value) for name, value in zip(numbers, values)}
         fields = {"prompt": prompt, "negative_prompt": negative, "sampler_name": sampler, **whole}
         if tab == "img2img":
-            fields["init_images"] = [init]
+            fields |= {"init_images": [init], "mask_image": mask}
         done = processing.run(tab, [0, *values[len(numbers) :]], **fields)
         return done.images, json.dumps(done.js()), plaintext_to_html(done.infotexts[0])
 
-    generate.click(run, inputs=[prompt, negative, init, sampler, *numbers.values(), *controls], outputs=[gallery, information, shown])
+    generate.click(run, inputs=[prompt, negative, init, mask, sampler, *numbers.values(), *controls], outputs=[gallery, information, shown])
     infotext_utils.paste_fields[tab] = [(prompt, "Prompt"), (negative, "Negative prompt"), (numbers["seed"], "Seed"), *runner.infotext_fields]
     infotext_utils.connect_paste(paste, tab, paste_text)
+    infotext_utils.send_buttons += [(button, tab, list(runner.paste_field_names)) for button in send.values()]
 
 
 def _settings() -> None:
     for key, info in shared.opts.data_labels.items():
-        arguments = dict(info.component_args or {})
+        arguments = dict((info.component_args() if callable(info.component_args) else info.component_args) or {})
         component = info.component or {bool: gr.Checkbox, float: gr.Number, int: gr.Number}.get(type(info.default), gr.Textbox)
         control = component(value=getattr(shared.opts, key), label=info.label, elem_id=f"setting_{key}", **arguments)
         control.change(lambda value, key=key: shared.opts.set(key, value), inputs=[control])
@@ -89,6 +89,7 @@ def create_ui(folders: list[Path]) -> gr.Blocks:
         for tab in ("txt2img", "img2img"):
             with gr.Tab(tab, id=tab, elem_id=f"tab_{tab}"):
                 _tab(tab)
+        infotext_utils.connect_send("img2img")
         with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
             _settings()
         for result in tabs:

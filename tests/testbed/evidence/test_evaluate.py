@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from lib_stability.guard.damping import Damping
-from lib_stability.guard.guard import Options
+from lib_stability.guard.options import Options
 from lib_stability.guard.sensitivity import thresholds
-from lib_stability.profile import profiles
+from lib_stability.profile import storage
 from lib_stability.shell import cli
 from lib_stability.testbed.evidence import detection, evaluate, evaluation_rows, mitigation, tables
 from lib_stability.testbed.network import model
@@ -31,7 +31,7 @@ def bed():
 
 @cache
 def profile():
-    return profiles.read(cli.TESTBED_PROFILE)
+    return storage.read(cli.TESTBED_PROFILE)
 
 
 @cache

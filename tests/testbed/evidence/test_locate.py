@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib_stability.profile import profiles
+from lib_stability.profile import storage
 from lib_stability.shell import cli
 from lib_stability.testbed.evidence import locate, locate_tables
 from lib_stability.testbed.evidence.composites import KINDS, Composite, captions_for, mask_of, observe, truth_of
@@ -30,7 +30,7 @@ def bed():
 
 @cache
 def profile():
-    return profiles.read(cli.TESTBED_PROFILE)
+    return storage.read(cli.TESTBED_PROFILE)
 
 
 @pytest.mark.parametrize(("kind", "share"), [("half", 0.5), ("quarter", 0.25), ("eighth", 0.125)])

@@ -9,7 +9,8 @@ import pytest
 import torch
 from conftest import ordinary_runs
 
-from lib_stability.guard.guard import Guard, Options
+from lib_stability.guard.guard import Guard
+from lib_stability.guard.options import Options
 from lib_stability.guard.region import StabilityRegion, Trajectory
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.shell import cli

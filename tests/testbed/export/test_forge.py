@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from test_a1111 import text_layout, unet_layout, vae_layout
 from torch import nn
 
-from lib_stability.profile import profiles
+from lib_stability.profile import profiles, storage
 from lib_stability.shell.cli import main
 from lib_stability.testbed.export import forge, ldm_checkpoint, ldm_names, wide_networks, wide_norms, wide_time
 from lib_stability.testbed.export.wide_channels import Spread, helmert
@@ -158,7 +158,7 @@ def test_keys_and_shapes_are_those_that_forge_builds(tensors):
 def test_the_export_has_the_hash_that_its_profile_names(exported):
     with exported.open("rb") as file:
         assert hashlib.sha256(file.read()).hexdigest() == forge.SHA256
-    profile, why = profiles.choose(profiles.load_all([profiles.BUNDLED])[0], forge.SHA256, "sd1")
+    profile, why = profiles.choose(storage.load_all([storage.BUNDLED])[0], forge.SHA256, "sd1")
     assert profile.kind == "calibrated" and why == "made for this checkpoint"
 
 

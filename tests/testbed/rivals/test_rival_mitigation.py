@@ -9,7 +9,7 @@ import torch
 
 from lib_stability.guard.damping import Damping
 from lib_stability.guard.norms import rms
-from lib_stability.profile import profiles
+from lib_stability.profile import storage
 from lib_stability.shell import cli
 from lib_stability.testbed.evidence import compare, compare_mitigation, compare_mitigation_tables
 from lib_stability.testbed.network import finished, model
@@ -35,7 +35,7 @@ def bed():
 
 @pytest.fixture(scope="module")
 def profile():
-    return profiles.read(cli.TESTBED_PROFILE)
+    return storage.read(cli.TESTBED_PROFILE)
 
 
 def batch(*values):
@@ -253,7 +253,7 @@ def test_recorded_tables_are_those_of_the_detectors(bed):
     found = broken_damping.fit(bed, captions, Setting("DDIM", steps=4), 11)
     from lib_stability.testbed.rivals.observer import observe, references
 
-    seen = observe(bed, profiles.read(cli.TESTBED_PROFILE), captions, Setting("DDIM", steps=4), 11, ())
+    seen = observe(bed, storage.read(cli.TESTBED_PROFILE), captions, Setting("DDIM", steps=4), 11, ())
     same = Tables.fit(references(seen))
     for name in STATISTICS:
         np.testing.assert_allclose(found.means[name], same.means[name], rtol=1e-4)
@@ -282,7 +282,7 @@ def test_our_policies_damp_as_the_guard_does(bed, profile):
     setting = Setting(steps=4)
     context = Context(profile, tables(4))
     ours = compare_mitigation.apply(bed, Ours(Damping("radial")), MEMORIZED, setting, 3, context)
-    from lib_stability.guard.guard import Options
+    from lib_stability.guard.options import Options
     from lib_stability.testbed.evidence.mitigation import generate
 
     same = generate(bed, MEMORIZED, setting, 3, profile, Options("damp", damping=Damping("radial")))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lib_stability.profile import profiles
+from lib_stability.profile import storage
 from lib_stability.shell import cli
 from lib_stability.testbed.evidence import compare, compare_tables, detection
 from lib_stability.testbed.network import model
@@ -156,7 +156,7 @@ def test_the_tap_records_every_cross_attention_and_changes_nothing():
 
 
 def test_detectors_share_a_run_and_the_probe_sees_what_it_would_alone():
-    bed, profile, captions = model.Testbed.load(), profiles.read(cli.TESTBED_PROFILE), ["small red star", "large blue circle"]
+    bed, profile, captions = model.Testbed.load(), storage.read(cli.TESTBED_PROFILE), ["small red star", "large blue circle"]
     setting = Setting("DDIM", steps=5, negative="words", probe=True)
     seen = observe(bed, profile, captions, setting, 11, timesteps=(41, 121))
     alone = detection.run(bed, profile, captions, setting, 11)
@@ -171,7 +171,7 @@ def test_detectors_share_a_run_and_the_probe_sees_what_it_would_alone():
 
 
 def test_looking_changes_no_evaluation_and_costs_nothing_extra_without_a_negative_prompt():
-    bed, profile, captions, setting = model.Testbed.load(), profiles.read(cli.TESTBED_PROFILE), ["small red star"] * 2, Setting("Euler a", steps=5)
+    bed, profile, captions, setting = model.Testbed.load(), storage.read(cli.TESTBED_PROFILE), ["small red star"] * 2, Setting("Euler a", steps=5)
     seen, alone = observe(bed, profile, captions, setting, 11, ()), detection.run(bed, profile, captions, setting, 11)
     np.testing.assert_allclose(seen.values["watch"], alone.watch, rtol=1e-5)
     assert seen.rows == {"jeon": 4}

@@ -1,0 +1,65 @@
+"""Directional damping: what lies along the flagged prediction is taken out of the later ones while they point that way."""
+
+from __future__ import annotations
+
+import torch
+
+from ..damping import Damping, Marks, Remembered, directional
+from ..deviation import Expected
+from ..evaluation import Evaluation
+from ..norms import rms
+from ..readings import Acted
+from ..region import StabilityRegion
+from .radial import Limit, Radial
+
+
+class Directional:
+    """Remembers each flagged image's direction, and acts from then on."""
+
+    name = "directional"
+
+    def __init__(self, damping: Damping, region: StabilityRegion, cheaper: Radial) -> None:
+        self.damping, self.region, self.limit, self.cheaper = damping, region, Limit(damping, region), cheaper
+        #: By the latent's shape: some samplers (SMEA, Dy) evaluate at another size in between, where a direction of this one means nothing.
+        self._remembered: dict[torch.Size, Remembered] = {}
+
+    def act(self, evaluation: Evaluation, flagged: Marks) -> tuple[torch.Tensor, Acted | None]:
+        """See :class:`.Damper`."""
+        if flagged.surely_empty:
+            return evaluation.denoised, None
+        denoised, unstable, watched = evaluation.denoised, evaluation.unstable, evaluation.watched
+        expected, held = evaluation.expected(self.region), self._held(denoised)
+        length = watched.norms.clean if watched else rms(denoised)
+        along, buffer = held.along(denoised)
+        acting = along > self.damping.release * length
+        if unstable is not None and evaluation.size is not None:  # remembered where nothing is yet, or where it pulls somewhere else
+            fresh = held.update(unstable, acting, evaluation.source, evaluation.size, buffer)
+            if fresh is not None:
+                # A prediction lies wholly along the direction that it has just become; along a virtual one only in part, or against it.
+                own = evaluation.source is denoised
+                along = along.lerp_(length, fresh) if own else held.along(denoised)[0].clamp_min(0.0)
+                acting = acting | unstable
+        gate = flagged.tensor & expected.inside
+        acting = acting & gate
+        taken = torch.where(acting, along, held.zeros)
+        limit = self.limit(expected, acting, watched and watched.z.width)
+        return directional(denoised, length, taken, limit, gate, self.damping.strength, held, buffer)
+
+    def away(self, prediction: torch.Tensor, mask: torch.Tensor, expected: Expected) -> torch.Tensor:
+        """Another prediction of the images in `mask` ``(batch,)``, less what of it points at what is remembered; their norm is limited then."""
+        held = self._held(prediction)
+        along, buffer = held.along(prediction)
+        length = rms(prediction)
+        near = mask & (along > self.damping.release * length)
+        taken = torch.where(near, along, held.zeros)
+        return directional(prediction, length, taken, self.limit(expected, near), near, self.damping.strength, held, buffer)[0]
+
+    def _held(self, like: torch.Tensor) -> Remembered:
+        held = self._remembered.get(like.shape)
+        if held is None:
+            held = self._remembered[like.shape] = Remembered(like)
+        return held
+
+    def succeed(self, before: Directional) -> None:
+        """Go on with what was remembered."""
+        self._remembered = before._remembered

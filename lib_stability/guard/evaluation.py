@@ -1,0 +1,67 @@
+"""One model evaluation on its way through a guard: what the sampler handed over, and what the detectors have found in it so far."""
+
+from __future__ import annotations
+
+import torch
+
+from .deviation import Expected
+from .norms import per_sample
+from .readings import Judged
+from .region import StabilityRegion
+
+
+class Evaluation:
+    """Held while the evaluation lasts, by nobody afterwards.
+
+    Parameters
+    ----------
+    number : int
+        From 0.
+    x, denoised : tensors of shape ``(batch, ...)``
+        Latent and guided prediction; not written to.
+    sigma : float32 tensor of shape ``(batch,)``
+    guidance : float or float32 tensor of shape ``(batch,)``
+    parameterisation : "sigma" or "flow"
+
+    Attributes
+    ----------
+    judged : dict of Judged
+        By detector, in the order in which they looked.
+    unstable : bool tensor ``(batch,)`` or None
+        By any detector; None while none has judged.
+    source : tensor like `x`, and `size`, its RMS ``(batch,)`` or None
+        The prediction that shows what an unstable image is pulled to: the probe's where the probe finds it so, else the guided one.
+    """
+
+    def __init__(
+        self, number: int, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor, parameterisation: str
+    ) -> None:
+        self.number, self.x, self.denoised, self.sigma, self.guidance = number, x, denoised, sigma, guidance
+        self.parameterisation = parameterisation
+        self.judged: dict[str, Judged] = {}
+        self.unstable: torch.Tensor | None = None
+        self.source = denoised
+        self.size: torch.Tensor | None = None
+        self._expected: Expected | None = None
+
+    def add(self, name: str, judged: Judged) -> None:
+        """Take in what a detector found."""
+        self.judged[name] = judged
+        if self.unstable is None or self.size is None:
+            self.unstable, self.size = judged.unstable, judged.norms.clean
+        else:
+            self.unstable = self.unstable | judged.unstable
+            self.size = torch.where(judged.unstable, judged.norms.clean, self.size)
+        if judged.prediction is not None and judged.prediction is not self.denoised:
+            self.source = torch.where(per_sample(judged.unstable, self.x), judged.prediction, self.source)
+
+    def expected(self, region: StabilityRegion) -> Expected:
+        """What ordinary guided predictions have here, by the watch's region: looked up once, by the watch where it looked."""
+        if self._expected is None:
+            self._expected = region.look_up(self.sigma, self.guidance)
+        return self._expected
+
+    @property
+    def watched(self) -> Judged | None:
+        """What was found in the guided prediction itself."""
+        return next((one for one in self.judged.values() if one.prediction is self.denoised), None)

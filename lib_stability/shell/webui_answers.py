@@ -1,0 +1,128 @@
+"""What a web UI answers, read as anything from outside: of the right kind and size, and fit to be shown in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
+from ..trail.audit import plain
+from ..validation import Field, ValidationError
+
+#: What of a scan's answer has to stay the same over all of its captions.
+SAME = ("profile", "checkpoint", "sensitivity", "threshold", "seeds", "size")
+_LONGEST, _SEEDS, _LARGE = 2000, 64, 1e9
+
+
+class ClientError(ValueError):
+    """The web UI did not do what it was asked to; one line for people."""
+
+
+def _checked(reading: Callable) -> Callable:
+    @wraps(reading)
+    def read(*args: object) -> object:
+        try:
+            return reading(*args)
+        except ValidationError as error:
+            raise ClientError(f"the web UI's answer makes no sense: {plain(error)[:300]}") from None
+
+    return read
+
+
+def _text(field: Field, most: int = _LONGEST) -> str:
+    return plain(field.text(most))
+
+
+def _count(field: Field) -> int:
+    return field.integer(0, 10**12)
+
+
+def _number(field: Field) -> float:
+    return field.number(-_LARGE, _LARGE)
+
+
+def _perhaps(field: Field) -> float | None:
+    return None if field.value is None else _number(field)
+
+
+@_checked
+def ident(answer: dict) -> str:
+    """The id of what was started."""
+    return _text(Field(answer, "answer").object()["id"], 100)
+
+
+@_checked
+def progress(answer: dict) -> dict:
+    """How far it is; `result` is left as it is."""
+    found = Field(answer, "answer").object()
+    texts = {name: _text(found.get(name, "")) for name in ("id", "state", "note", "error")}
+    numbers = {name: _count(found.get(name, 0)) for name in ("done", "total")}
+    return {**texts, **numbers, "seconds_left": _perhaps(found.get("seconds_left", None)), "result": found.get("result", None).value}
+
+
+@_checked
+def calibration(result: object) -> dict:
+    """What came out of a calibration; an older extension has no warning and does not say what changes."""
+    found = Field(result, "result").object()
+    left_out, changes = found.get("left_out", []), found.get("changes", ["The web UI serves it from now on."])
+    for one in (left_out, changes):
+        if not isinstance(one.value, list):
+            one.fail("has to be a list")
+    return {
+        "profile": _text(found["profile"], 200),
+        "runs": _count(found["runs"]),
+        "warning": _text(found.get("warning", "")),
+        "left_out": [_text(Field(one, "left_out")) for one in left_out.value],
+        "changes": [_text(Field(one, "changes")) for one in changes.value],
+        "levels": {plain(name): _levels(Field(one, "levels")) for name, one in found["levels"].object().value.items()},
+    }
+
+
+@_checked
+def outlook(answer: object) -> dict:
+    """What a calibration would displace: lines for people, and how many of those are calibrations."""
+    found = Field(answer, "answer").object()
+    changes = found["changes"]
+    if not isinstance(changes.value, list):
+        changes.fail("has to be a list")
+    return {"changes": [_text(Field(one, "changes")) for one in changes.value], "calibrations": _count(found["calibrations"])}
+
+
+def _levels(region: Field) -> dict:
+    levels = {name: Field(one, "levels").object() for name, one in region.object().value.items()}
+    return {plain(name): {key: _number(one[key]) for key in ("threshold", "measured")} for name, one in levels.items()}
+
+
+@_checked
+def about(result: object) -> dict:
+    """What a scan was made with: :data:`SAME`."""
+    found = Field(result, "result").object()
+    texts = {name: _text(found[name], 300) for name in ("profile", "checkpoint", "sensitivity", "size")}
+    read = {**texts, "threshold": _number(found["threshold"]), "seeds": _count(found["seeds"])}
+    return {name: read[name] for name in SAME}
+
+
+@_checked
+def row(value: object) -> dict:
+    """A caption's row of a scan."""
+    found = Field(value, "row").object()
+    scores = found["scores"]
+    if not isinstance(scores.value, list) or len(scores.value) > _SEEDS:
+        scores.fail(f"has to be a list of at most {_SEEDS} numbers")
+    return {
+        "caption": _text(found["caption"]),
+        "scores": [_perhaps(Field(one, "row.scores")) for one in scores.value],
+        "median": _perhaps(found["median"]),
+        "max": _perhaps(found["max"]),
+        "above": _count(found["above"]),
+        "verdict": found["verdict"].choice((STABLE, MILD, STRONG, NOT_JUDGED)),
+    }
+
+
+def rows(result: object, captions: Sequence[str]) -> list[dict]:
+    """The rows of a scan of just these captions, under their own texts."""
+    found = result.get("rows") if isinstance(result, dict) else None
+    read = [row(one) for one in found] if isinstance(found, list) and len(found) == len(captions) else []
+    if [one["caption"] for one in read] != [plain(caption) for caption in captions]:
+        raise ClientError("the web UI's answer makes no sense: its rows are not those of the captions that it was asked for")
+    return [{**one, "caption": caption} for one, caption in zip(read, captions)]

@@ -1,0 +1,149 @@
+"""The one parser of infotext for whatever shows a verdict: audit, page and badges.
+
+The hosts read parameters from the last line alone. But extensions write lines behind them (sd-dynamic-prompts its ``Template:``), or values with raw
+newlines among them, and a prompt may hold a whole infotext of another picture. So all that could be parameters is read, and where it disagrees the
+graver verdict counts: nobody's text makes a flagged picture stable. What stands in quotes is a value, whatever it says. Time is linear in the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
+from typing import NamedTuple
+
+from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict
+from .infotext import FEWEST, KEY_PATTERN, RESULTS, Settings, parse_text, read, result_key, split_prompts
+
+#: Every host's parameters begin so.
+_START = re.compile(r"^Steps: ?\d{1,9},", re.MULTILINE)
+#: What sd-dynamic-prompts writes behind them: text of the user's, up to the end.
+_TEMPLATE = re.compile(r"^(?:Negative )?Template:", re.MULTILINE)
+#: As the host's, but newlines part two values as well as commas do; a line that begins with no key goes on with the value before.
+_BLANK = r"[^\S\n]*"
+_QUOTED = rf'"(?:\\.|[^\\"])*"(?={_BLANK}(?:[,\n]|\Z))'
+_BARE = rf"[^,\n]*(?:\n(?!{_BLANK}{KEY_PATTERN}:)[^,\n]*)*"
+_VALUE = re.compile(rf"(?:\A|[,\n]){_BLANK}({KEY_PATTERN}):{_BLANK}({_QUOTED}|{_BARE})", re.DOTALL)
+#: More parameters than any text holds that was not made to hide some.
+_MOST = 64
+_WEIGHT = {STABLE: 1, NOT_JUDGED: 2, MILD: 3, STRONG: 4}
+_TWICE = "the text says more than one verdict, the graver counts"
+_TOO_MANY = "the text holds so many parameters that none is believed"
+
+
+class Reading(NamedTuple):
+    """What an infotext says: its parts, the guard's settings, the verdict of each pass or None, and what makes no sense in it."""
+
+    prompt: str
+    negative: str
+    params: dict[str, str]
+    settings: Settings
+    first: Verdict | None
+    hires: Verdict | None
+    problems: list[str]
+
+
+class _Block(NamedTuple):
+    """One run of parameters: where it starts, and whether a user's template follows it."""
+
+    start: int
+    params: dict[str, str]
+    template: bool
+    twice: bool
+
+
+def verdicts_of(text: str) -> Reading:
+    """Read an infotext; never raises.
+
+    Parameters
+    ----------
+    text : str
+        As a host or an extension of its has written it, or anything else.
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    blocks = _blocks(text)
+    if not blocks:
+        prompt, negative, params = parse_text(text)
+        problems: list[str] = []
+        return Reading(prompt, negative, params, *read(params, problems), problems)
+    if len(blocks) > _MOST:
+        return Reading(*split_prompts(text[: blocks[0].start]), {}, Settings(), None, None, [_TOO_MANY])
+    chosen = _read(text, blocks[0])
+    for before, block in pairwise(blocks):
+        chosen = _graver(chosen, _read(text, block), before.template)
+    return chosen
+
+
+def _blocks(text: str) -> list[_Block]:
+    """Everything in a text that could be its parameters, in order."""
+    starts = [found.start() for found in _START.finditer(text)]
+    parts: list[tuple[int, int]] = []
+    for start, end in zip(starts, [*starts[1:], len(text)]):
+        if len(_params(text[start:end])[0]) >= FEWEST:
+            parts.append((start, end))
+        elif parts:  # it begins like parameters in the midst of a value
+            parts[-1] = (parts[-1][0], end)
+    return [_block(text, start, end) for start, end in parts]
+
+
+def _block(text: str, start: int, end: int) -> _Block:
+    template = _TEMPLATE.search(text, start, end)
+    params, twice = _params(text[start : template.start() if template else end])
+    return _Block(start, params, template is not None, twice)
+
+
+def _params(text: str) -> tuple[dict[str, str], bool]:
+    """Parameters by key, the first of each, and whether a verdict was said twice: of those the gravest."""
+    found: dict[str, str] = {}
+    twice = False
+    for key, value in _pairs(text):
+        if key not in found:
+            found[key] = value
+        elif key in _OF_PASS and value != found[key]:
+            twice = True
+            if _weight(value) > _weight(found[key]):
+                for other in _OF_PASS[key]:
+                    found.pop(other, None)
+                found[key] = value
+    return found, twice
+
+
+def _pairs(text: str) -> Iterator[tuple[str, str]]:
+    for key, value in _VALUE.findall(text):
+        value = value.strip()
+        if value.startswith('"'):
+            with suppress(ValueError):  # not JSON: it stays as it stands
+                value = json.loads(value, strict=False)
+        yield key.strip(), value
+
+
+#: The key of each pass's verdict, and all keys about that pass.
+_OF_PASS = {result_key("verdict", hires): [result_key(name, hires) for name in RESULTS] for hires in (False, True)}
+
+
+def _weight(value: str) -> int:
+    return next((weight for word, weight in _WEIGHT.items() if value.startswith(word)), 0)
+
+
+def _read(text: str, block: _Block) -> Reading:
+    problems = [_TWICE] if block.twice else []
+    settings, first, hires = read(block.params, problems)
+    return Reading(*split_prompts(text[: block.start]), block.params, settings, first, hires, problems)
+
+
+def _graver(before: Reading, after: Reading, in_template: bool) -> Reading:
+    """Of two runs of parameters the later, as for the host, unless the earlier says something graver.
+
+    Behind a template the later one is the user's text, and can only make things graver.
+    """
+    base, other = (before, after) if in_template else (after, before)
+    passes, differs = [], False
+    for mine, theirs in ((base.first, other.first), (base.hires, other.hires)):
+        # Nothing judged at all is no verdict, which another picture's "stable" must not become.
+        graver = theirs is not None and _WEIGHT[theirs.verdict] > (_WEIGHT[mine.verdict] if mine else _WEIGHT[STABLE])
+        passes.append(theirs if graver else mine)
+        differs = differs or graver
+    settings = base.settings if base.settings.enabled else other.settings if differs else base.settings
+    return base._replace(settings=settings, first=passes[0], hires=passes[1], problems=[*base.problems, *([_TWICE] if differs else [])])

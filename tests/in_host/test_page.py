@@ -1,0 +1,250 @@
+"""The result in the page: its verdict, the badges of the gallery, what an idle page asks for, what buttons send; in a browser."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_judging import FULL, MEMORIZED
+from test_served import fill, page  # noqa: F401 - a fixture
+
+SWITCH = "#memorization_guard_{}_enabled-checkbox input"
+LINE = "#memorization_guard_verdict_{}"
+#: The least opacity of an element and what it stands in.
+OPACITY = """selector => {
+    let least = 1;
+    for (let one = document.querySelector(selector); one; one = one.parentElement) least = Math.min(least, getComputedStyle(one).opacity);
+    return least;
+}"""
+#: The badges of a gallery's thumbnails in order, empty where there is none.
+BADGES = "tab => [...document.querySelectorAll(`#${tab}_gallery .thumbnails .thumbnail-item`)].map(one => one.dataset.memorizationGuard || '')"
+
+
+def generate(page, guarded: bool = True, count: int = 1, prompt: str = "big red circle") -> None:  # noqa: F811
+    """Generate in txt2img and wait until its infotext is there."""
+    for name, value in (("prompt", prompt), ("steps", 8), ("batch_size", count)):
+        fill(page, name, value)
+    page.locator(SWITCH.format("txt2img")).first.set_checked(guarded)
+    page.locator("#txt2img_generate").click()
+    page.wait_for_function("() => document.querySelector('#html_info_txt2img').innerText.includes('Steps: 8')", timeout=60_000)
+    if guarded:
+        page.wait_for_selector(f"{LINE.format('txt2img')} p", timeout=20_000)
+
+
+def thumbnail(page, number: int, tab: str = "txt2img"):  # noqa: F811
+    return page.locator(f"#{tab}_gallery .thumbnails .thumbnail-item").nth(number)
+
+
+# -- idle -------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_an_idle_page_asks_for_nothing_and_can_be_read(page, options, guarded):  # noqa: F811
+    generate(page, guarded, count=2)
+    thumbnail(page, 1).click()
+    page.wait_for_timeout(3000)
+    seen = []
+    page.on("request", lambda request: seen.append(f"{request.method} {request.url} {request.post_data}"))
+    page.wait_for_timeout(10_000)
+    assert seen == []
+    if guarded:
+        assert page.evaluate(OPACITY, f"{LINE.format('txt2img')} p") == 1
+        assert page.locator(f"{LINE.format('txt2img')} .pending").count() == 0
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_a_click_on_a_thumbnail_logs_no_error(page, options, host, logged, guarded):  # noqa: F811
+    """The host makes what it updates anew, outside of any page, and tells every extension of it."""
+    told = []
+    host.script_callbacks.on_after_component(lambda component, **kwargs: told.append(kwargs.get("elem_id")))
+    try:
+        generate(page, guarded, count=2)
+        thumbnail(page, 2).click()
+        page.wait_for_function("() => document.querySelector('#html_info_txt2img').innerText.includes('Seed: 2')", timeout=20_000)
+        page.wait_for_timeout(1000)
+    finally:
+        host.script_callbacks.callback_map["after_component"].pop()
+    assert ("html_info_txt2img" in told) == host.shape.FORGE
+    assert [record.getMessage() for record in logged] == []
+
+
+# -- verdict and badges -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_verdict_follows_the_thumbnail(page, options, host, monkeypatch):  # noqa: F811
+    mixed = host.processing.run
+
+    def run(*args, prompt, **fields):
+        return mixed(*args, prompt=[prompt, MEMORIZED], **{**fields, **FULL})
+
+    monkeypatch.setattr(host.processing, "run", run)
+    fill(page, "prompt", "small blue square")
+    fill(page, "batch_size", 2)
+    page.locator(SWITCH.format("txt2img")).first.check()
+    page.locator("#txt2img_generate").click()
+    page.wait_for_function(f"() => ({BADGES})('txt2img').join() === 'strong,stable,strong'", timeout=60_000)
+    for number, begins in ((1, "Stable"), (2, "Strong"), (1, "Stable"), (0, "Strong")):
+        thumbnail(page, number).click()
+        page.wait_for_function(f"() => document.querySelector('{LINE.format('txt2img')} p').innerText.startsWith('{begins}')", timeout=20_000)
+
+
+@pytest.mark.parametrize("more", [', Hires prompt: "big, MG verdict: strong"', "\nTemplate: {a|b}, MG verdict: strong, c: d"])
+def test_what_others_write_is_no_verdict(page, options, host, monkeypatch, more):  # noqa: F811
+    written = host.processing.create_infotext
+    monkeypatch.setattr(host.processing, "create_infotext", lambda *args, **kwargs: written(*args, **kwargs) + more)
+    generate(page)
+    page.wait_for_function(f"() => ({BADGES})('txt2img').join() === 'stable'", timeout=20_000)
+    assert page.locator(f"{LINE.format('txt2img')} p").first.inner_text().startswith("Stable")
+
+
+def test_masks_in_the_gallery_have_no_badge(page, options, host, tmp_path):  # noqa: F811
+    from PIL import Image
+
+    for name in ("image", "mask"):
+        Image.new("RGB", (64, 64), "white").save(tmp_path / f"{name}.png")
+    options.set("return_mask", True)
+    page.locator("#tabs > div > button").get_by_text("img2img", exact=True).first.click()
+    for name in ("image", "mask"):
+        page.locator(f"#img2img_{name} input[type=file]").first.set_input_files(tmp_path / f"{name}.png")
+        page.wait_for_selector(f"#img2img_{name} img", timeout=20_000)
+    box = page.locator("#img2img_batch_size input").first
+    box.fill("2")
+    box.blur()
+    page.locator(SWITCH.format("img2img")).first.check()
+    page.locator("#img2img_generate").click()
+    page.wait_for_function(f"() => ({BADGES})('img2img').join('') !== ''", timeout=60_000)
+    page.wait_for_timeout(2000)
+    grid, first, mask, second, other = page.evaluate(BADGES, "img2img")
+    assert grid and first and second and (mask, other) == ("", "")
+    thumbnail(page, 2, "img2img").click()
+    page.wait_for_function(f"() => !document.querySelector('{LINE.format('img2img')} p')", timeout=20_000)
+
+
+# -- the server's side --------------------------------------------------------------------------------------------------------------------
+
+
+def answered(done, index: int = 0) -> str:
+    from lib_stability.webui.page import panel
+
+    return panel.answer(json.dumps({"number": 7, "info": json.dumps(done.js()), "index": index}))
+
+
+def badges(done) -> list[str]:
+    import html
+    import re
+
+    return json.loads(html.unescape(re.search(r'data-verdicts="([^"]*)"', answered(done))[1]))
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["text in the pictures", "no text in the pictures"])
+@pytest.mark.parametrize(("mask", "composite"), [(False, False), (True, False), (True, True)])
+def test_every_picture_of_the_gallery_has_its_own_verdict(host, options, written, mask, composite):
+    from conftest import Runner
+    from PIL import Image
+
+    for name, value in (("enable_pnginfo", written), ("return_mask", mask), ("return_mask_composite", composite)):
+        options.set(name, value)
+    white = Image.new("RGB", (128, 128), "white")
+    fields = {
+        "prompt": ["small blue square", MEMORIZED],
+        "batch_size": 2,
+        "init_images": [white],
+        "mask_image": white,
+        "denoising_strength": 1.0,
+        **FULL,
+    }
+    done = Runner(host)({}, "img2img", **fields)
+    between = [""] * (mask + composite)
+    assert badges(done) == ["strong", "stable", *between, "strong", *between] and len(done.images) == 3 + 2 * len(between)
+    last = len(done.images) - 1 - len(between)
+    assert "Strong" in answered(done, last) and "Stable" in answered(done, 1)
+    assert "<p" not in answered(done, last + 1)
+
+
+@pytest.mark.parametrize("question", [None, "", "x", "[]", "{}", '{"info": 7}', '{"info": "[]", "index": "a"}', '{"info": "{\\"infotexts\\": 3}"}'])
+def test_a_question_that_makes_no_sense_has_an_answer(host, question):
+    from lib_stability.webui.page import panel
+
+    assert "<p" not in panel.answer(question)
+
+
+def test_an_answer_holds_no_markup_of_others(host):
+    from lib_stability.webui.page import panel
+
+    line = 'x\nSteps: 2, Sampler: Euler, Seed: 1, MG verdict: not judged (<script>alert(1)</script>"), MG version: 0'
+    said = panel.answer(json.dumps({"number": '"><script>', "info": json.dumps({"infotexts": [line]}), "index": 0}))
+    assert "<script" not in said
+
+
+# -- sending ------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", ["img2img", "inpaint"])
+def test_settings_go_along_to_img2img(page, options, there):  # noqa: F811
+    page.locator(SWITCH.format("txt2img")).first.check()
+    for name, label in (("mode", "Damp"), ("sensitivity", "High")):
+        page.locator(f"#memorization_guard_txt2img_{name}").get_by_text(label, exact=True).click()
+    page.locator(f"#txt2img_send_to_{there}").click()
+    page.wait_for_function(
+        "() => ['mode', 'sensitivity'].map(name => document.querySelector(`#memorization_guard_img2img_${name} input:checked`)?.value.toLowerCase())"
+        f".join() === 'damp,high' && document.querySelector('{SWITCH.format('img2img')}').checked",
+        timeout=20_000,
+    )
+
+
+# -- settings -----------------------------------------------------------------------------------------------------------------------------
+
+CHOSEN = "name => document.querySelector(`#memorization_guard_txt2img_${name} input:checked`)?.value.toLowerCase()"
+TAU = "#memorization_guard_txt2img_tau input[type=number]"
+
+
+def test_no_setting_asks_for_reload(host):
+    ours = {key: info for key, info in host.shared.opts.data_labels.items() if key.startswith("memorization_guard_")}
+    assert len(ours) > 10 and not [key for key, info in ours.items() if getattr(info, "comment_after", "")]
+
+
+def test_profiles_are_chosen_from_a_list(host, options):
+    import gradio as gr
+
+    info = host.shared.opts.data_labels["memorization_guard_profile"]
+    options.set("memorization_guard_profile", "gone")
+    assert info.component is gr.Dropdown and {"Auto", "Testbed", "gone"} <= set(info.component_args()["choices"])
+
+
+def test_a_page_that_is_opened_shows_the_settings_in_force(page, options):  # noqa: F811
+    assert page.evaluate(CHOSEN, "mode") == "report"
+    options.set("memorization_guard_mode", "Damp")
+    options.set("memorization_guard_enabled", True)
+    page.reload()
+    page.wait_for_function(f"() => ({CHOSEN})('mode') === 'damp' && document.querySelector('{SWITCH.format('txt2img')}').checked", timeout=20_000)
+    assert page.evaluate(CHOSEN, "sensitivity") == "medium"
+
+
+def test_an_open_page_follows_what_changes_in_the_settings(page, options):  # noqa: F811
+    """And leaves alone what a person has chosen since."""
+    page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
+    tell = "mode => { opts = {memorization_guard_mode: mode, samples_format: 'png'}; optionsChangedCallbacks.forEach(call => call()); }"
+    page.wait_for_timeout(2000)
+    page.evaluate(tell, "Report")
+    options.set("memorization_guard_mode", "Stop")
+    page.evaluate(tell, "Stop")
+    page.wait_for_function(f"() => ({CHOSEN})('mode') === 'stop'", timeout=20_000)
+    assert page.evaluate(CHOSEN, "sensitivity") == "high"
+
+
+def test_custom_starts_from_the_level_in_force(page, options):  # noqa: F811
+    assert not page.locator(TAU).is_visible()
+    page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
+    page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('5 %')", timeout=20_000)
+    shown = float(page.locator("#memorization_guard_txt2img_line").first.inner_text().split("z > ")[1].split(",")[0])
+    page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("Custom", exact=True).click()
+    page.wait_for_function(f"() => Math.abs(document.querySelector('{TAU}').value - {shown}) < 0.06", timeout=20_000)
+    page.locator(TAU).wait_for(state="visible", timeout=20_000)
+
+
+def test_a_pasted_threshold_stays(page, options):  # noqa: F811
+    fill(page, "paste_text", "x\nSteps: 3, Sampler: Euler, Seed: 5, Size: 64x64, MG sensitivity: custom, MG threshold: 2.5, MG version: 0.1.0")
+    page.locator("#txt2img_paste").click()
+    page.locator(TAU).wait_for(state="visible", timeout=20_000)
+    page.wait_for_timeout(1500)
+    assert float(page.locator(TAU).input_value()) == 2.5
