@@ -62,6 +62,16 @@ def test_the_model_is_loaded_with_what_the_host_has(host, monkeypatch, name):
     assert sampling.loaded() is host.shared.sd_model and called == [name]
 
 
+@pytest.mark.parametrize("flag", [False, True])
+def test_a_checkpoint_that_the_host_has_not_hashed_is_hashed_for_a_calibration(host, options, monkeypatch, flag):
+    monkeypatch.setattr(host.shared.cmd_opts, "no_hashing", flag)
+    before = dict(options.data)
+    model = host.sd_models.Checkpoint(host.sd_models.CheckpointInfo("unhashed"))
+    assert bool(model.sd_checkpoint_info.sha256) is (not flag and FLAVOUR != "ersatz")
+    assert len(sampling.hash_of(model)) == 64 and spoken.describe(model).sha256 == sampling.hash_of(model)
+    assert host.shared.cmd_opts.no_hashing is flag and options.data == before
+
+
 @pytest.mark.parametrize("tiles", [False, True])
 def test_runs_are_not_tiled_whatever_the_settings_say(host, options, tiles):
     options.set("tiling", {False: "None", True: "X and Y"}[tiles] if FLAVOUR == "ersatz" else tiles)

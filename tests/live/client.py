@@ -49,6 +49,12 @@ class WebUI:
         # Forge's own API stumbles over hires and infotext requests that leave this field out.
         self.wants_modules = "hr_additional_modules" in json.dumps(self.get("/openapi.json"))
 
+    def upscaler(self) -> str:
+        """One for hires fix that needs no file of its own."""
+        latent = [one["name"] for one in self.get("/sdapi/v1/latent-upscale-modes")]
+        plain = [one["name"] for one in self.get("/sdapi/v1/upscalers") if one["name"] in ("Lanczos", "Nearest", "None")]
+        return next(name for name in ("Latent", *latent, *plain[::-1]) if name in (*latent, *plain))
+
     def call(self, path: str, body: dict | None = None, headers: dict | None = None) -> tuple[int, object]:
         """Status and decoded JSON of a GET, or of a POST where there is a body."""
         data = None if body is None else json.dumps(body).encode()

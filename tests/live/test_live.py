@@ -76,7 +76,8 @@ def test_batches_and_iterations_keep_their_own_verdicts(webui):
 
 
 def test_hires_has_its_own_verdict(webui):
-    reply = webui.txt2img({}, enable_hr=True, hr_scale=2.0, hr_upscaler="Latent", denoising_strength=0.6, hr_second_pass_steps=4, hr_cfg=5.0)
+    hires = {"enable_hr": True, "hr_scale": 2.0, "hr_upscaler": webui.upscaler(), "denoising_strength": 0.6, "hr_second_pass_steps": 4, "hr_cfg": 5.0}
+    reply = webui.txt2img({}, **hires)
     _, first, hires = reply.verdict()
     assert first.verdict in VERDICTS and hires.verdict in VERDICTS
     (image,) = last(webui)["images"]

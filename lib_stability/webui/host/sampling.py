@@ -128,11 +128,30 @@ def sample(
             raise Cancelled("interrupted in the web UI")
 
 
+@contextlib.contextmanager
+def _hashing() -> Iterator[None]:
+    """The host hashes checkpoints in here, whatever its flag and (ersatzForge's, off unless chosen) its setting say."""
+    from modules import shared
+
+    flag, options = getattr(shared.cmd_opts, "no_hashing", False), shared.opts.data
+    setting = options.get("use_real_SHA256")
+    shared.cmd_opts.no_hashing, options["use_real_SHA256"] = False, True
+    try:
+        yield
+    finally:
+        shared.cmd_opts.no_hashing = flag
+        if setting is None:
+            del options["use_real_SHA256"]
+        else:
+            options["use_real_SHA256"] = setting
+
+
 def hash_of(model: object) -> str:
-    """SHA-256 of a loaded checkpoint, worked out now where the host has not done so."""
+    """SHA-256 of a loaded checkpoint, worked out now, once, where the host has not done so; the host remembers it."""
     info = getattr(model, "sd_checkpoint_info", None)
     if not getattr(info, "sha256", None) and hasattr(info, "calculate_shorthash"):
-        info.calculate_shorthash()
+        with _hashing():
+            info.calculate_shorthash()
     return getattr(info, "sha256", None) or ""
 
 

@@ -167,7 +167,7 @@ def checkpoint() -> Model:
     if not model.prediction:
         raise ValueError("the checkpoint's prediction type is unknown")
     if not model.sha256:
-        raise ValueError("the checkpoint has no SHA-256, so no profile could be told to be its own; start the web UI without --no-hashing")
+        raise ValueError("the checkpoint has no SHA-256, so no profile could be told to be its own")
     return model
 
 

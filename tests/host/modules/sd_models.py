@@ -23,8 +23,15 @@ class CheckpointInfo:
     def __init__(self, name: str) -> None:
         self.name = self.filename = f"{name}.safetensors"
         self.name_for_extra, self.title = name, f"{name}.safetensors"
-        self.sha256 = hashlib.sha256(name.encode()).hexdigest()
-        self.shorthash = self.sha256[:10]
+        self.sha256 = self.shorthash = None
+        self.calculate_shorthash()
+
+    def calculate_shorthash(self) -> str | None:
+        """As the hosts do it: not with --no-hashing, and on ersatzForge only where a setting says so."""
+        if not shared.cmd_opts.no_hashing and getattr(shared.opts, "use_real_SHA256", not shape.ERSATZ):
+            self.sha256 = hashlib.sha256(self.name.encode()).hexdigest()
+            self.shorthash = self.sha256[:10]
+        return self.shorthash
 
 
 @cache

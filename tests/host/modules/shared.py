@@ -94,6 +94,8 @@ if shape.ERSATZ:
     rescaling = {"epsilon_scaling": 1.0, "prediction_scaling": 1.0, "cfg_normalization": 0.0, "cfg_rescale": 0.0}
     options_templates |= options_section(("all", "All"), {name: OptionInfo(value, name) for name, value in rescaling.items()})
 options_templates["tiling"] = OptionInfo("None" if shape.ERSATZ else False, "Tiling")
+if shape.ERSATZ:
+    options_templates["use_real_SHA256"] = OptionInfo(False, "Hash checkpoints")
 opts = Options(options_templates)
 cmd_opts = SimpleNamespace(
     api=True,
@@ -101,6 +103,7 @@ cmd_opts = SimpleNamespace(
     nowebui=False,
     gradio_auth=None,
     no_prompt_history=False,
+    no_hashing=False,
     gradio_allowed_path=[data_path],
     disable_extension_access=False,
     hide_ui_dir_config=False,
