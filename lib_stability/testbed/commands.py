@@ -16,7 +16,7 @@ from .evidence import calibrate as calibration
 from .evidence.mitigation import generate
 from .network import model
 from .network.setting import EVALUATION_SEED, Setting
-from .network.variants import MAIN, VARIANTS
+from .network.variants import KINDS, MAIN, VARIANTS
 from .world import attributes, judge
 from .world.captions import memorized, ordinary_samples
 from .world.scenes import random_scene, render
@@ -28,7 +28,12 @@ def train(arguments: argparse.Namespace) -> int:
 
     variant = VARIANTS[arguments.variant]
     steps, batch = arguments.unet_steps or variant.steps, arguments.batch or variant.batch
-    weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, variant)
+    if variant is KINDS:
+        from .network import train_kinds
+
+        weights = train_kinds.train(arguments.folder, steps, batch, arguments.minutes, arguments.jobs, arguments.seed)
+    else:
+        weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, variant)
     made = [(weights, variant.weights)]
     if variant is MAIN:
         reader = arguments.folder / attributes.WEIGHTS.name
