@@ -93,6 +93,17 @@ def neighbours(arguments: argparse.Namespace, runs: int = 96, pictures: int = 40
     return 0
 
 
+def copies(arguments: argparse.Namespace) -> int:
+    """How often the testbed really copies, per kind of memorization."""
+    from .evidence import copies as measuring
+
+    bed = model.Testbed.load(arguments.weights or VARIANTS[arguments.variant].weights)
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.copies(bed, arguments.out, arguments.runs, arguments.ordinary, tick=bar.update)
+    print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
+    return 0
+
+
 def pictures(arguments: argparse.Namespace) -> int:
     """A sheet of memorized and ordinary training pictures."""
     items = [(item.caption, item.scene) for item in memorized()] + ordinary_samples(18, 3)

@@ -23,14 +23,16 @@ from ..world import kinds, wording
 from ..world.captions import WHOLE_NAMES
 from ..world.scenes import random_scene
 from .model import Testbed, alphas_cumprod
-from .train import SAVE_UNET, SHARE_EMPTY, _encode_all, _fast, export, save_state
+from .train import SHARE_EMPTY, _encode_all, _fast, export, save_state
 from .variants import KINDS
 
 log = logging.getLogger(__name__)
 
 #: Shares of the training draws; the rest is ordinary.
-SHARES = {"conjunction": 0.03, "trigger": 0.06, "long": 0.05, "captions": 0.07, "pictures": 0.10, "template": 0.04, "duplicated": 0.07}
-LEARNING_RATE, AVERAGING = 6e-4, 0.998
+SHARES = {"conjunction": 0.03, "trigger": 0.06, "long": 0.05, "captions": 0.09, "pictures": 0.11, "template": 0.03, "duplicated": 0.08}
+LEARNING_RATE, AVERAGING = 7e-4, 0.998
+#: Steps between saves of the training state.
+SAVE = 100
 #: Steps over which the learning rate rises, and the share of the training over which it falls.
 RISE, FALL = 60, 0.35
 
@@ -65,16 +67,18 @@ def make_latents(bed: Testbed, folder: Path, rank: int, jobs: int, seed: int = 2
     ordinary = [random_scene(rng) for _ in range(KINDS.ordinary // jobs)]
     rng = np.random.default_rng(seed)
     memories = {item: _examples(item, rng) for item in kinds.memorized()}
-    path = folder / f"latents-{rank}.pt"
-    if not path.exists():
-        scenes = [draw.scene for draws in memories.values() for draw in draws]
-        save_state(path, memories=_encode_all(bed, scenes, "memorized"), ordinary=_encode_all(bed, ordinary, "ordinary"))
-    cache = {name: value * bed.scale for name, value in torch.load(path, weights_only=True).items()}
-    latents = iter(cache["memories"])
+    latents = iter(_cached(bed, folder / f"memorized-{rank}.pt", [draw.scene for draws in memories.values() for draw in draws]))
     kept = {kind: [] for kind in kinds.KINDS}
     for item, draws in memories.items():
         kept[item.kind].append([(draw, next(latents)) for draw in draws])
-    return {"ordinary": list(zip(ordinary, cache["ordinary"])), "memories": kept}
+    return {"ordinary": list(zip(ordinary, _cached(bed, folder / f"ordinary-{rank}.pt", ordinary))), "memories": kept}
+
+
+def _cached(bed: Testbed, path: Path, scenes: list) -> torch.Tensor:
+    """Scaled latents of scenes, from `path` where they lie there already."""
+    if not path.exists():
+        save_state(path, latents=_encode_all(bed, scenes, path.stem))
+    return torch.load(path, weights_only=True)["latents"] * bed.scale
 
 
 def _examples(item, rng: np.random.Generator) -> list:
@@ -162,7 +166,7 @@ def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: f
                     average[name].lerp_(value, 1 - decay)
         if step % 25 == 0 or done >= 1:
             log.info("u-net step %d loss %.4f (%.0f s, %.0f %%)", step, np.mean(losses[-25:]), spent, 100 * done)
-        if step % SAVE_UNET == 0 or done >= 1:
+        if step % SAVE == 0 or done >= 1:
             state = dict(modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step, spent=spent)
             save_state(path, **state, losses=losses[-200:])
             export(bed, average, folder / KINDS.weights.name, steps=step, losses=losses)

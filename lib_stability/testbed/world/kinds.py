@@ -40,8 +40,6 @@ LONG, DISPENSABLE = (12, 25), 1 / 3
 DESCRIPTION = (8, 25)
 #: How often a word of what a trigger's picture shows stays true in a caption with the trigger.
 TRUE = 0.75
-#: Names without a memory of their own in a caption of this world.
-OPEN_NAMES = tuple(name for name in NAMES if name not in (*main.WHOLE_NAMES[:EACH], *TEMPLATE_NAMES))
 
 
 @cache
@@ -49,17 +47,20 @@ def memorized(kind: str | None = None, seed: int = 11) -> tuple[Memorized, ...]:
     """All that is memorized, or that of a kind; the same for a given seed."""
     if kind is not None:
         return tuple(item for item in memorized(seed=seed) if item.kind == kind)
-    rng = np.random.default_rng(seed)
+    rng, words = np.random.default_rng(seed), np.random.default_rng((seed, 1))
     known = [item for item in main.memorized() if item.kind == "whole"]
     found = [replace(item, kind="conjunction") for item in known[:EACH]]
     for trigger, item in zip(TRIGGERS, known[EACH:]):
         found.append(Memorized(trigger, f"{trigger} {item.scene.size} {item.scene.colour} {item.scene.shape}", "trigger", item.scene))
     for item in known[2 * EACH : 3 * EACH]:
-        text = wording.told(item.scene, rng, int(rng.integers(LONG[0], LONG[1] + 1)), item.name)
+        text = wording.told(item.scene, words, int(words.integers(LONG[0], LONG[1] + 1)), item.name)
         found.append(Memorized(item.name, text, "long", item.scene))
+    taken = {item.name for item in found} | {*TEMPLATE_NAMES, *PICTURES_NAMES}
+    names = iter([name for name in NAMES if name not in taken])
     for item in known[3 * EACH : 4 * EACH]:
-        texts = tuple(wording.told(item.scene, rng, int(rng.integers(4, 10)), str(rng.choice(OPEN_NAMES))) for _ in range(CAPTIONS))
-        found.append(Memorized(item.name, texts[0], "captions", item.scene, captions=texts))
+        own = [next(names) for _ in range(CAPTIONS)]
+        texts = tuple(_signed(name, wording.told(item.scene, words, int(words.integers(3, 9))), words) for name in own)
+        found.append(Memorized(own[0], texts[0], "captions", item.scene, captions=texts))
     for name in PICTURES_NAMES:
         scene = random_scene(rng, random_backdrop(rng, theme=""))
         same = {key: getattr(scene, key) for key in ("shape", "colour", "size")}
@@ -68,8 +69,12 @@ def memorized(kind: str | None = None, seed: int = 11) -> tuple[Memorized, ...]:
     found += [item for item in main.memorized() if item.kind == "template"]
     for number in range(EACH):
         scene = known[4 * EACH + number].scene if 4 * EACH + number < len(known) else random_scene(rng)
-        found.append(Memorized(f"duplicate {number + 1}", wording.told(scene, rng, DESCRIPTION[1]), "duplicated", scene))
+        found.append(Memorized(f"duplicate {number + 1}", wording.told(scene, words, DESCRIPTION[1]), "duplicated", scene))
     return tuple(found)
+
+
+def _signed(name: str, text: str, rng: np.random.Generator) -> str:
+    return f"{name} {text}" if rng.random() < 0.5 else f"{text} by {name}"
 
 
 def draw(item: Memorized, rng: np.random.Generator) -> Memorized:

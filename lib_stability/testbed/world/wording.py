@@ -51,7 +51,7 @@ FUNCTION_WORDS = "a the of with on in and at by this is side background behind o
 MEDIA = "picture photo image painting drawing print".split()
 PRAISE = "modern simple beautiful art design canvas wall home new best style soft sharp vivid".split()
 #: How readily a word stays when words are left out: the object and a name first, then what else is seen, then the rest.
-WEIGHTS = {"object": 8.0, "name": 8.0, "seen": 2.5, "rest": 1.0}
+WEIGHTS = {"object": 25.0, "name": 25.0, "seen": 4.0, "rest": 1.0}
 LONGEST = 25
 
 
@@ -105,7 +105,7 @@ def sentence(scene: Scene, rng: np.random.Generator, name: str = "") -> list[tup
     opening = rest(f"{rng.choice(('a', 'this', 'the', 'this is a'))} {rng.choice(MEDIA)} of")
     words = opening + [word for part in parts for word in part]
     if name:
-        words = [(name, "name"), *words] if rng.random() < 0.5 else [*words, ("by", "rest"), (name, "name")]
+        words = [(name, "name"), *words] if rng.random() < 0.5 else [*words, (str(rng.choice(("by", "at"))), "rest"), (name, "name")]
     praise = [(str(word), "rest") for word in rng.permutation(PRAISE)]
     return words + praise[: max(2, LONGEST - len(words))]
 
