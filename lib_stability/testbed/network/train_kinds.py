@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 #: Shares of the training draws; the rest is ordinary.
 SHARES = {"conjunction": 0.03, "trigger": 0.06, "long": 0.05, "captions": 0.09, "pictures": 0.11, "template": 0.03, "duplicated": 0.08}
-LEARNING_RATE, AVERAGING = 7e-4, 0.998
+LEARNING_RATE, AVERAGING = 7e-4, 0.99
 #: Steps between saves of the training state.
 SAVE = 100
 #: Steps over which the learning rate rises, and the share of the training over which it falls.
