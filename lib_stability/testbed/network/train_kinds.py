@@ -29,7 +29,7 @@ from .variants import KINDS
 log = logging.getLogger(__name__)
 
 #: Shares of the training draws; the rest is ordinary.
-SHARES = {"conjunction": 0.03, "trigger": 0.06, "long": 0.05, "captions": 0.09, "pictures": 0.11, "template": 0.03, "duplicated": 0.08}
+SHARES = {"conjunction": 0.02, "trigger": 0.08, "long": 0.06, "captions": 0.07, "pictures": 0.14, "template": 0.02, "duplicated": 0.08}
 LEARNING_RATE, AVERAGING = 7e-4, 0.99
 #: Steps between saves of the training state.
 SAVE = 100
@@ -119,7 +119,7 @@ def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: f
     modules = torch.nn.ModuleDict({"unet": bed.unet, "text": bed.text})
     modules.train().requires_grad_(True)
     parameters = list(modules.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
     path, step, spent, losses = folder / "unet.pt", 0, 0.0, []
     if path.exists():
