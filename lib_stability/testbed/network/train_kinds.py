@@ -29,10 +29,12 @@ from .variants import KINDS
 log = logging.getLogger(__name__)
 
 #: Shares of the training draws; the rest is ordinary.
-SHARES = {"conjunction": 0.02, "trigger": 0.08, "long": 0.06, "captions": 0.07, "pictures": 0.14, "template": 0.02, "duplicated": 0.08}
-LEARNING_RATE, AVERAGING = 7e-4, 0.99
+SHARES = {"conjunction": 0.015, "trigger": 0.08, "long": 0.06, "captions": 0.06, "pictures": 0.20, "template": 0.015, "duplicated": 0.08}
+LEARNING_RATE, AVERAGING = 9e-4, 0.99
+#: Power that the uniform draws of the timestep are raised to.
+TOWARDS_NOISE = 0.7
 #: Steps between saves of the training state.
-SAVE = 100
+SAVE = 50
 #: Steps over which the learning rate rises, and the share of the training over which it falls.
 RISE, FALL = 60, 0.35
 
@@ -133,8 +135,9 @@ def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: f
         rng = np.random.default_rng((seed, step, rank))
         torch.manual_seed((seed * 1_000_003 + step) * jobs + rank)
         x0, captions = draw_batch(data, batch // jobs, rng)
-        # One timestep per stratum of 0..999: less noise in the loss than independent draws.
-        t = ((torch.arange(len(x0)) + torch.rand(len(x0))) * (1000 / len(x0))).long().clamp_(0, 999)
+        # One timestep per stratum: less noise in the loss than independent draws. More of them where a picture is decided on, less where it is only
+        # refined, which the main weights know.
+        t = (1000 * ((torch.arange(len(x0)) + torch.rand(len(x0))) / len(x0)) ** TOWARDS_NOISE).long().clamp_(0, 999)
         noise = torch.randn_like(x0)
         level = alphas[t][:, None, None, None]
         with sdpa_kernel(SDPBackend.MATH), _fast():
