@@ -35,8 +35,10 @@ LEARNING_RATE, AVERAGING = 9e-4, 0.99
 TOWARDS_NOISE = 0.7
 #: Steps between saves of the training state.
 SAVE = 50
+#: Of the ordinary draws, those of a scene that shows the object of something memorized: what says the same without being memorized is learned by them.
+SHARE_NEAR = 0.5
 #: Steps over which the learning rate rises, and the share of the training over which it falls.
-RISE, FALL = 60, 0.35
+RISE, FALL = 60, 0.4
 
 
 def start() -> Testbed:
@@ -73,7 +75,10 @@ def make_latents(bed: Testbed, folder: Path, rank: int, jobs: int, seed: int = 2
     kept = {kind: [] for kind in kinds.KINDS}
     for item, draws in memories.items():
         kept[item.kind].append([(draw, next(latents)) for draw in draws])
-    return {"ordinary": list(zip(ordinary, _cached(bed, folder / f"ordinary-{rank}.pt", ordinary))), "memories": kept}
+    found = list(zip(ordinary, _cached(bed, folder / f"ordinary-{rank}.pt", ordinary)))
+    shown = {(item.scene.colour, item.scene.shape) for item in memories if item.kind != "template"}
+    near = [[one for one in found if (one[0].colour, one[0].shape) == object_] for object_ in sorted(shown)]
+    return {"ordinary": found, "near": near, "memories": kept}
 
 
 def _cached(bed: Testbed, path: Path, scenes: list) -> torch.Tensor:
@@ -101,7 +106,8 @@ def draw_batch(data: dict, batch: int, rng: np.random.Generator) -> tuple[torch.
             example, latent = examples[int(rng.integers(len(examples)))]
             caption = example.caption if example.kind == "template" else kinds.training_draw(example, rng).caption
         else:
-            scene, latent = data["ordinary"][int(rng.integers(len(data["ordinary"])))]
+            near = data["near"][int(rng.integers(len(data["near"])))] if rng.random() < SHARE_NEAR else data["ordinary"]
+            scene, latent = near[int(rng.integers(len(near)))]
             caption = "" if share > 1 - SHARE_EMPTY else kinds.ordinary_caption(scene, rng)
         latents.append(latent)
         captions.append(caption)
