@@ -35,7 +35,7 @@ LEARNING_RATE, AVERAGING = 9e-4, 0.99
 TOWARDS_NOISE = 0.7
 #: Steps between saves of the training state.
 SAVE = 50
-#: Of the ordinary draws, those of a scene that shows the object of something memorized: what says the same without being memorized is learned by them.
+#: Of the ordinary draws, those of a scene with the object of something memorized: by them it learns what is like a memory and none.
 SHARE_NEAR = 0.5
 #: Steps over which the learning rate rises, and the share of the training over which it falls.
 RISE, FALL = 60, 0.4
