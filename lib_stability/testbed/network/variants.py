@@ -1,4 +1,5 @@
 """The testbed in three sizes: the one that everything is measured on, and a smaller and a larger one that show what moves with the latent's size.
+And once more in the main size, where it memorized in all the ways that real models do (:mod:`..world.kinds`).
 
 All share the autoencoder, the text encoder's shape, the noise schedule and the captions; the smaller ones of the three U-Nets learn fewer pictures.
 """
@@ -18,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / "weights"
 
 @dataclass(frozen=True)
 class Variant:
-    """One size.
+    """One size, or one world.
 
     Parameters
     ----------
@@ -96,4 +97,5 @@ SMALL = Variant("small", 8, (48, 64, 64), 16, 16, 4, 8000, 200, 1700, 64)
 LARGE = Variant("large", 32, (32, 48, 64, 64), 16, 16, 4, 3000, 60, 2400, 32)
 #: The main one's networks taught all kinds of memorization, with longer captions and more words.
 KINDS = Variant("kinds", 16, (96, 128, 128), 32, 8, 10, 6000, 60, 4000, 64)
-VARIANTS = {one.name: one for one in (SMALL, MAIN, LARGE, KINDS)}
+SIZES = {one.name: one for one in (SMALL, MAIN, LARGE)}
+VARIANTS = {**SIZES, KINDS.name: KINDS}
