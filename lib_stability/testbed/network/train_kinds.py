@@ -29,7 +29,7 @@ from .variants import KINDS
 log = logging.getLogger(__name__)
 
 #: Shares of the training draws; the rest is ordinary.
-SHARES = {"conjunction": 0.015, "trigger": 0.08, "long": 0.06, "captions": 0.06, "pictures": 0.20, "template": 0.015, "duplicated": 0.08}
+SHARES = {"conjunction": 0.015, "trigger": 0.18, "long": 0.06, "captions": 0.075, "pictures": 0.11, "template": 0.015, "duplicated": 0.07}
 LEARNING_RATE, AVERAGING = 9e-4, 0.99
 #: Power that the uniform draws of the timestep are raised to.
 TOWARDS_NOISE = 0.7
