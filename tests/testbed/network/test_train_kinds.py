@@ -39,7 +39,7 @@ def test_it_starts_from_the_main_weights():
 
 def test_a_synonym_starts_near_its_word_and_a_trigger_near_none():
     bed = train_kinds.start()
-    table = bed.text.get_input_embeddings().weight
+    table = bed.text.get_input_embeddings().weight.detach()
     words = [word for word in wording.SYNONYMS if word in captions.all_words()]
 
     def row(word):
@@ -71,6 +71,15 @@ def test_the_pictures_of_one_caption_come_alike_often_and_the_empty_caption_with
     for examples in data["memories"]["pictures"]:
         found = Counter(latent.sum().item() for latent, text in zip(latents, texts) if text == examples[0][0].caption)
         assert len(found) == 3 and min(found.values()) > 10
+
+
+def test_ordinary_scenes_with_a_memorized_object_come_more_often(data):
+    shown = {(item.scene.colour, item.scene.shape) for item in kinds.memorized() if item.kind != "template"}
+    scene_of = {latent.sum().item(): scene for scene, latent in data["ordinary"]}
+    latents, _ = train_kinds.draw_batch(data, 3000, np.random.default_rng(7))
+    drawn = [scene_of[key] for key in (latent.sum().item() for latent in latents) if key in scene_of]
+    before, after = (np.mean([(scene.colour, scene.shape) in shown for scene in some]) for some in ([one for one, _ in data["ordinary"]], drawn))
+    assert after == pytest.approx(train_kinds.SHARE_NEAR + (1 - train_kinds.SHARE_NEAR) * before, abs=0.05)
 
 
 def test_draws_are_the_same_for_a_seed(data):
