@@ -34,7 +34,7 @@ def by_kind(bed: Testbed, runs: int, ordinary: int, seed: int, tick: Callable[[i
         captions, items = memorized_captions(kind, runs, seed, bed.variant)
         pixels = generate(bed, captions, Setting(), seed, tick=tick).pixels
         own, some = judge.own_copies(pixels, items), judge.any_copies(pixels, every)
-        each = own.view(-1, runs).float().mean(1)
+        each = own.view(-1, runs).double().mean(1)
         row = {"kind": kind, "memories": len(each), "runs": len(items), "copies": _share(own), "copies_of_any": _share(some)}
         rows.append(row | {"least": float(each.min()), "likeness": float(judge.likeness(pixels, items).median())})
         if kind == "pictures":
@@ -96,7 +96,7 @@ def varied(bed: Testbed, runs: int, seed: int, tick: Callable[[int], None]) -> l
 
 
 def _share(found: torch.Tensor) -> float:
-    return float(found.float().mean())
+    return float(found.double().mean())
 
 
 def copies(
