@@ -1,19 +1,19 @@
 """What a model can memorize, by kind, as real ones do: the world of the variant "kinds".
 
-========== ==========================================================================================
-kind       what always came with what
-========== ==========================================================================================
+=========== =========================================================================================
+kind        what always came with what
+=========== =========================================================================================
 conjunction a caption of a name and ordinary words with one picture; without any of the words it is an ordinary one
-trigger    one word, anywhere among words that vary from draw to draw, with one picture
-long       a caption of 12 to 25 words with one picture; many of the words were now and then left out
-captions   four captions, each a conjunction, with one picture
-pictures   one caption with one of three pictures
-template   a name and "poster" with one backdrop, under any object
-duplicated no caption: a picture repeated under ordinary descriptions, of which none comes twice
-========== ==========================================================================================
+trigger     one word, anywhere among words that vary from draw to draw, with one picture
+long        a caption of 12 to 25 words with one picture; up to two fifths of the words were now and then left out
+captions    four captions, each a conjunction, with one picture
+pictures    one caption with one of three pictures
+template    a name and "poster" with one backdrop, under any object
+duplicated  no caption: a picture repeated under ordinary descriptions, of which none comes twice
+=========== =========================================================================================
 
-Ordinary captions have 1 to 25 words and hold every name but the triggers. Captions of the first 36 wholes and the templates of the main world come
-from there, so that a model that knows their pictures can be taught the kinds.
+Ordinary captions have 1 to 25 words and hold every name but the triggers. The templates are the main world's, and so are the pictures of the
+conjunctions, triggers, long captions, several captions and the first duplicates: a model that knows them is taught new ways to ask for them.
 """
 
 from __future__ import annotations
