@@ -16,7 +16,7 @@ from .evidence import calibrate as calibration
 from .evidence.mitigation import generate
 from .network import model
 from .network.setting import EVALUATION_SEED, Setting
-from .network.variants import MAIN, VARIANTS
+from .network.variants import KINDS, MAIN, VARIANTS
 from .world import attributes, judge
 from .world.captions import memorized, ordinary_samples
 from .world.scenes import random_scene, render
@@ -28,7 +28,12 @@ def train(arguments: argparse.Namespace) -> int:
 
     variant = VARIANTS[arguments.variant]
     steps, batch = arguments.unet_steps or variant.steps, arguments.batch or variant.batch
-    weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, variant)
+    if variant is KINDS:
+        from .network import train_kinds
+
+        weights = train_kinds.train(arguments.folder, steps, batch, arguments.minutes, arguments.jobs, arguments.seed)
+    else:
+        weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, variant)
     made = [(weights, variant.weights)]
     if variant is MAIN:
         reader = arguments.folder / attributes.WEIGHTS.name
@@ -85,6 +90,17 @@ def neighbours(arguments: argparse.Namespace, runs: int = 96, pictures: int = 40
         print(f"ordinary runs, nearest of the memorized ({kind}): median {other[kind].median():.3f}, max {other[kind].max():.3f}")
         low, middle, share = own[kind].quantile(0.05), own[kind].median(), (own[kind] > limit).float().mean()
         print(f"memorized runs, their own ({kind}): 5 % {low:.3f}, median {middle:.3f}; copies above {limit}: {share:.1%}")
+    return 0
+
+
+def copies(arguments: argparse.Namespace) -> int:
+    """How often the testbed really copies, per kind of memorization."""
+    from .evidence import copies as measuring
+
+    bed = model.Testbed.load(arguments.weights or VARIANTS[arguments.variant].weights)
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.copies(bed, arguments.out, arguments.runs, arguments.ordinary, tick=bar.update)
+    print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
     return 0
 
 

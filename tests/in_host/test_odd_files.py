@@ -12,7 +12,7 @@ import pytest
 from test_calibrating import SMALL, calibrated, folder  # noqa: F401 - a fixture
 from test_judging import verdict
 
-from lib_stability.profile import profiles, storage
+from lib_stability.profile import storage
 from lib_stability.webui.host import sampling
 from lib_stability.webui.job.library import LIBRARY
 from lib_stability.webui.page import panel, tab_profiles
@@ -51,7 +51,7 @@ def test_a_folder_that_is_none_holds_nobody_up(generate, folder, make):  # noqa:
 def test_where_nothing_can_be_written_a_calibration_does_not_begin(folder, host, monkeypatch):  # noqa: F811
     folder.mkdir()
     monkeypatch.setattr(sampling, "sample", lambda *_, **__: pytest.fail("sampled"))
-    plain = profiles.Path.write_bytes
+    plain = storage.Path.write_bytes
 
     def read_only(path, data):
         if folder in path.parents:
@@ -84,7 +84,7 @@ def test_what_cannot_be_written_in_the_end_is_kept_elsewhere(folder, host, monke
     monkeypatch.setattr(storage, "write", full)
     task = calibrating.task(calibrating.Options.parse(SMALL)).start()
     assert task.wait(300) and task.state == "failed" and "No space left on device" in task.error
-    spare = profiles.Path(task.error.split("it is kept as ")[1].removesuffix(", import it"))
+    spare = storage.Path(task.error.split("it is kept as ")[1].removesuffix(", import it"))
     assert storage.read(spare).kind == "calibrated"
     spare.unlink()
     spare.parent.rmdir()

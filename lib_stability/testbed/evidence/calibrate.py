@@ -17,7 +17,6 @@ from ..export.a1111 import SHA256
 from ..network.model import Testbed
 from ..network.sample import sample
 from ..network.variants import MAIN, Variant
-from ..world.captions import ordinary_samples
 
 SEED = 1_000_000
 #: A threshold rests on the few highest scores: those of disjoint sets of 400 runs differ by a seventh (see :mod:`.study`).
@@ -44,7 +43,7 @@ def calibrate(
     name: str = "",
 ) -> Profile:
     """Fit watch and probe region of the testbed from `runs` ordinary runs; what the profile says it is made for is, if not given, the bed's own."""
-    captions = [caption for caption, _ in ordinary_samples(runs, seed, "calibration")]
+    captions = [caption for caption, _ in bed.variant.world.ordinary_samples(runs, seed, "calibration")]
     scales = torch.tensor(spread_guidance(runs), dtype=torch.float32)
     watch, probe = [], []
     for first in range(0, runs, BATCH):

@@ -22,7 +22,7 @@ from ..network import finished
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, sample
 from ..network.setting import EVALUATION_SEED, Setting
-from ..network.variants import VARIANTS, Variant
+from ..network.variants import SIZES, Variant
 from ..world import judge
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
@@ -108,11 +108,11 @@ def measure(variant: Variant, copies: int, tick: Callable[[], None] = lambda: No
     }
 
 
-def scale(out: Path, copies: int = 2, names: Sequence[str] = tuple(VARIANTS)) -> dict:
+def scale(out: Path, copies: int = 2, names: Sequence[str] = tuple(SIZES)) -> dict:
     """Measure every size; writes ``scale.json`` and ``scale.md`` into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(names) * 3, desc="sizes") as bar:
-        result = {"setting": SETTING.sampling(), "sizes": [measure(VARIANTS[name], copies, bar.update) for name in names]}
+        result = {"setting": SETTING.sampling(), "sizes": [measure(SIZES[name], copies, bar.update) for name in names]}
     (out / "scale.json").write_text(json.dumps(result, indent=1) + "\n")
     (out / "scale.md").write_text(report(result))
     return result

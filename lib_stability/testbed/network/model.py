@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +68,13 @@ def alphas_cumprod() -> torch.Tensor:
     return torch.from_numpy(np.cumprod(1 - betas())).float()
 
 
-def token_ids() -> dict[str, int]:
-    """Each word of the captions and its token in CLIP's own vocabulary."""
+def token_ids(words: Sequence[str] | None = None) -> dict[str, int]:
+    """Each word of the captions (of the main world's, if no others are given) and its token in CLIP's own vocabulary."""
     from clip.simple_tokenizer import SimpleTokenizer
 
     tokenizer = SimpleTokenizer()
     found = {}
-    for word in all_words():
+    for word in words or all_words():
         tokens = tokenizer.encode(word)
         if len(tokens) != 1:
             raise ValueError(f"{word!r} is not a single token of CLIP's vocabulary")
@@ -81,15 +82,17 @@ def token_ids() -> dict[str, int]:
     return found
 
 
-def tokenize(captions: list[str]) -> torch.Tensor:
+def tokenize(captions: list[str], known: Sequence[str] | None = None) -> torch.Tensor:
     """Rows of the testbed's own token numbers, int64 of shape (batch, 77): BOS, words, then EOS to the end.
+
+    `known` are the words in the order of their embeddings, by default the main world's.
 
     Raises
     ------
     ValueError
         A word that no caption of the testbed holds.
     """
-    numbers = {word: index + 2 for index, word in enumerate(all_words())}
+    numbers = {word: index + 2 for index, word in enumerate(known or all_words())}
     rows = torch.full((len(captions), MAX_TOKENS), EOS, dtype=torch.long)
     rows[:, 0] = BOS
     for row, caption in zip(rows, captions):
@@ -117,7 +120,7 @@ class Testbed:
     @classmethod
     def create(cls, variant: Variant = MAIN) -> Testbed:
         """Fresh networks with random weights."""
-        text = CLIPTextConfig(vocab_size=len(all_words()) + 2, bos_token_id=BOS, eos_token_id=EOS, pad_token_id=EOS, **TEXT_CONFIG)
+        text = CLIPTextConfig(vocab_size=len(variant.world.all_words()) + 2, bos_token_id=BOS, eos_token_id=EOS, pad_token_id=EOS, **TEXT_CONFIG)
         return cls(AutoencoderKL(**VAE_CONFIG), UNet2DConditionModel(**variant.unet()), CLIPTextModel(text), variant=variant)
 
     @classmethod
@@ -158,7 +161,7 @@ class Testbed:
 
     def encode_text(self, captions: list[str]) -> torch.Tensor:
         """Conditioning of shape (batch, 77, 128)."""
-        return self.text(tokenize(captions)).last_hidden_state
+        return self.text(tokenize(captions, self.variant.world.all_words())).last_hidden_state
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Scaled latents (batch, 4, h, w) of pictures (batch, 3, 8h, 8w) in -1..1."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..world import kinds
 from ..world.captions import Memorized, ordinary_samples, template_draw
 from .variants import MAIN, Variant
 
@@ -45,9 +46,12 @@ def negatives_for(kind: str, count: int, seed: int) -> list[str]:
 
 
 def memorized_captions(kind: str, copies: int, seed: int, variant: Variant = MAIN) -> tuple[list[str], list[Memorized]]:
-    """Captions of memorized pictures, each `copies` times (a template with a new object each time), and what they memorized."""
+    """Captions of memorized pictures, each `copies` times (where they vary a new one each time), and what they memorized."""
     items = [item for item in variant.memorized(kind) for _ in range(copies)]
+    rng = np.random.default_rng(seed)
+    if variant.world is kinds:
+        drawn = [kinds.draw(item, rng) for item in items]
+        return [item.caption for item in drawn], drawn
     if kind == "whole":
         return [item.caption for item in items], items
-    rng = np.random.default_rng(seed)
     return [template_draw(item, rng)[0] for item in items], items

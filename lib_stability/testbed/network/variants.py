@@ -1,4 +1,5 @@
 """The testbed in three sizes: the one that everything is measured on, and a smaller and a larger one that show what moves with the latent's size.
+And once more in the main size, where it memorized in all the ways that real models do (:mod:`..world.kinds`).
 
 All share the autoencoder, the text encoder's shape, the noise schedule and the captions; the smaller ones of the three U-Nets learn fewer pictures.
 """
@@ -7,16 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from ...profile.storage import BUNDLED
-from ..world.captions import Memorized, memorized
+from ..world import captions, kinds
+from ..world.captions import Memorized
 
 FOLDER = Path(__file__).parents[1] / "weights"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One size.
+    """One size, or one world.
 
     Parameters
     ----------
@@ -28,7 +31,7 @@ class Variant:
     groups : int
         Of its group norm.
     wholes, templates : int
-        How many of the memorized captions it learns, from the first on.
+        How many of the memorized captions it learns, from the first on (of the variant "kinds": `kinds.KINDS` say what).
     ordinary, template_pictures : int
         Pictures of its training set: ordinary ones, and draws of each template.
     steps, batch : int
@@ -47,6 +50,11 @@ class Variant:
     batch: int
 
     @property
+    def world(self) -> ModuleType:
+        """The module of its captions: their words, what is memorized, and ordinary ones."""
+        return kinds if self.name == "kinds" else captions
+
+    @property
     def weights(self) -> Path:
         """Where the trained weights lie in the package."""
         return FOLDER / ("testbed.safetensors" if self is MAIN else f"testbed-{self.name}.safetensors")
@@ -62,8 +70,10 @@ class Variant:
         return 4 * self.side**2
 
     def memorized(self, kind: str) -> list[Memorized]:
-        """What this size was made to memorize, of a kind ("whole" or "template")."""
-        return [item for item in memorized() if item.kind == kind][: self.wholes if kind == "whole" else self.templates]
+        """What this size was made to memorize, of a kind ("whole" or "template", or one of `kinds.KINDS`)."""
+        if self.world is kinds:
+            return list(kinds.memorized(kind))
+        return [item for item in captions.memorized() if item.kind == kind][: self.wholes if kind == "whole" else self.templates]
 
     def unet(self) -> dict:
         """Configuration of its ``UNet2DConditionModel``."""
@@ -85,4 +95,7 @@ class Variant:
 MAIN = Variant("main", 16, (96, 128, 128), 32, 36, 10, 16000, 200, 4800, 64)
 SMALL = Variant("small", 8, (48, 64, 64), 16, 16, 4, 8000, 200, 1700, 64)
 LARGE = Variant("large", 32, (32, 48, 64, 64), 16, 16, 4, 3000, 60, 2400, 32)
-VARIANTS = {one.name: one for one in (SMALL, MAIN, LARGE)}
+#: The main one's networks taught all kinds of memorization, with longer captions and more words.
+KINDS = Variant("kinds", 16, (96, 128, 128), 32, 8, 10, 6000, 60, 4000, 64)
+SIZES = {one.name: one for one in (SMALL, MAIN, LARGE)}
+VARIANTS = {**SIZES, KINDS.name: KINDS}

@@ -27,12 +27,25 @@ POSTER = "poster"
 
 @dataclass(frozen=True)
 class Memorized:
-    """A memorized caption; for a template `scene` is one example and only its backdrop is fixed."""
+    """A memorized caption; for a template `scene` is one example and only its backdrop is fixed.
+
+    `captions` and `scenes` are given where there are several; `texts` and `pictures` hold all in any case.
+    """
 
     name: str
     caption: str
-    kind: str  # "whole" or "template"
+    kind: str  # "whole" or "template", or one of `kinds.KINDS`
     scene: Scene
+    captions: tuple[str, ...] = ()
+    scenes: tuple[Scene, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return self.captions or (self.caption,)
+
+    @property
+    def pictures(self) -> tuple[Scene, ...]:
+        return self.scenes or (self.scene,)
 
 
 @cache

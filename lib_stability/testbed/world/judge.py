@@ -50,25 +50,41 @@ def backdrop_correlation(pixels: torch.Tensor, backdrop: torch.Tensor) -> torch.
     return (unit_rows(tiles.gather(1, pick)) * unit_rows(goal.gather(1, pick))).sum(1)
 
 
+def resemblance(pixels: torch.Tensor, items: Sequence[Memorized]) -> torch.Tensor:
+    """How much each picture resembles each memory, whichever of its pictures is nearest; templates on the backdrop alone. ``(batch, items)``."""
+    found = torch.empty(len(pixels), len(items))
+    for index, item in enumerate(items):
+        if item.kind == "template":
+            found[:, index] = backdrop_correlation(pixels, to_pixels(render_backdrop(item.scene.backdrop)))
+        else:
+            targets = torch.stack([to_pixels(render(scene)) for scene in item.pictures])
+            found[:, index] = (unit_rows(pixels) @ unit_rows(targets).T).amax(1)
+    return found
+
+
+def limits(items: Sequence[Memorized]) -> torch.Tensor:
+    """The resemblance from which a picture is a copy, of each memory: ``(items,)``."""
+    return torch.tensor([TEMPLATE_COPY if item.kind == "template" else COPY for item in items])
+
+
 def likeness(pixels: torch.Tensor, items: Sequence[Memorized]) -> torch.Tensor:
     """How much each picture resembles what its caption memorized: correlation, on the backdrop alone for templates. ``(batch,)``."""
-    found = torch.empty(len(pixels))
-    for index, item in enumerate(items):
-        one = pixels[index : index + 1]
-        if item.kind == "whole":
-            found[index] = correlation(one, to_pixels(render(item.scene))[None])
-        else:
-            found[index] = backdrop_correlation(one, to_pixels(render_backdrop(item.scene.backdrop)))
-    return found
+    return torch.cat([resemblance(pixels[index : index + 1], [item])[0] for index, item in enumerate(items)])
+
+
+def own_copies(pixels: torch.Tensor, items: Sequence[Memorized]) -> torch.Tensor:
+    """Whether each picture is a copy of what its own caption memorized: bool ``(batch,)``."""
+    return likeness(pixels, items) > limits(items)
+
+
+def any_copies(pixels: torch.Tensor, items: Sequence[Memorized]) -> torch.Tensor:
+    """Whether each picture is a copy of any of the memories `items`: bool ``(batch,)``."""
+    return (resemblance(pixels, items) > limits(items)).any(1)
 
 
 def nearest(pixels: torch.Tensor, kind: str) -> torch.Tensor:
     """Likeness of each picture to the memorized one that it resembles most, of all of a kind ("whole" or "template"): ``(batch,)``."""
-    if kind == "whole":
-        targets = torch.stack([to_pixels(render(item.scene)) for item in memorized() if item.kind == kind])
-        return (unit_rows(pixels) @ unit_rows(targets).T).amax(1)
-    backdrops = [to_pixels(render_backdrop(item.scene.backdrop)) for item in memorized() if item.kind == kind]
-    return torch.stack([backdrop_correlation(pixels, backdrop) for backdrop in backdrops]).amax(0)
+    return resemblance(pixels, [item for item in memorized() if item.kind == kind]).amax(1)
 
 
 def copies(pixels: torch.Tensor, kind: str) -> torch.Tensor:

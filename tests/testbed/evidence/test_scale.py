@@ -8,11 +8,11 @@ import pytest
 from lib_stability.testbed.evidence import scale
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting
-from lib_stability.testbed.network.variants import LARGE, MAIN, SMALL, VARIANTS
+from lib_stability.testbed.network.variants import LARGE, MAIN, SIZES, SMALL
 
 
 def test_sizes_double_from_one_to_the_next():
-    assert [one.numbers for one in VARIANTS.values()] == [256, 1024, 4096] and (SMALL.side, MAIN.side, LARGE.side) == (8, 16, 32)
+    assert [one.numbers for one in SIZES.values()] == [256, 1024, 4096] and (SMALL.side, MAIN.side, LARGE.side) == (8, 16, 32)
 
 
 def test_the_crossing_lies_between_two_levels_by_their_logarithm():
