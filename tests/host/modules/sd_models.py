@@ -126,6 +126,8 @@ class Checkpoint:
         if self.kind in FLOWS:  # x = sigma * noise + (1 - sigma) * clean
             keep = (1 - sigma).clamp_min(1e-3)
             x, sigma = x / keep.view(-1, 1, 1, 1), sigma / keep
+            # Purer noise than the network knows is noise of the highest level that it knows.
+            x, sigma = x * (14.6 / sigma).clamp_max(1).view(-1, 1, 1, 1), sigma.clamp_max(14.6)
         sigma = sigma.clamp(0.03, 14.6)
         z = x / (1 + sigma**2).sqrt().view(-1, 1, 1, 1)
         return x - sigma.view(-1, 1, 1, 1) * self._epsilon(z, sigma_to_t(sigma), cross)
