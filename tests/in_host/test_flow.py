@@ -20,7 +20,7 @@ def region() -> StabilityRegion:
     """Made-up ordinary runs over the whole schedule, which starts at pure noise."""
     sigma, noise = np.linspace(1.0, 0.001, 20), np.random.default_rng(0)
     scatter = [1 + 0.1 * noise.standard_normal((2, len(sigma))) for _ in range(160)]
-    runs = [Trajectory(sigma, w, (1 + 0.1 * w) * rate, (0.8 + 0.1 * w) * clean) for w, (rate, clean) in zip(np.linspace(1, 15, 160), scatter)]
+    runs = [Trajectory(sigma, w, (0.5 + 0.05 * w) * rate, (0.4 + 0.05 * w) * clean) for w, (rate, clean) in zip(np.linspace(1, 15, 160), scatter)]
     return StabilityRegion("flow").fit(runs)
 
 
