@@ -54,11 +54,15 @@ def application(host: SimpleNamespace, accounts: list[tuple[str, str]] | None = 
     """gradio's own application with the API added to it, as the real hosts have it; `accounts` as of --gradio-auth."""
     import gradio as gr
 
+    # A page that is being served goes on with its own queue.
+    queue = getattr(host.demo, "_queue", None)
     host.demo.queue().auth, host.demo.max_file_size = accounts, None
     try:
         app = gr.routes.App.create_app(host.demo)
     finally:
         host.demo.auth = None
+        if queue is not None:
+            host.demo._queue = queue
     # As every host does: a page of any other site could ask for anything.
     app.user_middleware = [one for one in app.user_middleware if one.cls.__name__ != "CORSMiddleware"]
     host.api.create_api(app)

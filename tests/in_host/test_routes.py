@@ -126,6 +126,10 @@ def test_a_page_of_another_site_presses_no_button(host, command, started, folder
 ROUTES = [
     ("GET", "profiles"),
     ("GET", "last"),
+    ("GET", "profiles/outlook"),
+    ("GET", "profiles/versions"),
+    ("POST", "profiles/back"),
+    ("POST", "profiles/delete"),
     ("GET", "audit/folders"),
     ("GET", "audit/rows"),
     *[(method, kind) for kind in api_jobs._KINDS for method in ("GET", "POST", "DELETE")],

@@ -137,7 +137,7 @@ def test_the_tab_calibrates_and_scans(folder, host, options):  # noqa: F811
     line, plot, table = list(tab_calibrate.watched(ident, SMALL["runs"]))[-1]
     assert "Calibration done" in line and plot.size[0] > 500 and "testbed-" in table
     assert "●" in tab_profiles.table()
-    said, ident, *_ = tab_calibrate.start(1.0, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "")
+    said, ident, *_ = tab_calibrate.start_it(1.0, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "")
     assert "runs: " in said and ident == "" and len(list(tab_calibrate.watched(ident, 1.0))) == 1
     line, ranking = list(tab_scan.scan(f"{MEMORIZED[0]}\n# no\n<i>red</i> circle", 1.0))[-1]
     assert "Scan done" in line and "&lt;i&gt;red" in ranking and "<i>" not in ranking

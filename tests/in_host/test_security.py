@@ -106,6 +106,7 @@ def bring(who: Someone) -> bool:
             {"path": path, "meta": {"_type": "gradio.FileData"}} if FORGE else {"name": path, "orig_name": "x.json", "is_file": True, "data": None}
         )
         who.press("profile_import", upload)
+        who.press("profile_import_really", upload)  # it displaces another, so that is asked first
     return (who.folder.exists() and bool(list(who.folder.iterdir()))) or any(status < 400 for status in asked)
 
 

@@ -51,7 +51,10 @@ class WebUI:
 
     def upscaler(self) -> str:
         """One for hires fix that needs no file of its own."""
-        latent = [one["name"] for one in self.get("/sdapi/v1/latent-upscale-modes")]
+        status, modes = self.call("/sdapi/v1/latent-upscale-modes")
+        if status == 404:  # the web UI in small takes any name
+            return "Latent"
+        latent = [one["name"] for one in modes]
         plain = [one["name"] for one in self.get("/sdapi/v1/upscalers") if one["name"] in ("Lanczos", "Nearest", "None")]
         return next(name for name in ("Latent", *latent, *plain[::-1]) if name in (*latent, *plain))
 
