@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -154,10 +155,15 @@ def test_profiles_come_before_what_is_judged_by_them():
         assert not {*step.reads} & {name for later in STEPS[number:] for name in later.makes}, step.name
 
 
+def make(*arguments):
+    """As from a shell, whichever make started these tests."""
+    plain = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=plain, capture_output=True, text=True, timeout=120, check=True)
+
+
 def test_the_order_is_shown_without_making_anything(tmp_path):
     """With a Python that sees no installed package and no environment, as after a fresh clone."""
-    command = ["make", "-n", "evidence", f"VENV={tmp_path}/none", f"PYTHON={sys.executable} -S"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = make("-n", "evidence", f"VENV={tmp_path}/none", f"PYTHON={sys.executable} -S")
     ran, *shown, total = done.stdout.splitlines()
     assert ran.endswith("--list") and "steps to make" in total, done.stderr
     assert [line.split()[0] for line in shown] == [step.name for step in STEPS if not step.accelerator]
@@ -167,5 +173,12 @@ def test_the_order_is_shown_without_making_anything(tmp_path):
 def test_every_target_is_listed_by_help():
     text = (ROOT / "Makefile").read_text("utf-8")
     (targets,) = (line.split(":")[1].split() for line in text.splitlines() if line.startswith(".PHONY"))
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
-    assert {line.split()[1] for line in listed.splitlines()} == {*targets}
+    assert {line.split()[1] for line in make().stdout.splitlines()} == {*targets}
+
+
+def test_make_says_the_same_below_another_make(monkeypatch):
+    """`make test` runs these tests: its flags and its level are no part of what they ask."""
+    alone = make().stdout
+    monkeypatch.setenv("MAKELEVEL", "1")
+    monkeypatch.setenv("MAKEFLAGS", "w -j2")
+    assert make().stdout == alone
