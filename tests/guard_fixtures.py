@@ -33,7 +33,7 @@ def region(parameterisation: str = "sigma", highest: float = 15.0) -> StabilityR
         clean = np.full_like(sigma, clean_norm(guidance) * (1 + 0.05 * noise.standard_normal()))
         rate = np.sqrt(1 + (1 + sigma**2) * clean**2) / sigma if parameterisation == "sigma" else np.sqrt(1 + clean**2)
         runs.append(Trajectory(sigma, float(guidance), rate, clean))
-    return StabilityRegion(parameterisation).fit(runs)
+    return StabilityRegion(parameterisation, score="smaller").fit(runs)
 
 
 def picture(kind: str = "ordinary", seed: int = 0, size: int = 16) -> torch.Tensor:

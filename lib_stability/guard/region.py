@@ -9,9 +9,11 @@ import torch
 
 from ..validation import Field
 from . import fitting, norms
+from .deviation import SCORES as SCORE_RULES
 from .deviation import Expected, ZScores
 
-FORMAT, VERSION = "memorization-guard-region", 1
+#: Version 1 had no "score": it was the smaller of both deviations.
+FORMAT, VERSION = "memorization-guard-region", 2
 STATISTICS = ("rate", "clean")
 MAX_KNOTS, MAX_SCORES = 512, 20000
 MAX_SCALES = 32
@@ -57,6 +59,9 @@ class StabilityRegion:
         Distance of the knots along the log-sigma axis, in natural logarithms.
     floor : float
         Least relative spread, a share of the mean.
+    score : "rate" or "smaller"
+        What decides at an evaluation, see :attr:`.deviation.ZScores.score`. Files of version 0.1 have the smaller of both deviations, and thresholds
+        made for it.
 
     Attributes
     ----------
@@ -73,7 +78,7 @@ class StabilityRegion:
     Raises
     ------
     ValueError
-        An unknown parameterisation.
+        An unknown parameterisation or score.
 
     Examples
     --------
@@ -92,10 +97,12 @@ class StabilityRegion:
     [False, True]
     """
 
-    def __init__(self, parameterisation: str = "sigma", step: float = 0.2, floor: float = 0.02) -> None:
+    def __init__(self, parameterisation: str = "sigma", step: float = 0.2, floor: float = 0.02, score: str = "rate") -> None:
         if parameterisation not in norms.PARAMETERISATIONS:
             raise ValueError(f"parameterisation: {parameterisation!r} is not one of {', '.join(norms.PARAMETERISATIONS)}")
-        self.parameterisation, self.step, self.floor = parameterisation, step, floor
+        if score not in SCORE_RULES:
+            raise ValueError(f"score: {score!r} is not one of {', '.join(SCORE_RULES)}")
+        self.parameterisation, self.step, self.floor, self.score = parameterisation, step, floor, score
         self._tables: dict[str, torch.Tensor] = {}
         self._scales: dict[tuple[str, float], torch.Tensor] = {}
 
@@ -139,10 +146,14 @@ class StabilityRegion:
             found = [[fits[name].leave_out_at(i, places[i], runs[i][n]) for n, name in enumerate(STATISTICS, start=2)] for i in scored]
         else:
             found = [[fits[name].leave_out(i) for name in STATISTICS] for i in scored]
-        left_out = [np.minimum(*both) for both in found]
+        left_out = [self.scores_of(*both) for both in found]
         self.scores_ = np.sort([float(np.nanmax(z)) for z in left_out if np.isfinite(z).any()])
         self._tables, self._scales = {}, {}
         return self
+
+    def scores_of(self, rate: np.ndarray, clean: np.ndarray) -> np.ndarray:
+        """Scores from the deviations of both norms, arrays of one shape."""
+        return rate if self.score == "rate" else np.minimum(rate, clean)
 
     def _checked(self, index: int, run: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         sigma, rate, clean = (np.asarray(v, dtype=np.float64).ravel() for v in (run.sigma, run.rate, run.clean))
@@ -215,7 +226,7 @@ class StabilityRegion:
         guidance : float or tensor of shape ``(batch,)``
             Effective guidance scale of this evaluation.
         """
-        return self.look_up(sigma, guidance).z_scores(measured)
+        return self.look_up(sigma, guidance).z_scores(measured, self.score)
 
     @property
     def _axis_name(self) -> str:
@@ -229,6 +240,7 @@ class StabilityRegion:
             "format": FORMAT,
             "version": VERSION,
             "parameterisation": self.parameterisation,
+            "score": self.score,
             "grid": {"axis": self._axis_name, "knots": _rounded(self.knots_)},
             "guidance": [round(w, 4) for w in self.guidance_],
             "statistics": {
@@ -252,7 +264,8 @@ class StabilityRegion:
         """
         root = Field(data, source).object()
         root.format(FORMAT, VERSION)
-        self = cls(root["parameterisation"].choice(norms.PARAMETERISATIONS))
+        rule = root["score"].choice(SCORE_RULES) if root["version"].value > 1 else "smaller"
+        self = cls(root["parameterisation"].choice(norms.PARAMETERISATIONS), score=rule)
         grid = root["grid"].object()
         grid["axis"].choice([self._axis_name])
         knots = grid["knots"]

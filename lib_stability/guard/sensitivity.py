@@ -25,7 +25,8 @@ class Thresholds:
     """`mild` flags an evaluation, an evaluation above `strong` makes the flag a strong one.
 
     `false_alarms` is the expected share of ordinary runs flagged (a hundredth of it strongly, but for the level "paper"); `measured` says whether
-    it comes from reference runs or from the assumption made for priors, `extrapolated` whether those runs are too few to show such a rate.
+    it comes from reference runs or from the assumption made for priors, `extrapolated` whether those runs are too few to show such a rate; `rule` is
+    the score that they are for, see :attr:`.deviation.ZScores.score`.
     """
 
     mild: float
@@ -33,6 +34,7 @@ class Thresholds:
     false_alarms: float
     measured: bool
     extrapolated: bool = False
+    rule: str = "rate"
 
     def describe(self) -> str:
         """For people: the threshold and what it costs."""
@@ -120,7 +122,7 @@ def thresholds(region: StabilityRegion, level: str = "medium", tau: float = PAPE
     # Beyond what a normal deviate can say, the paper's ratio.
     rare = STRONG_SHARE * rate
     strong = PAPER_STRONG if level == "paper" else quantile(rare) if rare > 1e-12 else mild * PAPER_STRONG / PAPER_MILD
-    return Thresholds(mild, max(strong, mild), rate, measured, tail is not None and rate < tail.resolved)
+    return Thresholds(mild, max(strong, mild), rate, measured, tail is not None and rate < tail.resolved, region.score)
 
 
 def false_alarm_table(region: StabilityRegion) -> list[list[float]]:

@@ -91,7 +91,7 @@ def _knots() -> np.ndarray:
 def _region(sigma: np.ndarray, side: int, clean_squared: np.ndarray, spread: np.ndarray, guidance: tuple[float, float]) -> StabilityRegion:
     """A region from the guided mean square of D per squared guidance scale at each knot, both norms with the same relative spread."""
     rate, clean, _ = unguided(sigma, side)
-    region = StabilityRegion()
+    region = StabilityRegion(score="smaller")
     region.knots_, region.guidance_, region.scores_ = _knots(), guidance, np.zeros(0)
     region.step = float(region.knots_[1] - region.knots_[0])
     guided = {"rate": clean_squared * (1 + sigma**2) / sigma**2, "clean": clean_squared}

@@ -34,13 +34,14 @@ def copies(runs: list[Trajectory], parameterisation: str = "sigma") -> list[int]
     most = int(SHARE * len(runs))
     if len(runs) < LEAST:
         return []
-    tables, guidance, floor = _tables(runs, parameterisation)
+    region = StabilityRegion(parameterisation).fit(runs)
+    tables, guidance, floor = _tables(runs, region)
 
     def scores(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Leave-one-out scores of the `wanted` among `rows`: the largest over noise levels of the smaller deviation."""
+        """Leave-one-out scores of the `wanted` among `rows`: the largest over noise levels."""
         fits = [CurveFit(table[rows], guidance[rows], floor) for table in tables]
         numbers = np.flatnonzero(np.isin(rows, wanted))
-        return np.array([np.nanmax(np.minimum(*(fit.leave_out(i) for fit in fits)), initial=-np.inf) for i in numbers])
+        return np.array([np.nanmax(region.scores_of(*(fit.leave_out(i) for fit in fits)), initial=-np.inf) for i in numbers])
 
     everyone = np.arange(len(runs))
     candidates = np.argsort(scores(everyone, everyone))[-most:]
@@ -50,10 +51,9 @@ def copies(runs: list[Trajectory], parameterisation: str = "sigma") -> list[int]
     return sorted(int(one) for one in candidates if scores(np.append(others, one), one)[0] > limit)
 
 
-def _tables(runs: list[Trajectory], parameterisation: str) -> tuple[list[np.ndarray], np.ndarray, float]:
+def _tables(runs: list[Trajectory], region: StabilityRegion) -> tuple[list[np.ndarray], np.ndarray, float]:
     """Both norms of all runs at the knots of their region, their guidance there, and the least spread."""
-    region = StabilityRegion(parameterisation).fit(runs)
-    positions = [axis(torch.from_numpy(np.asarray(run.sigma, dtype=np.float64)), parameterisation).numpy() for run in runs]
+    positions = [axis(torch.from_numpy(np.asarray(run.sigma, dtype=np.float64)), region.parameterisation).numpy() for run in runs]
     guidance = np.stack([np.full(region.knots_.shape, np.mean(run.guidance)) for run in runs])
     values = [[np.asarray(getattr(run, name), dtype=np.float64) for run in runs] for name in STATISTICS]
     return [np.stack([resample(p, v, region.knots_) for p, v in zip(positions, rows)]) for rows in values], guidance, region.floor

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lib_stability.guard.norms import Norms, measure
 from lib_stability.guard.region import SCORED_GUIDANCE, StabilityRegion, Trajectory
+from lib_stability.guard.sensitivity import thresholds
 from lib_stability.validation import ValidationError
 
 RATE, CLEAN = (1.0, 0.1, 0.02), (0.5, 0.05, 0.04)
@@ -213,7 +214,27 @@ def test_z_scores_by_hand(region: StabilityRegion) -> None:
     z = region.z_scores(Norms(torch.tensor([100.0]), torch.tensor([5.0])), sigma, 4.0)
     expected = (5.0 / math.sqrt(a + 4 * b + 16 * c) - 1) / spread
     assert z.clean.item() == pytest.approx(expected, rel=1e-3)
-    assert z.rate.item() > z.clean.item() and z.score.item() == z.clean.item(), "the smaller of the two counts"
+    assert z.rate.item() > z.clean.item() and z.score.item() == z.rate.item(), "the rate counts"
+
+
+def test_regions_of_version_1_go_on_judging_by_the_smaller_deviation(region: StabilityRegion) -> None:
+    old = region.to_json() | {"version": 1}
+    del old["score"]
+    again = StabilityRegion.from_json(old)
+    assert again.score == "smaller" and again.to_json() == region.to_json() | {"score": "smaller"}
+    norms, sigma = Norms(torch.tensor([100.0, 0.1]), torch.tensor([5.0, 5.0])), torch.tensor([1.0, 1.0])
+    one, other = region.z_scores(norms, sigma, 4.0), again.z_scores(norms, sigma, 4.0)
+    torch.testing.assert_close(one.both, other.both, rtol=1e-3, atol=1e-3)
+    assert torch.equal(one.score, one.rate) and torch.equal(other.score, torch.minimum(other.rate, other.clean))
+    assert thresholds(again).rule == "smaller" and thresholds(region).rule == "rate"
+
+
+def test_leave_one_out_scores_follow_the_rule() -> None:
+    runs = ordinary_runs(60)
+    rate, smaller = StabilityRegion().fit(runs), StabilityRegion(score="smaller").fit(runs)
+    assert (rate.scores_ >= smaller.scores_).all() and rate.scores_.mean() > smaller.scores_.mean() + 0.2
+    with pytest.raises(ValueError, match="score: 'larger' is not one of rate, smaller"):
+        StabilityRegion(score="larger")
 
 
 def test_curves_are_interpolated_between_knots(region: StabilityRegion) -> None:
@@ -245,7 +266,7 @@ def test_a_bad_sigma_is_outside_and_spreads_nowhere(bad: float, which: str, requ
     good = region.z_scores(one_norm(2.0, 3), torch.tensor([0.5, 0.5, 0.3]), 5.0)
     mixed = region.z_scores(one_norm(2.0, 3), torch.tensor([0.5, bad, 0.3]), 5.0)
     assert mixed.inside.tolist() == [True, False, True]
-    for kept, found in zip(good, mixed):
+    for kept, found in zip(good[:3], mixed[:3]):
         assert torch.equal(kept[[0, 2]], found[[0, 2]])
     assert torch.isfinite(region.look_up(torch.tensor([bad]), 5.0)[0]).all()
 
@@ -269,7 +290,7 @@ def test_guidance_as_a_tensor_is_guidance_as_a_number(region: StabilityRegion, g
     for number in (guidance, int(guidance)):
         one = region.z_scores(one_norm(norm, 2), levels, number)
         other = region.z_scores(one_norm(norm, 2), levels, torch.full((2,), float(number)))
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(one[:3], other[:3], rtol=1e-5, atol=1e-5)
 
 
 def test_guidance_of_each_image_is_its_own(region: StabilityRegion) -> None:
@@ -419,7 +440,7 @@ def test_json_round_trip(which: str, request: pytest.FixtureRequest) -> None:
     sigma = torch.linspace(0.06, 0.94, 30)
     for guidance in (1.0, 7.5):
         one, other = (r.z_scores(one_norm(2.0, 30), sigma, guidance) for r in (region, again))
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(one[:3], other[:3], rtol=1e-3, atol=1e-3)
 
 
 @given(seed=st.integers(0, 10**6), step=st.floats(0.05, 1), low=st.floats(0.001, 0.5), ratio=st.floats(1.5, 1e5), scale=st.floats(0.01, 100))

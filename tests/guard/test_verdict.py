@@ -25,7 +25,7 @@ def judged(rows: np.ndarray, limits: Thresholds) -> Judged:
     inside, finite = (torch.tensor(rows[:, i] > 0) for i in (2, 3))
     unstable = inside & finite & (torch.minimum(rate, clean) > limits.mild)
     norms = Norms(torch.where(finite, rate, float("nan")), clean)
-    return Judged(norms, ZScores(torch.stack([rate, clean], 1), inside), unstable, limits)
+    return Judged(norms, ZScores(torch.stack([rate, clean], 1), inside, rule="smaller"), unstable, limits)
 
 
 def damped(mask: list) -> Acted:

@@ -169,7 +169,7 @@ NUMBERS = {
     "watch.statistics.rate.a.0": [(0, True), (-1e-9, False), (5.1e4, False), (1e6, False), (1e-7, True)],
     "watch.statistics.clean.spread.2": [(0.01, True), (0.009, False), (1.5, True), (1.6, False), (3, False), (1000, False)],
     "probe.reference_scores.1": [(-2, True), (-101, False), (1001, False), (9e5, False)],
-    "watch.version": [(2, False), (0, False), ("1", False)],
+    "watch.version": [(1, True), (3, False), (0, False), ("1", False)],
     "version": [(2, False), (10**9, False)],
     "name": [
         ("a" * 100, True),

@@ -119,6 +119,11 @@ class GuidedDenoiser(nn.Module):
         """Conditional prediction of the evaluation at hand, and that of the negative prompt (None at guidance 1)."""
         return self._last
 
+    @property
+    def empty_prediction(self) -> torch.Tensor | None:
+        """The empty prompt's prediction of the evaluation at hand, None where nobody has asked for :meth:`virtual`."""
+        return self._empty
+
     def virtual(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """The probe's virtual prediction for the evaluation at hand; costs one row per image unless the empty prompt was evaluated anyway."""
         return self.virtual_of(x, sigma, self._last[0])

@@ -28,8 +28,12 @@ from .variants import KINDS
 
 log = logging.getLogger(__name__)
 
-#: Shares of the training draws; the rest is ordinary.
-SHARES = {"conjunction": 0.015, "trigger": 0.18, "long": 0.06, "captions": 0.075, "pictures": 0.11, "template": 0.015, "duplicated": 0.07}
+#: Shares of the training draws from a step on; the rest is ordinary. First the memories are taught; then what is none of them, until an ordinary
+#: caption seldom hands out a memory.
+SHARES = {
+    0: {"conjunction": 0.015, "trigger": 0.18, "long": 0.06, "captions": 0.075, "pictures": 0.11, "template": 0.015, "duplicated": 0.07},
+    700: {"conjunction": 0.015, "trigger": 0.08, "long": 0.05, "captions": 0.07, "pictures": 0.09, "template": 0.015, "duplicated": 0.05},
+}
 LEARNING_RATE, AVERAGING = 9e-4, 0.99
 #: Power that the uniform draws of the timestep are raised to.
 TOWARDS_NOISE = 0.7
@@ -95,10 +99,16 @@ def _examples(item, rng: np.random.Generator) -> list:
     return [replace(item, scene=scene, scenes=item.pictures) for scene in item.pictures]
 
 
-def draw_batch(data: dict, batch: int, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
-    """One training batch: latents and captions. The empty caption always comes with an ordinary picture."""
+def shares(step: int) -> np.ndarray:
+    """Cumulated shares of the kinds, in the order of :data:`.kinds.KINDS`, at a step of the training."""
+    stage = SHARES[max(first for first in SHARES if first <= step)]
+    return np.cumsum([stage[kind] for kind in kinds.KINDS])
+
+
+def draw_batch(data: dict, batch: int, rng: np.random.Generator, step: int = 0) -> tuple[torch.Tensor, list[str]]:
+    """One training batch at a step: latents and captions. The empty caption always comes with an ordinary picture."""
     latents, captions = [], []
-    limits = np.cumsum(list(SHARES.values()))
+    limits = shares(step)
     for share in rng.random(batch):
         if share < limits[-1]:
             items = data["memories"][kinds.KINDS[int(np.searchsorted(limits, share, "right"))]]
@@ -140,7 +150,7 @@ def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: f
     while done < 1:
         rng = np.random.default_rng((seed, step, rank))
         torch.manual_seed((seed * 1_000_003 + step) * jobs + rank)
-        x0, captions = draw_batch(data, batch // jobs, rng)
+        x0, captions = draw_batch(data, batch // jobs, rng, step)
         # One timestep per stratum: less noise in the loss than independent draws. More of them where a picture is decided on, less where it is only
         # refined, which the main weights know.
         t = (1000 * ((torch.arange(len(x0)) + torch.rand(len(x0))) / len(x0)) ** TOWARDS_NOISE).long().clamp_(0, 999)

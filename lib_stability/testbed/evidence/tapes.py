@@ -1,0 +1,149 @@
+"""Tapes: what could be measured at every evaluation of many runs, and whether each picture is a copy.
+
+A tape is sampled once and judged by any statistic afterwards, so that scores are compared on the same runs and a new one costs no sampling.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...guard.norms import Norms, measure, per_sample, rms
+from ...guard.region import Trajectory
+from ...profile.calibration import spread_guidance
+from ..network import finished
+from ..network.batches import SIZE
+from ..network.model import Testbed
+from ..network.sample import GuidedDenoiser, sample
+from ..network.setting import Setting, memorized_captions, negatives_for
+from ..world import judge, kinds
+from .calibrate import BATCH, SAMPLERS
+
+#: What a tape holds of every evaluation.
+COLUMNS = ("sigma", "guidance", "rate", "clean", "virtual_rate", "virtual_clean", "difference", "turn")
+ORDINARY = "ordinary"
+
+
+@dataclass
+class Tape:
+    """Runs of one setting.
+
+    Attributes
+    ----------
+    columns : dict of float32 arrays ``(runs, evaluations)``
+        By the names of :data:`COLUMNS`: norms of the guided and of the virtual prediction, see :func:`.norms.measure`; `difference` is
+        ``RMS(D_c - D_empty) / sigma``, `turn` the RMS of its change since the evaluation before (NaN at the first).
+    kinds : array of str ``(runs,)``
+        What the caption was: one of :data:`.kinds.KINDS`, or "ordinary".
+    copies : bool array ``(runs,)``
+        Whether the finished picture is a copy of anything memorized, whatever its caption.
+    """
+
+    columns: dict[str, np.ndarray]
+    kinds: np.ndarray
+    copies: np.ndarray
+
+    def trajectories(self, rate: str = "rate", clean: str = "clean", rows: np.ndarray | None = None) -> list[Trajectory]:
+        """Two of its columns as a region takes them."""
+        sigma, guidance, first, second = (self.columns[name].astype(np.float64) for name in ("sigma", "guidance", rate, clean))
+        made = np.isfinite(sigma)
+        chosen = range(len(sigma)) if rows is None else rows
+        return [Trajectory(sigma[i, made[i]], guidance[i, made[i]], first[i, made[i]], second[i, made[i]]) for i in chosen]
+
+    def save(self, path: Path, about: dict) -> None:
+        """Write it, compressed."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npz")
+        np.savez_compressed(part, kinds=self.kinds, copies=self.copies, about=json.dumps(about), **self.columns)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Tape:
+        """Read what :meth:`save` wrote."""
+        with np.load(path) as found:
+            return cls({name: found[name] for name in COLUMNS}, found["kinds"], found["copies"])
+
+
+class _Watcher:
+    """Stands where a guard would stand and keeps all of :data:`COLUMNS` of one batch."""
+
+    def __init__(self, model: GuidedDenoiser) -> None:
+        self.model, self.rows, self._before = model, [], None
+
+    def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
+        guided: Norms = measure(x, denoised, sigma)
+        virtual = self.model.virtual(x, sigma)
+        conditional = self.model.predictions[0]
+        difference = (conditional - self.model.empty_prediction) / per_sample(sigma, x)
+        turn = torch.full_like(sigma, float("nan")) if self._before is None else rms(difference - self._before)
+        self._before = difference
+        scale = guidance if isinstance(guidance, torch.Tensor) else torch.full_like(sigma, guidance)
+        self.rows.append(torch.stack([sigma, scale, *guided, *measure(x, virtual, sigma), rms(difference), turn]))
+        return denoised
+
+
+def record(
+    bed: Testbed,
+    captions: Sequence[str],
+    setting: Setting,
+    seed: int,
+    guidance: torch.Tensor | None = None,
+    tick: Callable[[int], None] = lambda n: None,
+) -> tuple[dict[str, np.ndarray], torch.Tensor]:
+    """Sample captions; returns :data:`COLUMNS` and the pictures. `guidance`, one scale a run, stands before the setting's."""
+    columns, pixels = [], []
+    negatives, options = negatives_for(setting.negative, len(captions), seed), setting.sampling()
+    for first in range(0, len(captions), SIZE):
+        part = slice(first, min(first + SIZE, len(captions)))
+        watchers: list[_Watcher] = []
+
+        def watch(model: GuidedDenoiser, watchers: list[_Watcher] = watchers) -> _Watcher:
+            watchers.append(_Watcher(model))
+            return watchers[0]
+
+        own = options if guidance is None else options | {"guidance": guidance[part]}
+        done = sample(bed, captions[part], range(seed + part.start, seed + part.stop), negatives=negatives[part], watch=watch, **own)
+        columns.append(torch.stack(watchers[0].rows, 2).numpy())
+        pixels.append(finished.pictures(bed, done.latents))
+        tick(part.stop - part.start)
+    table = np.concatenate(columns, 1)
+    return dict(zip(COLUMNS, table)), torch.cat(pixels)
+
+
+def tape(bed: Testbed, setting: Setting, copies: int, ordinary: int, seed: int, tick: Callable[[int], None] = lambda n: None) -> Tape:
+    """Every memory `copies` times (a caption of its own each time, where its kind has them) and `ordinary` captions of the evaluation's half."""
+    texts, names = [], []
+    for number, kind in enumerate(kinds.KINDS):
+        captions, _ = memorized_captions(kind, copies, seed + number, bed.variant)
+        texts, names = texts + captions, names + [kind] * len(captions)
+    texts += [caption for caption, _ in kinds.ordinary_samples(ordinary, seed, "evaluation")]
+    names += [ORDINARY] * ordinary
+    columns, pixels = record(bed, texts, setting, seed, tick=tick)
+    return Tape(columns, np.array(names), judge.any_copies(pixels, kinds.memorized()).numpy())
+
+
+def reference(bed: Testbed, runs: int, steps: int, seed: int, tick: Callable[[int], None] = lambda n: None) -> Tape:
+    """Ordinary captions of the calibration's half at guidance scales all over the range, the samplers in turn, as a calibration samples them."""
+    captions = [caption for caption, _ in kinds.ordinary_samples(runs, seed, "calibration")]
+    scales, found = torch.tensor(spread_guidance(runs), dtype=torch.float32), []
+    for first in range(0, runs, BATCH):
+        part, sampler = slice(first, min(first + BATCH, runs)), SAMPLERS[first // BATCH % len(SAMPLERS)]
+        columns, pixels = record(bed, captions[part], Setting(sampler, steps=steps), seed + first, scales[part], tick)
+        found.append((columns, judge.any_copies(pixels, kinds.memorized()).numpy()))
+    longest = max(columns["sigma"].shape[1] for columns, _ in found)
+    padded = {
+        name: np.concatenate([np.pad(c[name], ((0, 0), (0, longest - c[name].shape[1])), constant_values=np.nan) for c, _ in found])
+        for name in COLUMNS
+    }
+    return Tape(padded, np.full(runs, ORDINARY), np.concatenate([copies for _, copies in found]))
+
+
+def name_of(setting: Setting) -> str:
+    """A file's name."""
+    values = (setting.sampler, setting.schedule, setting.steps, f"{setting.guidance:g}", setting.negative)
+    return "-".join(map(str, values)).replace(" ", "_")
