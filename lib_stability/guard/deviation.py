@@ -33,7 +33,7 @@ class ZScores(NamedTuple):
     def score(self) -> torch.Tensor:
         """The evaluation's score ``(batch,)``: the rate's deviation, as in Broken Memories (arXiv 2605.22050), or the smaller of both.
 
-        At low noise the clean norm cannot see guidance, whose part in it vanishes with sigma: the smaller one is blind there, where the rate tells most.
+        At low noise the clean norm cannot see guidance, whose part in it vanishes with sigma: the smaller one is blind where the rate tells most.
         """
         return self.both[:, 0] if self.rule == "rate" else self.both.amin(1)
 
