@@ -12,6 +12,9 @@ from .detectors import NAMES
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
+#: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
+STEERED, STILL = "steered away", "still a copy"
+OUTCOMES = (STEERED, STILL)
 _GRAVITY = (STABLE, NOT_JUDGED, MILD, STRONG)
 
 
@@ -35,6 +38,9 @@ class Verdict:
         Why it was not judged, or what a flag was left without: an error, an interruption, numbers that are none.
     stopped_at : int or None
         Evaluation (from 1) from which on the image was blanked.
+    outcome : one of :data:`OUTCOMES` or ""
+        Of a damped image: whether the prediction for its own prompt was stable again at the last evaluation. Empty where nothing was damped or
+        nobody has looked there.
     """
 
     verdict: str
@@ -46,6 +52,7 @@ class Verdict:
     detector: str = ""
     reason: str = ""
     stopped_at: int | None = None
+    outcome: str = ""
 
     @property
     def flagged(self) -> bool:
@@ -107,7 +114,7 @@ def verdicts(what: Pass) -> list[Verdict]:
 
 
 def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int) -> Verdict:
-    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped)
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=_outcome(seen, index) if damped else "")
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
@@ -127,6 +134,11 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
     stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
     verdict, reason = STRONG if len(strong) else MILD, what.trouble.beside_flag(*whole)
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
+
+
+def _outcome(seen: dict[str, _Seen], index: int) -> str:
+    last = [bool(one.unstable[-1, index]) for one in seen.values() if one.judged[-1, index]]
+    return (STILL if any(last) else STEERED) if last else ""
 
 
 def _reason(what: Pass, index: int) -> str:
@@ -153,4 +165,4 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
         total += part.evaluations
     if not shifted:
         return Verdict(NOT_JUDGED, reason="nothing sampled")
-    return replace(gravest(shifted), evaluations=total, damped=sum(part.damped for part in parts))
+    return replace(gravest(shifted), evaluations=total, damped=sum(part.damped for part in parts), outcome=parts[-1].outcome)
