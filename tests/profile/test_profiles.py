@@ -123,7 +123,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(name=NAMES, provenance=st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4), guidance=st.floats(1, 100))
+@given(name=NAMES, provenance=st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4), guidance=st.floats(5, 100))
 @example(name="Mine [ 1 2 ]", provenance={}, guidance=7.5)
 @example(name="Mine", provenance={"note": "sizes [ 512  768 ]", "steps": [20, 30]}, guidance=7.5)
 def test_round_trip_keeps_texts_and_provenance(profile: Profile, folder: Path, name: str, provenance: dict, guidance: float) -> None:
