@@ -440,3 +440,34 @@ def test_the_setting_is_never_silently_off(host, options, value, on):
     options.set("memorization_guard_enabled", value)
     options.set("memorization_guard_mode", "Damp")
     assert (settings.defaults().enabled, settings.defaults().mode) == (on, "damp")
+
+
+def asked(host, **body: object) -> str:
+    status, answer = Asker(host)("POST", T2I, {"prompt": "big red circle", "steps": 2, "seed": 3, **body})
+    assert status == 200
+    return json.loads(answer["info"])["infotexts"][0]
+
+
+@pytest.mark.parametrize("body", [{}, {"alwayson_scripts": {}}, {"alwayson_scripts": None}, {"infotext": "x\nSteps: 2, Sampler: Euler, Seed: 3"}])
+def test_who_does_not_name_the_guard_is_guarded_where_settings_say_so(host, command, options, body):
+    """The host itself goes by the page's defaults of its first request, and here by those of when the page was built."""
+    assert "MG " not in asked(host, **body)
+    options.set("memorization_guard_enabled", True)
+    assert "MG verdict" in asked(host, **body)
+    assert "MG " not in asked(host, alwayson_scripts={"Memorization Guard": {"args": [False]}})
+
+
+@pytest.mark.parametrize("script", [None, {}, {"args": []}, {"args": [{}]}, {"args": [True]}, {"args": [True, None]}])
+def test_what_is_left_out_is_as_in_settings_by_now(host, command, options, script):
+    options.set("memorization_guard_enabled", True)
+    options.set("memorization_guard_mode", "Damp")
+    options.set("memorization_guard_sensitivity", "High")
+    text = asked(host, **({"alwayson_scripts": {"memorization guard": script}} if script is not None else {}))
+    assert "MG mode: damp, MG sensitivity: high" in text
+
+
+def test_an_infotext_counts_before_settings(host, command, options):
+    options.set("memorization_guard_enabled", True)
+    options.set("memorization_guard_mode", "Damp")
+    pasted = "x\nSteps: 2, Sampler: Euler, Seed: 3, MG sensitivity: high, MG version: 0.1.0"
+    assert "MG sensitivity: high" in asked(host, infotext=pasted) and "MG mode" not in asked(host, infotext=pasted)
