@@ -147,14 +147,16 @@ def _read(text: str, block: _Block) -> Reading:
 def _graver(before: Reading, after: Reading, in_template: bool) -> Reading:
     """Of two runs of parameters the later, as for the host, unless the earlier says something graver.
 
-    Behind a template the later one is the user's text, and can only make things graver.
+    Behind a template the later one is the user's text, and can only make things graver. But a prompt may hold a template, too, and the earlier is the
+    user's then: either can be, so "stable" is what both say.
     """
     base, other = (before, after) if in_template else (after, before)
     passes, differs = [], False
     for mine, theirs in ((base.first, other.first), (base.hires, other.hires)):
         # Nothing judged at all is no verdict, which another picture's "stable" must not become.
         graver = theirs is not None and _WEIGHT[theirs.verdict] > (_WEIGHT[mine.verdict] if mine else _WEIGHT[STABLE])
-        passes.append(theirs if graver else mine)
+        believed = mine if mine is None or mine.verdict != STABLE or not in_template or theirs is not None else None
+        passes.append(theirs if graver else believed)
         differs = differs or graver
     settings = base.settings if base.settings.enabled else other.settings if differs else base.settings
     return base._replace(settings=settings, first=passes[0], hires=passes[1], problems=[*base.problems, *([_TWICE] if differs else [])])

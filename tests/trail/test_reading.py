@@ -106,6 +106,16 @@ def test_no_number_of_them_hides_a_flag(decoy):
     assert verdicts_of("a fox\n" + (decoy + "\n") * 100 + line(STABLE, Verdict("mild"))).hires == Verdict("mild")
 
 
+@pytest.mark.parametrize("template", ["\nTemplate: x\n", "\nTemplate:\n", "\nNegative Template: x\nNegative prompt: y\n"])
+def test_a_template_within_the_prompt_makes_nothing_stable(template):
+    other = format_text("old", "", {**HOST, "Seed": "99", **write(Settings(enabled=True), STABLE, Verdict("stable"))})
+    found = verdicts_of(other + template + line(None))
+    assert (found.first, found.hires) == (None, None)
+    assert said(other + template + line(NOT_JUDGED)) == "not judged" and said(other + template + line(STRONG)) == "strong"
+    found = verdicts_of(other + template + line(STABLE))
+    assert (found.first.verdict, found.hires) == ("stable", None)
+
+
 # -- the rest ---------------------------------------------------------------------------------------------------------------------------
 
 
