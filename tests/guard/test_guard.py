@@ -584,6 +584,32 @@ def test_a_flag_and_what_was_damped_outlive_a_later_error(caplog, monkeypatch):
     assert len(caplog.records) == 1
 
 
+def test_a_flag_outlives_an_interruption_of_the_next_look():
+    asked = probe(policy="always")
+    object.__setattr__(asked, "predict", raising(KeyboardInterrupt()))
+    watcher = guard("report", probe=asked)
+    with pytest.raises(KeyboardInterrupt):
+        step(watcher, noisy(2), predictions("strong", "ordinary"))
+    assert [(one.verdict, one.flagged_at) for one in watcher.report()] == [("strong", 1), (NOT_JUDGED, None)]
+
+
+@pytest.mark.parametrize("when", ["acting", "measuring"])
+def test_a_flag_outlives_what_ends_its_own_evaluation(when, caplog, monkeypatch):
+    asked = probe(predictions("strong", "ordinary"), policy="always")
+    watcher = guard("damp" if when == "acting" else "report", probe=asked, doubt=UNKNOWN_NEGATIVE)
+    if when == "acting":
+        monkeypatch.setattr(watcher.damper, "act", raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            step(watcher, noisy(2), predictions("ordinary", "ordinary"))
+    else:
+        monkeypatch.setattr("lib_stability.guard.guard.rms", raising(RuntimeError("late")))
+        step(watcher, noisy(2), predictions("ordinary", "ordinary"))
+    flagged, other = watcher.report()
+    reason = "interrupted" if when == "acting" else "error RuntimeError"
+    assert (flagged.verdict, flagged.flagged_at, flagged.evaluations, flagged.reason) == ("strong", 1, 1, reason)
+    assert (other.verdict, other.reason) == (NOT_JUDGED, f"{reason} - 1/1 judged")
+
+
 def test_a_damper_that_fails_hands_over_to_the_next_cheaper_one(caplog, monkeypatch):
     rewording = Rewording([2, 2], raising(torch.cuda.OutOfMemoryError("out of memory")))
     watcher, denoised = guard("damp", "reword", rewording=rewording), predictions("strong", "ordinary")
