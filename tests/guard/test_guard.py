@@ -413,6 +413,21 @@ def test_a_skipped_uncond_evaluation_is_merely_not_judged():
     assert (ordinary.verdict, ordinary.evaluations, strong.verdict, strong.flagged_at) == (STABLE, 4, "strong", 1)
 
 
+@pytest.mark.parametrize("scale", [31.0, math.inf, math.nan])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_guidance_above_the_region_for_a_part_of_the_pass_leaves_a_gap(scale, tensor):
+    """Unlike an unguided evaluation it may show a copy, and nobody looks; the probe does not depend on it."""
+    for asked, verdict in ((None, NOT_JUDGED), (probe(predictions("ordinary", "ordinary"), policy="always"), STABLE)):
+        watcher = guard("report", probe=asked)
+        for guidance in (GUIDANCE, scale, scale):
+            step(watcher, noisy(2), predictions("ordinary", "ordinary"), guidance=torch.tensor([guidance, GUIDANCE]) if tensor else guidance)
+        first, second = watcher.report()
+        assert first.verdict == verdict and second.verdict == (STABLE if tensor else verdict)
+        assert first.reason == ("" if asked else "guidance above the region - 1/3 judged")
+    step(watcher, noisy(2), predictions("strong", "ordinary"))
+    assert watcher.report()[0].verdict == "strong"
+
+
 def test_flagged_images_are_damped_where_the_watch_cannot_judge():
     watcher, denoised = guard("damp", "directional"), predictions("ordinary", "strong")
     step(watcher, noisy(2), denoised)
