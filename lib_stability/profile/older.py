@@ -18,7 +18,7 @@ FOLDER, MOST = "older", 20
 
 
 def _stem(name: str) -> str:
-    return file_name(name).removesuffix(".json")
+    return file_name(" ".join(name.split())).removesuffix(".json")
 
 
 def versions(name: str, folder: Path) -> list[tuple[Path, Profile]]:
