@@ -74,6 +74,8 @@ ELSEWHERE = [
     {"origin": "https://evil.example", "sec_fetch_site": "cross-site"},
     {"sec_fetch_site": "cross-site"},
     {"sec_fetch_site": "same-site", "origin": "http://127.0.0.1:3000"},
+    {"origin": "http://["},
+    {"origin": "null", "host": ""},
 ]
 
 
