@@ -444,6 +444,16 @@ def test_the_setting_is_never_silently_off(host, options, value, on):
     assert (settings.defaults().enabled, settings.defaults().mode) == (on, "damp")
 
 
+def test_buttons_look_at_nothing_for_a_visitor(host, command, monkeypatch):
+    from lib_stability.webui.page import tab_calibrate, tab_profiles
+
+    command(disable_extension_access=True)
+    monkeypatch.setattr(tab_profiles.files, "offered", lambda *_: pytest.fail("a file was read"))
+    monkeypatch.setattr(tab_calibrate.calibrating, "outlook", lambda *_: pytest.fail("a checkpoint was hashed"))
+    assert "open to others" in tab_profiles.ask_import("/etc/hostname")[0]
+    assert "open to others" in tab_calibrate.start(100, 20, 0, 0, 4, tab_calibrate.IN_TURN, "", "")[0]
+
+
 def asked(host, **body: object) -> str:
     status, answer = Asker(host)("POST", T2I, {"prompt": "big red circle", "steps": 2, "seed": 3, **body})
     assert status == 200
