@@ -9,17 +9,21 @@ import torch
 from .norms import Norms
 
 #: What the score of an evaluation is made of, see :attr:`ZScores.score`.
-SCORES = ("rate", "smaller")
+SCORES = ("late rate", "rate", "smaller")
+#: Up to this noise level the clean norm counts for nothing under the rule "late rate".
+LATE = 0.1
 
 
 class ZScores(NamedTuple):
     """Deviations of one evaluation in relative spreads: `both`, float32 ``(batch, 2)`` of the rate and the clean norm, and the mask
-    ``(batch,)`` of noise levels that the region covers. `width`, ``(batch, 2)``, is one spread as a norm, `rule` one of :data:`SCORES`."""
+    ``(batch,)`` of noise levels that the region covers. `width`, ``(batch, 2)``, is one spread as a norm, `rule` one of :data:`SCORES`
+    and `late` the mask of noise levels up to :data:`LATE`, where the rule wants one."""
 
     both: torch.Tensor
     inside: torch.Tensor
     width: torch.Tensor | None = None
     rule: str = "rate"
+    late: torch.Tensor | None = None
 
     @property
     def rate(self) -> torch.Tensor:
@@ -31,11 +35,17 @@ class ZScores(NamedTuple):
 
     @property
     def score(self) -> torch.Tensor:
-        """The evaluation's score ``(batch,)``: the rate's deviation, as in Broken Memories (arXiv 2605.22050), or the smaller of both.
+        """The evaluation's score ``(batch,)``, by the rule.
 
-        At low noise the clean norm cannot see guidance, whose part in it vanishes with sigma: the smaller one is blind where the rate tells most.
+        "rate": the deviation of the update norm alone, as in Broken Memories (arXiv 2605.22050). "smaller": both norms have to be large, because
+        an ordinary run that breaks (too few steps, too much guidance) has a large update at some evaluation, without a large prediction. "late
+        rate": the smaller, but at the last evaluations the rate: at low noise the clean norm cannot see guidance, whose part in it vanishes with
+        sigma, and there the rate tells copies best.
         """
-        return self.both[:, 0] if self.rule == "rate" else self.both.amin(1)
+        if self.rule == "rate":
+            return self.both[:, 0]
+        smaller = self.both.amin(1)
+        return smaller if self.late is None else torch.where(self.late, self.both[:, 0], smaller)
 
 
 class Expected(NamedTuple):
@@ -45,7 +55,8 @@ class Expected(NamedTuple):
     spread: torch.Tensor
     inside: torch.Tensor
 
-    def z_scores(self, measured: Norms, rule: str = "rate") -> ZScores:
-        """``z = (r / mean - 1) / spread`` of norms of shape ``(batch,)`` each; scores by `rule`, one of :data:`SCORES`."""
+    def z_scores(self, measured: Norms, sigma: torch.Tensor, rule: str) -> ZScores:
+        """``z = (r / mean - 1) / spread`` of norms of shape ``(batch,)`` each at noise levels `sigma`; `rule` is one of :data:`SCORES`."""
         width = self.mean * self.spread
-        return ZScores(torch.stack(tuple(measured), 1).sub_(self.mean).div_(width), self.inside, width, rule)
+        late = sigma <= LATE if rule == "late rate" else None
+        return ZScores(torch.stack(tuple(measured), 1).sub_(self.mean).div_(width), self.inside, width, rule, late)

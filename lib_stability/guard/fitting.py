@@ -16,10 +16,14 @@ _SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(range(3), si
 
 
 class Curves(NamedTuple):
-    """Quadratics of one statistic: `coefficients` of shape ``(knots, 3)`` (a, b, c) and relative `spread` of shape ``(knots,)``."""
+    """Quadratics of one statistic: `coefficients` of shape ``(knots, 3)`` (a, b, c) and relative `spread` of shape ``(knots,)``.
+
+    `guided`, of shape ``(knots,)``, is the part of the relative spread that grows with guidance, see :func:`spread_at`; None where there is none.
+    """
 
     coefficients: np.ndarray
     spread: np.ndarray
+    guided: np.ndarray | None = None
 
 
 def resample(position: np.ndarray, value: np.ndarray, knots: np.ndarray) -> np.ndarray:
@@ -72,12 +76,48 @@ def predict(coefficients: np.ndarray, guidance: np.ndarray | float) -> np.ndarra
     return np.sqrt(np.maximum(a + b * guidance + c * guidance**2, 1e-12))
 
 
+def guided_share(coefficients: np.ndarray, guidance: np.ndarray | float) -> np.ndarray:
+    """Share of the squared norm that guidance adds, ``(b w + c w**2) / r**2``, from 0 to 1; shapes as in :func:`predict`."""
+    return 1 - coefficients[..., 0] / predict(coefficients, guidance) ** 2
+
+
+def spread_at(curves: Curves, guidance: np.ndarray | float) -> np.ndarray:
+    """Relative spread at each knot and a guidance scale: ``sqrt(spread**2 + (guided * share)**2)``.
+
+    What differs between prompts is how much they say, and that is what guidance multiplies: the part of the norm that guidance adds scatters by a
+    share of its own.
+    """
+    if curves.guided is None:
+        return curves.spread
+    return np.sqrt(curves.spread**2 + (curves.guided * guided_share(curves.coefficients, guidance)) ** 2)
+
+
 def _smooth(values: np.ndarray) -> np.ndarray:
     """Weights 1-2-1 along the first axis, ends kept."""
     if len(values) < 3:
         return values
     inner = (values[:-2] + 2 * values[1:-1] + values[2:]) / 4
     return np.concatenate([values[:1], inner, values[-1:]])
+
+
+def _two_parts(square: np.ndarray, grows: np.ndarray, seen: np.ndarray, plain: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Non-negative `fixed` and `guided` with ``square ~ fixed + guided * grows`` at each knot, both ``(knots,)``.
+
+    `square`, `grows` and `seen` are ``(runs, knots)``; `plain` is the mean square, taken where `grows` does not vary. Squares scatter as much as they
+    are large, so they are weighted by ``1/(fixed + guided * grows)**2``, as the norms are in :class:`CurveFit`.
+    """
+    weight = seen.astype(np.float64)
+    count = np.maximum(weight.sum(0), 1)
+    varies = ((grows - (weight * grows).sum(0) / count) ** 2 * weight).sum(0) / count > 1e-4
+    fixed, guided = plain, np.zeros_like(plain)
+    for _ in range(4):
+        one, x, xx, y, xy = (np.einsum("rk,rk->k", weight, part) for part in (np.ones_like(grows), grows, grows**2, square, grows * square))
+        among = np.maximum(one * xx - x * x, 1e-300)
+        both = (xx * y - x * xy) / among, (one * xy - x * y) / among
+        fixed = np.where(both[1] < 0, y / np.maximum(one, 1e-300), np.where(both[0] < 0, 0.0, both[0]))
+        guided = np.where(both[1] < 0, 0.0, np.where(both[0] < 0, xy / np.maximum(xx, 1e-300), both[1]))
+        weight = np.where(seen, 1 / np.maximum(fixed + guided * grows, least) ** 2, 0.0)
+    return np.where(varies, fixed, plain), np.where(varies, guided, 0.0)
 
 
 class CurveFit:
@@ -90,10 +130,12 @@ class CurveFit:
     guidance : array of shape ``(runs, knots)``
     floor : float
         Least relative spread.
+    growing : bool
+        Whether the spread may grow with guidance, see :func:`spread_at`; else it is one number at each knot.
     """
 
-    def __init__(self, norms: np.ndarray, guidance: np.ndarray, floor: float) -> None:
-        self.norms, self.guidance, self.floor = norms, guidance, floor
+    def __init__(self, norms: np.ndarray, guidance: np.ndarray, floor: float, growing: bool = False) -> None:
+        self.norms, self.guidance, self.floor, self.growing = norms, guidance, floor, growing
         self.seen = np.isfinite(norms) & np.isfinite(guidance)
         w = np.where(self.seen, guidance, 0.0)
         self.target = np.where(self.seen, norms, 0.0) ** 2
@@ -119,8 +161,12 @@ class CurveFit:
         ratio = self.norms[keep] / predict(coefficients, self.guidance[keep]) - 1
         ratio = np.where(self.seen[keep], ratio, 0.0)
         count = np.maximum(self.seen[keep].sum(0), 1)
-        spread = np.sqrt((ratio**2).sum(0) / np.maximum(count - 1, 1))
-        return Curves(coefficients, np.maximum(_smooth(spread), self.floor))
+        plain = (ratio**2).sum(0) / np.maximum(count - 1, 1)
+        if not self.growing:
+            return Curves(coefficients, np.maximum(_smooth(np.sqrt(plain)), self.floor))
+        share = np.where(self.seen[keep], guided_share(coefficients, np.where(self.seen[keep], self.guidance[keep], 0.0)), 0.0)
+        fixed, guided = _two_parts(ratio**2, share**2, self.seen[keep], plain, self.floor**2)
+        return Curves(coefficients, np.maximum(np.sqrt(_smooth(fixed)), self.floor), np.sqrt(_smooth(guided)))
 
     def leave_out(self, run: int) -> np.ndarray:
         """z-scores of one run at the knots, judged by the fit to all the others: shape ``(knots,)``, NaN where it does not reach."""
@@ -139,5 +185,6 @@ class CurveFit:
     def _without(self, run: int, guidance: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and spread at the knots without one run, at its own guidance scales or at one."""
         normal, right = (whole - own for whole, own in zip(self.sums, self._sums(self.weight, slice(run, run + 1))))
-        coefficients, spread = self._curves(_smooth(solve(normal, right)), np.arange(len(self.norms)) != run)
-        return predict(coefficients, self.guidance[run] if guidance is None else guidance), spread
+        curves = self._curves(_smooth(solve(normal, right)), np.arange(len(self.norms)) != run)
+        scale = self.guidance[run] if guidance is None else guidance
+        return predict(curves.coefficients, scale), spread_at(curves, scale)

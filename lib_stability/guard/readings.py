@@ -48,7 +48,7 @@ class Judged(NamedTuple):
 def judge(x: torch.Tensor, prediction: torch.Tensor, sigma: torch.Tensor, parameterisation: str, expected: Expected, limits: Thresholds) -> Judged:
     """Hold the norms of `prediction` (like `x`) against what ordinary runs have at noise levels `sigma` ``(batch,)``."""
     measured = measure(x, prediction, sigma, parameterisation)
-    z = expected.z_scores(measured, limits.rule)
+    z = expected.z_scores(measured, sigma, limits.rule)
     score = z.score
     # Not above the threshold, or not finite: then the clamp moves it (or NaN differs from itself).
     unstable = z.inside & (score == score.clamp(limits.mild, HUGE))

@@ -9,8 +9,8 @@ import torch
 
 from ..validation import Field
 from . import fitting, norms
+from .deviation import LATE, Expected, ZScores
 from .deviation import SCORES as SCORE_RULES
-from .deviation import Expected, ZScores
 
 #: Version 1 had no "score": it was the smaller of both deviations.
 FORMAT, VERSION = "memorization-guard-region", 2
@@ -59,9 +59,9 @@ class StabilityRegion:
         Distance of the knots along the log-sigma axis, in natural logarithms.
     floor : float
         Least relative spread, a share of the mean.
-    score : "rate" or "smaller"
-        What decides at an evaluation, see :attr:`.deviation.ZScores.score`. Files of version 0.1 have the smaller of both deviations, and thresholds
-        made for it.
+    score : "late rate", "rate" or "smaller", optional
+        What decides at an evaluation, see :attr:`.deviation.ZScores.score`; by default "late rate" for "sigma" and "rate" for "flow". Files of
+        version 0.1 have the smaller of both deviations, and thresholds made for it; their spread does not grow with guidance.
 
     Attributes
     ----------
@@ -97,9 +97,10 @@ class StabilityRegion:
     [False, True]
     """
 
-    def __init__(self, parameterisation: str = "sigma", step: float = 0.2, floor: float = 0.02, score: str = "rate") -> None:
+    def __init__(self, parameterisation: str = "sigma", step: float = 0.2, floor: float = 0.02, score: str | None = None) -> None:
         if parameterisation not in norms.PARAMETERISATIONS:
             raise ValueError(f"parameterisation: {parameterisation!r} is not one of {', '.join(norms.PARAMETERISATIONS)}")
+        score = score or ("rate" if parameterisation == "flow" else "late rate")
         if score not in SCORE_RULES:
             raise ValueError(f"score: {score!r} is not one of {', '.join(SCORE_RULES)}")
         self.parameterisation, self.step, self.floor, self.score = parameterisation, step, floor, score
@@ -133,7 +134,7 @@ class StabilityRegion:
         fits = {}
         for number, name in enumerate(STATISTICS, start=2):
             table = np.stack([fitting.resample(p, run[number], self.knots_) for p, run in zip(positions, runs)])
-            fits[name] = fitting.CurveFit(table, guidance, self.floor)
+            fits[name] = fitting.CurveFit(table, guidance, self.floor, self.score != "smaller")
         self.curves_ = {name: fit.curves for name, fit in fits.items()}
         self.guidance_ = (float(min(w.min() for _, w, _, _ in runs)), float(max(w.max() for _, w, _, _ in runs)))
         # Ordinary runs scatter more the stronger the guidance: thresholds come from the part where they would be exceeded first.
@@ -144,16 +145,25 @@ class StabilityRegion:
             places = [(position - self.knots_[0]) / (self.knots_[1] - self.knots_[0]) for position in positions]
             places = [np.where((place >= -REACH) & (place <= count - 1 + REACH), place, np.nan) for place in places]
             found = [[fits[name].leave_out_at(i, places[i], runs[i][n]) for n, name in enumerate(STATISTICS, start=2)] for i in scored]
+            levels_of = [runs[i][0] for i in scored]
         else:
             found = [[fits[name].leave_out(i) for name in STATISTICS] for i in scored]
-        left_out = [self.scores_of(*both) for both in found]
+            levels_of = [self.levels] * len(scored)
+        left_out = [self.scores_of(rate, clean, levels) for (rate, clean), levels in zip(found, levels_of)]
         self.scores_ = np.sort([float(np.nanmax(z)) for z in left_out if np.isfinite(z).any()])
         self._tables, self._scales = {}, {}
         return self
 
-    def scores_of(self, rate: np.ndarray, clean: np.ndarray) -> np.ndarray:
-        """Scores from the deviations of both norms, arrays of one shape."""
-        return rate if self.score == "rate" else np.minimum(rate, clean)
+    @property
+    def levels(self) -> np.ndarray:
+        """Noise levels of the knots."""
+        return 1 / (1 + np.exp(-self.knots_)) if self.parameterisation == "flow" else np.exp(self.knots_)
+
+    def scores_of(self, rate: np.ndarray, clean: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        """Scores from the deviations of both norms at noise levels `sigma`, arrays of one shape, see :attr:`.deviation.ZScores.score`."""
+        if self.score == "rate":
+            return rate
+        return np.where((self.score == "late rate") & (sigma <= LATE), rate, np.minimum(rate, clean))
 
     def _checked(self, index: int, run: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         sigma, rate, clean = (np.asarray(v, dtype=np.float64).ravel() for v in (run.sigma, run.rate, run.clean))
@@ -173,10 +183,10 @@ class StabilityRegion:
     # -- look-up ---------------------------------------------------------------------------------------------------------------------
 
     def tables(self, device: torch.device | str, guidance: float | None = None) -> torch.Tensor:
-        """All curves as one float32 tensor on `device`: ``(knots + 4, 2, 4, 2)``, or ``(knots + 4, 2, 2, 2)`` at one guidance scale.
+        """All curves as one float32 tensor on `device`: ``(knots + 4, 2, 4 or 5, 2)``, or ``(knots + 4, 2, 2, 2)`` at one guidance scale.
 
-        The grid is extended by two copies of its ends. Each row holds its own values and the next one's: a, b, c, spread (or mean, spread), of rate
-        and clean. Made once per device; those of the latest guidance scales are kept.
+        The grid is extended by two copies of its ends. Each row holds its own values and the next one's: a, b, c, spread and, where there is one, its
+        part that grows with guidance (or mean, spread), of rate and clean. Made once per device; those of the latest guidance scales are kept.
         """
         where = str(device)
         if guidance is not None:
@@ -187,7 +197,11 @@ class StabilityRegion:
                 self._scales[key] = _at_scale(self.tables(device), guidance)
             return self._scales[key]
         if where not in self._tables:
-            both = [np.concatenate([self.curves_[n].coefficients, self.curves_[n].spread[:, None]], 1) for n in STATISTICS]
+            curves = [self.curves_[n] for n in STATISTICS]
+            both = [np.concatenate([c.coefficients, c.spread[:, None]], 1) for c in curves]
+            if any(c.guided is not None for c in curves):
+                guided = [np.zeros_like(c.spread) if c.guided is None else c.guided for c in curves]
+                both = [np.concatenate([one, column[:, None]], 1) for one, column in zip(both, guided)]
             table = np.pad(np.stack(both, 2), ((PADDING, PADDING + 1), (0, 0), (0, 0)), mode="edge")
             self._tables[where] = torch.from_numpy(np.stack([table[:-1], table[1:]], 1)).to(device=device, dtype=torch.float32)
         return self._tables[where]
@@ -226,7 +240,7 @@ class StabilityRegion:
         guidance : float or tensor of shape ``(batch,)``
             Effective guidance scale of this evaluation.
         """
-        return self.look_up(sigma, guidance).z_scores(measured, self.score)
+        return self.look_up(sigma, guidance).z_scores(measured, sigma, self.score)
 
     @property
     def _axis_name(self) -> str:
@@ -247,6 +261,7 @@ class StabilityRegion:
                 name: {
                     **{key: _rounded(column) for key, column in zip("abc", curves.coefficients.T)},
                     "spread": _rounded(curves.spread),
+                    **({} if curves.guided is None else {"guided_spread": _rounded(curves.guided)}),
                 }
                 for name, curves in self.curves_.items()
             },
@@ -264,7 +279,7 @@ class StabilityRegion:
         """
         root = Field(data, source).object()
         root.format(FORMAT, VERSION)
-        rule = root["score"].choice(SCORE_RULES) if root["version"].value > 1 else "smaller"
+        rule = root["score"].choice(SCORE_RULES) if root["version"].integer(1, VERSION) > 1 else "smaller"
         self = cls(root["parameterisation"].choice(norms.PARAMETERISATIONS), score=rule)
         grid = root["grid"].object()
         grid["axis"].choice([self._axis_name])
@@ -284,15 +299,19 @@ class StabilityRegion:
             field = root["statistics"].object()[name].object()
             columns = [field[key].numbers(*SQUARES, least=count, most=count) for key in "abc"]
             spread = field["spread"].numbers(*SPREADS, least=count, most=count)
-            self.curves_[name] = fitting.Curves(np.stack(columns, 1), spread)
+            guided = field["guided_spread"].numbers(0, SPREADS[1], least=count, most=count) if "guided_spread" in field.mapping() else None
+            self.curves_[name] = fitting.Curves(np.stack(columns, 1), spread, guided)
         self.scores_ = np.sort(root["reference_scores"].numbers(*SCORES, least=0, most=MAX_SCORES))
         return self
 
 
 def _at_scale(table: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
-    """Rows of a, b, c, spread along dimension 2 as mean and spread at a guidance scale."""
-    a, b, c, spread = table.unbind(2)
-    return torch.stack(((a + guidance * (b + guidance * c)).clamp_min(1e-12).sqrt(), spread), 2)
+    """Rows of a, b, c, spread and guided spread along dimension 2 as mean and spread at a guidance scale, see :func:`.fitting.spread_at`."""
+    a, b, c, spread, *guided = table.unbind(2)
+    square = (a + guidance * (b + guidance * c)).clamp_min(1e-12)
+    if guided:
+        spread = torch.hypot(spread, guided[0] * (1 - a / square))
+    return torch.stack((square.sqrt(), spread), 2)
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -34,7 +34,7 @@ class Thresholds:
     false_alarms: float
     measured: bool
     extrapolated: bool = False
-    rule: str = "rate"
+    rule: str = "smaller"
 
     def describe(self) -> str:
         """For people: the threshold and what it costs."""

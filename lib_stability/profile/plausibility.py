@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..guard.fitting import predict
+from ..guard.fitting import predict, spread_at
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import SCORED_GUIDANCE, STATISTICS, StabilityRegion
 from ..guard.sensitivity import thresholds
@@ -117,6 +117,7 @@ def standing_out(region: StabilityRegion, guidance: float) -> float:
     place, mild = np.linspace(low, high, PLACES), thresholds(region, "medium").mild
     copy, flagged = copy_of_a_picture(region.parameterisation, place, guidance), np.ones(PLACES, dtype=bool)
     for name in STATISTICS:
-        mean = np.interp(place, region.knots_, predict(region.curves_[name].coefficients, np.full(len(region.knots_), guidance)))
-        flagged &= mean * (1 + mild * np.interp(place, region.knots_, region.curves_[name].spread)) < copy[name]
+        curves, scale = region.curves_[name], np.full(len(region.knots_), guidance)
+        mean = np.interp(place, region.knots_, predict(curves.coefficients, scale))
+        flagged &= mean * (1 + mild * np.interp(place, region.knots_, spread_at(curves, scale))) < copy[name]
     return float(flagged.mean())

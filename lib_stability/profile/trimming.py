@@ -34,14 +34,14 @@ def copies(runs: list[Trajectory], parameterisation: str = "sigma") -> list[int]
     most = int(SHARE * len(runs))
     if len(runs) < LEAST:
         return []
-    region = StabilityRegion(parameterisation).fit(runs)
+    region = StabilityRegion(parameterisation, score="smaller").fit(runs)
     tables, guidance, floor = _tables(runs, region)
 
     def scores(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Leave-one-out scores of the `wanted` among `rows`: the largest over noise levels."""
+        """Leave-one-out scores of the `wanted` among `rows`: the largest over noise levels of the smaller deviation."""
         fits = [CurveFit(table[rows], guidance[rows], floor) for table in tables]
         numbers = np.flatnonzero(np.isin(rows, wanted))
-        return np.array([np.nanmax(region.scores_of(*(fit.leave_out(i) for fit in fits)), initial=-np.inf) for i in numbers])
+        return np.array([np.nanmax(np.minimum(*(fit.leave_out(i) for fit in fits)), initial=-np.inf) for i in numbers])
 
     everyone = np.arange(len(runs))
     candidates = np.argsort(scores(everyone, everyone))[-most:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from conftest import quadratic
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import nnls
 
-from lib_stability.guard.fitting import CurveFit, predict, resample, solve
+from lib_stability.guard.fitting import CurveFit, predict, resample, solve, spread_at
 
 
 def guidance_design(scales: np.ndarray) -> np.ndarray:
@@ -174,3 +176,40 @@ def test_leaving_a_run_out_against_scipy() -> None:
             spread = np.sqrt(np.sum(ratio**2) / 18)
             mean = np.sqrt(guidance_design(guidance[run, knot : knot + 1]) @ answer)[0]
             assert fit.leave_out(run)[knot] == pytest.approx((table[run, knot] / mean - 1) / spread, abs=2e-3)
+
+
+def grown_runs(count: int, fixed: float, guided: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Norms and guidance, ``(count, 9)``: squares 1 + w**2 / 10, scattered by `fixed` and, in the part that guidance adds, by `guided`."""
+    rng = np.random.default_rng(seed)
+    guidance = np.repeat(rng.uniform(1, 15, (count, 1)), 9, 1)
+    mean = np.sqrt(1 + guidance**2 / 10)
+    spread = np.hypot(fixed, guided * (1 - 1 / mean**2))
+    return mean * (1 + spread * rng.normal(0, 1, (count, 9))).clip(0.05), guidance
+
+
+@pytest.mark.parametrize(("fixed", "guided"), [(0.05, 0.3), (0.1, 0.1), (0.1, 0.0)])
+def test_a_spread_that_grows_with_guidance_is_found(fixed: float, guided: float) -> None:
+    fit = CurveFit(*grown_runs(3000, fixed, guided), 0.02, growing=True)
+    for scale in (1.0, 3.0, 7.5, 15.0):
+        expected = math.hypot(fixed, guided * (1 - 1 / (1 + scale**2 / 10)))
+        np.testing.assert_allclose(spread_at(fit.curves, scale), expected, rtol=0.15)
+    plain = CurveFit(*grown_runs(3000, fixed, guided), 0.02)
+    assert plain.curves.guided is None and spread_at(plain.curves, 3.0) is plain.curves.spread
+
+
+def test_one_guidance_scale_leaves_the_spread_one_number() -> None:
+    norms, guidance = grown_runs(300, 0.1, 0.3)
+    same = np.full_like(guidance, 7.5)
+    one, other = (CurveFit(norms, same, 0.02, growing) for growing in (True, False))
+    np.testing.assert_allclose(one.curves.spread, other.curves.spread, rtol=0.02)
+    assert (one.curves.guided == 0).all()
+
+
+def test_thresholds_hold_at_weak_and_at_strong_guidance() -> None:
+    """With one spread for all scales runs at weak guidance hardly ever reach it, and those at strong guidance too often."""
+    norms, guidance = grown_runs(1500, 0.03, 0.4)
+    for growing, low, high in ((True, 0.7, 1.4), (False, 0.0, 0.6)):
+        fit = CurveFit(norms, guidance, 0.02, growing)
+        z = (norms / predict(fit.curves.coefficients, guidance) - 1) / spread_at(fit.curves, guidance)
+        weak, strong = (z[part].std() for part in (guidance[:, 0] < 2, guidance[:, 0] > 8))
+        assert low < weak / strong < high

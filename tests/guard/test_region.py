@@ -141,7 +141,7 @@ def test_leave_one_out_scores_equal_refitting_without_the_run(count: int, tolera
         norms = Norms(torch.from_numpy(run.rate).float(), torch.from_numpy(run.clean).float())
         refitted.append(others.z_scores(norms, torch.from_numpy(run.sigma).float(), float(run.guidance)).score.max().item())
     np.testing.assert_allclose(region.scores_, np.sort(refitted), rtol=0.05, atol=tolerance)
-    assert region.scores_[-1] == pytest.approx(max(refitted), rel=0.02)
+    assert region.scores_[-1] == pytest.approx(max(refitted), rel=0.05)
     assert (np.diff(region.scores_) >= 0).all() and 8 <= len(region.scores_) == len(refitted) < count
 
 
@@ -210,11 +210,14 @@ def test_z_scores_by_hand(region: StabilityRegion) -> None:
     knot = len(region.knots_) // 2
     sigma = torch.tensor([math.exp(region.knots_[knot])])
     a, b, c = region.curves_["clean"].coefficients[knot]
-    spread = region.curves_["clean"].spread[knot]
+    curves = region.curves_["clean"]
+    spread = math.hypot(curves.spread[knot], curves.guided[knot] * (1 - a / (a + 4 * b + 16 * c)))
     z = region.z_scores(Norms(torch.tensor([100.0]), torch.tensor([5.0])), sigma, 4.0)
     expected = (5.0 / math.sqrt(a + 4 * b + 16 * c) - 1) / spread
     assert z.clean.item() == pytest.approx(expected, rel=1e-3)
-    assert z.rate.item() > z.clean.item() and z.score.item() == z.rate.item(), "the rate counts"
+    assert z.rate.item() > z.clean.item() and z.score.item() == z.clean.item(), "the smaller counts"
+    (late,) = region.z_scores(Norms(torch.tensor([100.0]), torch.tensor([5.0])), torch.tensor([0.07]), 4.0).score.tolist()
+    assert late == region.z_scores(Norms(torch.tensor([100.0]), torch.tensor([5.0])), torch.tensor([0.07]), 4.0).rate.item(), "at the end the rate"
 
 
 def test_regions_of_version_1_go_on_judging_by_the_smaller_deviation(region: StabilityRegion) -> None:
@@ -222,18 +225,19 @@ def test_regions_of_version_1_go_on_judging_by_the_smaller_deviation(region: Sta
     del old["score"]
     again = StabilityRegion.from_json(old)
     assert again.score == "smaller" and again.to_json() == region.to_json() | {"score": "smaller"}
-    norms, sigma = Norms(torch.tensor([100.0, 0.1]), torch.tensor([5.0, 5.0])), torch.tensor([1.0, 1.0])
+    norms, sigma = Norms(torch.tensor([100.0, 0.1]), torch.tensor([5.0, 5.0])), torch.tensor([0.07, 0.07])
     one, other = region.z_scores(norms, sigma, 4.0), again.z_scores(norms, sigma, 4.0)
     torch.testing.assert_close(one.both, other.both, rtol=1e-3, atol=1e-3)
     assert torch.equal(one.score, one.rate) and torch.equal(other.score, torch.minimum(other.rate, other.clean))
-    assert thresholds(again).rule == "smaller" and thresholds(region).rule == "rate"
+    assert thresholds(again).rule == "smaller" and thresholds(region).rule == "late rate"
 
 
 def test_leave_one_out_scores_follow_the_rule() -> None:
     runs = ordinary_runs(60)
-    rate, smaller = StabilityRegion().fit(runs), StabilityRegion(score="smaller").fit(runs)
-    assert (rate.scores_ >= smaller.scores_).all() and rate.scores_.mean() > smaller.scores_.mean() + 0.2
-    with pytest.raises(ValueError, match="score: 'larger' is not one of rate, smaller"):
+    rate, late = StabilityRegion(score="rate").fit(runs), StabilityRegion(score="late rate").fit(runs)
+    assert (rate.scores_ >= late.scores_).all() and rate.scores_.mean() > late.scores_.mean() + 0.2
+    assert StabilityRegion("flow").score == "rate" and StabilityRegion().score == "late rate"
+    with pytest.raises(ValueError, match="score: 'larger' is not one of late rate, rate, smaller"):
         StabilityRegion(score="larger")
 
 
@@ -307,7 +311,8 @@ def test_a_larger_norm_scores_higher_and_more_guidance_allows_more(
     level = torch.tensor([sigma])
     score = region.z_scores(one_norm(norm), level, guidance).score.item()
     assert region.z_scores(one_norm(more * norm), level, guidance).score.item() > score
-    assert region.z_scores(one_norm(norm), level, more * guidance).score.item() <= score + 1e-5
+    # Below the mean it may come nearer, since the spread grows with guidance.
+    assert region.z_scores(one_norm(norm), level, more * guidance).score.item() <= max(score, 0.0) + 1e-5
 
 
 # -- flow ----------------------------------------------------------------------------------------------------------------------------

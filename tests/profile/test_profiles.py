@@ -22,7 +22,7 @@ from lib_stability.profile.storage import MAX_BYTES, load_all, read, write
 from lib_stability.validation import NAME, Field, ValidationError
 
 #: Fields that a file may lack, and what follows from that is tested apart.
-OPTIONAL = {"provenance", "negative", "probe_guidance", "probe", "checkpoint", "sha256", "false_alarms"}
+OPTIONAL = {"provenance", "negative", "probe_guidance", "probe", "checkpoint", "sha256", "false_alarms", "guided_spread"}
 #: Texts that may be anything, and numbers for people that are not read.
 FREE = {"checkpoint", "provenance", "false_alarms"}
 HUGE = 10**400

@@ -38,7 +38,7 @@ def tiny() -> dict:
     """A profile small enough to be mutated at every place."""
     region = StabilityRegion()
     region.knots_, region.guidance_, region.scores_ = np.arange(3.0), (1.0, 15.0), np.arange(10) / 4
-    region.curves_ = {name: Curves(np.full((3, 3), 0.02), np.full(3, 0.1)) for name in ("rate", "clean")}
+    region.curves_ = {name: Curves(np.full((3, 3), 0.02), np.full(3, 0.1), np.full(3, 0.2)) for name in ("rate", "clean")}
     return Profile("Tiny", "calibrated", Model("sd1", "epsilon", "a.safetensors", "0f" * 32), region, region, provenance={"runs": 10}).to_json()
 
 

@@ -7,15 +7,19 @@ import torch
 from ..damping import Damping, Marks, radial
 from ..deviation import Expected
 from ..evaluation import Evaluation
+from ..fitting import spread_at
 from ..readings import Acted
 from ..region import StabilityRegion
+
+#: A guidance scale that adds nearly all of a norm: there spreads are at their widest.
+MUCH = 1000.0
 
 
 class Limit:
     """Largest RMS of a damped prediction: the region's mean less the margin, where directional damping acts; else the mean."""
 
     def __init__(self, damping: Damping, region: StabilityRegion) -> None:
-        self.margin, self._widest = damping.limit, float(region.curves_["clean"].spread.max())
+        self.margin, self._widest = damping.limit, float(spread_at(region.curves_["clean"], MUCH).max())
 
     def __call__(self, expected: Expected, acting: torch.Tensor | None = None, width: torch.Tensor | None = None) -> torch.Tensor:
         """``(batch,)``; `acting` is the mask where the margin counts, by default all. `width`, ``(batch, 2)``, is one spread as a norm where that is

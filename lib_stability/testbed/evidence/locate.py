@@ -80,7 +80,7 @@ def maps_of(seen: Observed, profile: Profile, guidance: float) -> tuple[dict[str
     fresh = torch.ones_like(flagged)
     for x, denoised, difference, sigma in zip(seen.x, seen.denoised, seen.difference, seen.sigma):
         expected = profile.watch.look_up(sigma, guidance)
-        unstable = expected.z_scores(measure(x, denoised, sigma), profile.watch.score).score > limit
+        unstable = expected.z_scores(measure(x, denoised, sigma), sigma, profile.watch.score).score > limit
         rate, clean = (mean[:, None, None] for mean in expected.mean.unbind(1))
         fields = {
             "update v": _update(x, denoised, sigma) / rate,
