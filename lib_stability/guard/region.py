@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from ..validation import Field
 from . import fitting, norms
 from .deviation import LATE, Expected, ZScores
 from .deviation import SCORES as SCORE_RULES
+from .trajectory import Trajectory, checked
 
 #: Version 1 had no "score": it was the smaller of both deviations.
 FORMAT, VERSION = "memorization-guard-region", 2
@@ -29,20 +30,6 @@ PADDING = 2
 REACH = 1.5
 #: Reference runs from this guidance scale on give the leave-one-out scores.
 SCORED_GUIDANCE = 5.0
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """Norms of one ordinary reference run, one value per model evaluation, float arrays of shape ``(evaluations,)``.
-
-    `sigma` is the noise level in units of the latent's scale, `guidance` the effective scale of each evaluation or one number for the whole run,
-    `rate` and `clean` are those of :class:`.norms.Norms`.
-    """
-
-    sigma: np.ndarray
-    guidance: np.ndarray | float
-    rate: np.ndarray
-    clean: np.ndarray
 
 
 class StabilityRegion:
@@ -109,18 +96,19 @@ class StabilityRegion:
 
     # -- fitting ---------------------------------------------------------------------------------------------------------------------
 
-    def fit(self, trajectories: list[Trajectory], least: int = 8, single: bool = False) -> StabilityRegion:
+    def fit(self, trajectories: list[Trajectory], least: int = 8, looks: Callable[[int], Sequence[int]] | None = None) -> StabilityRegion:
         """Fit to ordinary runs whose guidance scales are spread over the range to be served.
 
         The leave-one-out scores of a region that watches whole passes are taken at the knots, where evaluations that alternate are averaged; so they
-        depend little on the steps of the reference runs. One that judges `single` evaluations, as the probe does, takes them at the evaluations.
+        depend little on the steps of the reference runs. One that judges single evaluations, as the probe does, takes them at those that `looks`
+        names, by their numbers in a run of so many.
 
         Raises
         ------
         ValueError
             Fewer than `least` usable runs, or values that are not finite and positive.
         """
-        runs = [self._checked(index, run) for index, run in enumerate(trajectories)]
+        runs = [checked(index, run) for index, run in enumerate(trajectories)]
         if len(runs) < least:
             raise ValueError(f"trajectories: {len(runs)} runs are too few for a region, at least {least} are needed")
         positions = [self._axis(sigma) for sigma, *_ in runs]
@@ -131,21 +119,23 @@ class StabilityRegion:
         count = int(np.clip(np.ceil((high - low) / self.step) + 1, 2, MAX_KNOTS))
         self.knots_ = np.linspace(low, max(high, low + 1e-3), count)
         guidance = np.stack([fitting.resample(p, w, self.knots_) for p, (_, w, _, _) in zip(positions, runs)])
-        fits = {}
+        fits, growing = {}, self.score != "smaller"
         for number, name in enumerate(STATISTICS, start=2):
             table = np.stack([fitting.resample(p, run[number], self.knots_) for p, run in zip(positions, runs)])
-            fits[name] = fitting.CurveFit(table, guidance, self.floor, self.score != "smaller")
+            fits[name] = fitting.CurveFit(table, guidance, self.floor, growing)
         self.curves_ = {name: fit.curves for name, fit in fits.items()}
         self.guidance_ = (float(min(w.min() for _, w, _, _ in runs)), float(max(w.max() for _, w, _, _ in runs)))
-        # Ordinary runs scatter more the stronger the guidance: thresholds come from the part where they would be exceeded first.
+        # Ordinary runs scatter more the stronger the guidance. Where the spread does not say so, thresholds come from the part where they would be
+        # exceeded first.
         scored = [i for i, (_, w, _, _) in enumerate(runs) if w.mean() >= SCORED_GUIDANCE]
-        if len(scored) < least:
+        if len(scored) < least or growing:
             scored = list(range(len(runs)))
-        if single:
+        if looks is not None:
             places = [(position - self.knots_[0]) / (self.knots_[1] - self.knots_[0]) for position in positions]
             places = [np.where((place >= -REACH) & (place <= count - 1 + REACH), place, np.nan) for place in places]
-            found = [[fits[name].leave_out_at(i, places[i], runs[i][n]) for n, name in enumerate(STATISTICS, start=2)] for i in scored]
-            levels_of = [runs[i][0] for i in scored]
+            taken = {i: np.asarray(looks(len(runs[i][0]))) for i in scored}
+            found = [[fits[name].leave_out_at(i, places[i][taken[i]], runs[i][n][taken[i]]) for n, name in enumerate(STATISTICS, 2)] for i in scored]
+            levels_of = [runs[i][0][taken[i]] for i in scored]
         else:
             found = [[fits[name].leave_out(i) for name in STATISTICS] for i in scored]
             levels_of = [self.levels] * len(scored)
@@ -164,18 +154,6 @@ class StabilityRegion:
         if self.score == "rate":
             return rate
         return np.where((self.score == "late rate") & (sigma <= LATE), rate, np.minimum(rate, clean))
-
-    def _checked(self, index: int, run: Trajectory) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        sigma, rate, clean = (np.asarray(v, dtype=np.float64).ravel() for v in (run.sigma, run.rate, run.clean))
-        guidance = np.asarray(run.guidance, dtype=np.float64).ravel()
-        if guidance.size == 1:
-            guidance = np.broadcast_to(guidance, sigma.shape)
-        for name, values in (("sigma", sigma), ("guidance", guidance), ("rate", rate), ("clean", clean)):
-            if values.shape != sigma.shape or not len(values):
-                raise ValueError(f"trajectories[{index}].{name}: {values.size} values for {sigma.size} evaluations")
-            if not np.isfinite(values).all() or (values < 0).any() or (name == "sigma" and (values <= 0).any()):
-                raise ValueError(f"trajectories[{index}].{name}: values have to be finite and positive")
-        return sigma, guidance, rate, clean
 
     def _axis(self, sigma: np.ndarray) -> np.ndarray:
         return norms.axis(torch.from_numpy(np.ascontiguousarray(sigma)), self.parameterisation).numpy()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..guard.norms import Norms, measure
-from ..guard.probe import REFERENCE_GUIDANCE
+from ..guard.probe import REFERENCE_GUIDANCE, looks
 from ..guard.region import StabilityRegion, Trajectory
 from ..version import __version__
 from .profiles import FEW, Model, Profile
@@ -133,7 +133,7 @@ def fit_profile(
         "calibrated",
         model,
         region,
-        StabilityRegion(parameterisation).fit(probe, single=True) if probe else None,
+        StabilityRegion(parameterisation).fit(probe, looks=looks) if probe else None,
         provenance={
             "prompts_sha256": prompts_hash(prompts),
             "prompts": len(set(prompts)),

@@ -104,7 +104,7 @@ def region(of_probe: bool = False) -> StabilityRegion:
         sample(model, list(SAMPLERS)[number % 4], 12, 9_000 + number)
         sigma, rate, clean = np.array(seen).T
         runs.append(Trajectory(sigma, guidance, rate, clean))
-    return StabilityRegion(score="smaller").fit(runs, single=of_probe)
+    return StabilityRegion(score="smaller").fit(runs, looks=range if of_probe else None)
 
 
 def settings() -> dict[str, dict]:

@@ -105,7 +105,7 @@ def test_scores_of_single_evaluations() -> None:
     """Evaluations that alternate between large and small: knots between them see the average, a look at one of them does not."""
     swing = 1 + 0.1 * (-1.0) ** np.arange(20)
     runs = [replace(run, rate=run.rate * swing, clean=run.clean * swing) for run in ordinary_runs(60, 0.02, schedule=sigmas(20, 0.05, 14))]
-    watch, probe = StabilityRegion(step=0.6).fit(runs), StabilityRegion(step=0.6).fit(runs, single=True)
+    watch, probe = StabilityRegion(step=0.6).fit(runs), StabilityRegion(step=0.6).fit(runs, looks=range)
     assert all(np.array_equal(watch.curves_[name].spread, probe.curves_[name].spread) for name in ("rate", "clean"))
     assert np.median(probe.scores_) > 1.5 * np.median(watch.scores_)
 
@@ -113,7 +113,7 @@ def test_scores_of_single_evaluations() -> None:
 def test_single_evaluations_beyond_the_region_do_not_count() -> None:
     runs = ordinary_runs(40, 0.05)
     far = [replace(run, sigma=np.append(run.sigma, 1e-6), rate=np.append(run.rate, 1e3), clean=np.append(run.clean, 1e3)) for run in runs[:4]]
-    plain, longer = (StabilityRegion().fit(some, single=True) for some in (runs, [*far, *runs[4:]]))
+    plain, longer = (StabilityRegion().fit(some, looks=range) for some in (runs, [*far, *runs[4:]]))
     np.testing.assert_allclose(longer.scores_, plain.scores_, rtol=0.05)
 
 
@@ -126,23 +126,25 @@ def test_fit_starts_anew_each_time() -> None:
     np.testing.assert_allclose(after, [[2.0, 3.0]], rtol=0.1)
 
 
+@pytest.mark.parametrize("rule", ["smaller", "late rate"])
 @pytest.mark.parametrize(("count", "tolerance"), [(12, 0.25), (40, 0.05)])
-def test_leave_one_out_scores_equal_refitting_without_the_run(count: int, tolerance: float) -> None:
+def test_leave_one_out_scores_equal_refitting_without_the_run(count: int, tolerance: float, rule: str) -> None:
     """The leave-one-out fits keep the weights of the full fit, so scores agree to a fraction of a spread, not exactly; high ones agree best."""
     step = math.log(14.6 / 0.05) / 19  # knots where the evaluations are
     runs = ordinary_runs(count, 0.1, seed=4)
     runs[2] = replace(runs[2], rate=1.5 * runs[2].rate, clean=1.4 * runs[2].clean)
-    region = StabilityRegion(step=step).fit(runs)
+    region = StabilityRegion(step=step, score=rule).fit(runs)
     refitted = []
     for left_out, run in enumerate(runs):
-        if run.guidance < SCORED_GUIDANCE:
+        if rule == "smaller" and run.guidance < SCORED_GUIDANCE:
             continue
-        others = StabilityRegion(step=step).fit(runs[:left_out] + runs[left_out + 1 :])
+        others = StabilityRegion(step=step, score=rule).fit(runs[:left_out] + runs[left_out + 1 :])
         norms = Norms(torch.from_numpy(run.rate).float(), torch.from_numpy(run.clean).float())
         refitted.append(others.z_scores(norms, torch.from_numpy(run.sigma).float(), float(run.guidance)).score.max().item())
     np.testing.assert_allclose(region.scores_, np.sort(refitted), rtol=0.05, atol=tolerance)
     assert region.scores_[-1] == pytest.approx(max(refitted), rel=0.05)
-    assert (np.diff(region.scores_) >= 0).all() and 8 <= len(region.scores_) == len(refitted) < count
+    assert (np.diff(region.scores_) >= 0).all() and 8 <= len(region.scores_) == len(refitted)
+    assert (len(refitted) < count) is (rule == "smaller")
 
 
 def test_a_run_is_not_judged_by_itself() -> None:

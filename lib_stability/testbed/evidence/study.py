@@ -227,7 +227,7 @@ def study(size: Size, bed: Testbed | None = None) -> dict:
         groups: dict[tuple, list[dict]] = {}
         full = None
         for label, prompts, indices in chosen:
-            region = StabilityRegion().fit([pool.runs[name][i] for i in indices], single=detector.probes)
+            region = StabilityRegion().fit([pool.runs[name][i] for i in indices], looks=looks if detector.probes else None)
             full = full or region
             fit = {"detector": name, "set": label, "prompts": prompts, "runs": len(indices)}
             fit |= judge(region, full, ordinary.runs[name], known, detector)

@@ -172,8 +172,11 @@ class Samples:
 
 
 def evaluations_of(sampler: str, steps: int) -> int:
-    """Model evaluations of a run (some samplers save one at the end); diffusers' PNDM evaluates its second time step twice."""
-    return steps * SAMPLERS[sampler][1] if sampler in SAMPLERS else steps + (sampler == "PNDM")
+    """Model evaluations of a run: those of second order save one at the last step; diffusers' PNDM evaluates its second time step twice."""
+    if sampler in SAMPLERS:
+        each = SAMPLERS[sampler][1]
+        return steps * each - (each - 1)
+    return steps + (sampler == "PNDM")
 
 
 def sigmas_for(model: _Epsilon, schedule: str, steps: int) -> torch.Tensor:
