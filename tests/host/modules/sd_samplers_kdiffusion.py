@@ -14,6 +14,10 @@ class CFGDenoiserKDiffusion(CFGDenoiser):
     pass
 
 
+class CFGDenoiserLCM(CFGDenoiser):
+    """Forge's and A1111's own for LCM."""
+
+
 def get_sigmas(denoiser, scheduler: str, steps: int) -> torch.Tensor:
     table = denoiser.inner_model.sigmas
     low, high = float(table[0]), float(table[-1])
@@ -21,7 +25,11 @@ def get_sigmas(denoiser, scheduler: str, steps: int) -> torch.Tensor:
         return sampling.get_sigmas_karras(steps, low, high)
     if scheduler == "Exponential":
         return sampling.get_sigmas_exponential(steps, low, high)
+    if scheduler == "Simple":
+        return torch.stack([*(table[-(1 + int(number * len(table) / steps))] for number in range(steps)), table.new_zeros(())])
     place = torch.linspace(len(table) - 1, 0, steps)
+    if hasattr(denoiser.inner_model, "predictor"):
+        return torch.cat([denoiser.inner_model.predictor.sigma(place), table.new_zeros(1)])
     return torch.cat([table[place.round().long()], table.new_zeros(1)])
 
 
