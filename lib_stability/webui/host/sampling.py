@@ -10,8 +10,12 @@ from functools import cache
 
 import torch
 
+from . import host
+
 #: Extra networks in a prompt, as both hosts write them: a region is the checkpoint's, so they are left out.
 _NETWORK = re.compile(r"<\w+:[^<>]+>")
+#: Schedules that keep to the noise levels of a flow model, the best first: "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
+_FLOW_SCHEDULES = ("Simple", "SGM Uniform", "Beta", "Normal")
 #: Above every noise level: from here down A1111 leaves out the unconditional half of every other evaluation, which nobody reads at guidance 1.
 _ALL_LEVELS = 1e6
 
@@ -49,6 +53,16 @@ def samplers(wanted: tuple[str, ...] | None = None) -> list[str]:
 
     known = [one.name for one in sd_samplers.all_samplers]
     return known if wanted is None else [name for name in wanted if name in known]
+
+
+def scheduler(flow: bool) -> str:
+    """The schedule that runs are sampled with."""
+    if not flow:
+        return "Automatic"
+    from modules import sd_schedulers
+
+    known = {one.label for one in sd_schedulers.schedulers}
+    return next((name for name in _FLOW_SCHEDULES if name in known), "Automatic")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -110,6 +124,8 @@ def sample(
 ) -> None:
     """Sample one batch at guidance 1 with `recording` attached; nothing is decoded or saved, no other extension takes part.
 
+    A distilled model is told the scale of the recording's probe.
+
     Raises
     ------
     Cancelled
@@ -120,7 +136,11 @@ def sample(
     fields = {"prompt": [plain(prompt) for prompt in prompts], "negative_prompt": negative, "seed": list(seeds), "sampler_name": sampler}
     fields |= {"steps": steps, "cfg_scale": 1.0, "width": size[0], "height": size[1], "batch_size": len(prompts), "s_min_uncond": _ALL_LEVELS}
     with _alone(f"Memorization Guard: {job}") as state, closing(_processing()(**fields, do_not_save_samples=True)) as p:
-        p.do_not_save_grid, p.restore_faces, p.tiling, p.scheduler, p.recording = True, False, _untiled(), "Automatic", recording
+        p.do_not_save_grid, p.restore_faces, p.tiling, p.recording = True, False, _untiled(), recording
+        model = host.describe(host.loaded_model())
+        p.scheduler = scheduler(model.prediction == "flow")
+        if model.distilled:
+            p.distilled_cfg_scale = recording.probe_guidance
         recording.attach(p)
         processing.process_images(p)
         recording.check()
