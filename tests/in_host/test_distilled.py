@@ -145,7 +145,8 @@ def test_a_calibration_tells_memorized_from_ordinary(generate, host, folder, tol
     assert task.state == "done", task.to_json()
     profile = storage.read(folder / task.result["file"])
     known = profile.provenance
-    assert (known["distilled"], known["distilled_scale"], known["guidance"], known["scheduler"]) == (True, 3.5, [1.0, 10.0], "Simple")
+    assert (known["distilled"], known["distilled_scale"], known["guidance"]) == (True, 3.5, [1.0, 10.0])
+    assert known["schedulers"] == ["Simple", "Beta"] and known["samplers"] == list(calibrating.FLOW_SAMPLERS)
     assert (profile.model.distilled, profile.probe_guidance, profile.model.prediction) == (True, 3.5, "flow")
     assert profile.watch.guidance_ == pytest.approx((1.0, 9.4375)) and profile.probe.guidance_ == (3.5, 3.5)
     assert told.count(3.5) * 2 >= len(told), "each evaluation is one at the probe's scale and one at each run's own"
@@ -155,6 +156,9 @@ def test_a_calibration_tells_memorized_from_ordinary(generate, host, folder, tol
         found = [generate({**guard, "probe": probe}, prompt=[*copies, *others], batch_size=12, distilled_cfg_scale=scale, **FIELDS)]
         flagged = [verdict(found[0], number).flagged for number in range(12)]
         assert sum(flagged[:6]) >= 5 and sum(flagged[6:]) <= 1, (probe, scale, flagged)
+    for schedule, steps in (("Simple", 30), ("Beta", 6), ("Simple", 4)):
+        done = generate({**guard, "probe": "never"}, **{**FIELDS, "steps": steps, "scheduler": schedule})
+        assert verdict(done).reason == "", "whatever the steps and the schedule, the region reaches the last noise level"
     before = len(told)
     scan = finished(scanning.task(scanning.Options.parse({"captions": [*others, *copies], "profile": profile.name, "seeds": 1, **SMALL_SCAN})))
     assert scan.state == "done", scan.to_json()
@@ -172,16 +176,28 @@ def test_a_schedule_that_the_model_does_not_know_makes_no_profile(host, folder, 
     checkpoint("dev", kind)
     options = {**SMALL, "runs": 20, "prompts": ORDINARY, "sampler": "DDIM" if given == "DDIM" else "Euler"}
     if given == "Automatic":
-        monkeypatch.setattr(sampling, "scheduler", lambda flow: "Automatic")
+        monkeypatch.setattr(sampling, "schedules", lambda flow: ["Automatic"])
     task = finished(calibrating.task(calibrating.Options.parse({**options, "width": 64, "height": 64})))
     assert task.state == "failed" and named in task.error and not list(folder.glob("*.json"))
     logged.clear()
 
 
 def test_schedules(host, monkeypatch):
-    assert (sampling.scheduler(True), sampling.scheduler(False)) == ("Simple", "Automatic")
+    assert (sampling.schedules(True), sampling.schedules(False)) == (["Simple", "Beta"], ["Automatic"])
     monkeypatch.setattr(host.sd_schedulers, "schedulers", host.sd_schedulers.schedulers[:1])
-    assert sampling.scheduler(True) == "Automatic"
+    assert sampling.schedules(True) == ["Automatic"]
+
+
+def test_each_sampler_runs_with_each_schedule(host, folder, distilled, monkeypatch, logged):
+    seen = []
+    monkeypatch.setattr(sampling, "sample", lambda *given: seen.append((given[3], given[8])) or 1 / (len(seen) < 20))
+    for options in ({"sampler": "Euler", "batch_size": 1}, {"batch_size": 1}):
+        seen.clear()
+        monkeypatch.setattr(calibrating.Recording, "trajectories", lambda self: ([], []))
+        assert finished(calibrating.task(calibrating.Options.parse({**SMALL, "runs": 40, "prompts": ORDINARY, **options}))).state == "failed"
+        names = ["Euler"] if "sampler" in options else list(calibrating.FLOW_SAMPLERS)
+        assert set(seen) == {(name, schedule) for name in names for schedule in ("Simple", "Beta")}
+    logged.clear()
 
 
 def test_a_negative_prompt_has_no_effect_on_a_distilled_model(host, folder, distilled, logged):

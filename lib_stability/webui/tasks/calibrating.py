@@ -111,7 +111,7 @@ def run(options: Options, running: Task) -> dict:
         prompts,
         parameterisation,
         samplers=options.samplers(model),
-        scheduler=sampling.scheduler(model.prediction == "flow"),
+        schedulers=sampling.schedules(model.prediction == "flow"),
         steps=options.steps,
         size=f"{size[0]}x{size[1]}",
         guidance=list(guidance_range(model)),
@@ -190,19 +190,21 @@ def _sample(
     """All reference runs, one batch after the other; the batch is halved for good when memory runs out. Runs of own prompts are
     judged once on the way, so that nobody waits for a refusal."""
     scales, names = spread_guidance(options.runs, *guidance_range(model)), options.samplers(model)
+    schedules = sampling.schedules(model.prediction == "flow")
     turns = min(options.batch_size, -(-options.runs // len(names)))
     watch, probe = [], []
     early = max(options.runs // 4, own_prompts.JUDGED)
 
     def work(part: slice) -> None:
-        # Each round starts one sampler further, else guidance and sampler would go together.
+        # Each round starts one sampler further, else guidance and sampler would go together, and has each with the next schedule.
         turn = part.start // turns
-        name = names[(turn + turn // len(names)) % len(names)]
+        number = (turn + turn // len(names)) % len(names)
+        name, schedule = names[number], schedules[(number + turn // len(names)) % len(schedules)]
         running.progress(part.start, options.runs, f"runs, {name}")
         recording = Recording([float(w) for w in scales[part]], options.negative_prompt, probe_guidance(model), model, running.stop)
         texts = [prompts[i % len(prompts)] for i in range(part.start, part.stop)]
         seeds = list(range(SEED + part.start, SEED + part.stop))
-        sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration")
+        sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration", schedule)
         for found, new in zip((watch, probe), recording.trajectories()):
             found.extend(new)
         if part.start < early <= part.stop:

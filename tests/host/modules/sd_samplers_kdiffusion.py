@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from k_diffusion import sampling
 from modules import shared
 from modules.sd_models import FLOWS
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler
+from scipy import stats
 
 
 class CFGDenoiserKDiffusion(CFGDenoiser):
@@ -27,6 +29,9 @@ def get_sigmas(denoiser, scheduler: str, steps: int) -> torch.Tensor:
         return sampling.get_sigmas_exponential(steps, low, high)
     if scheduler == "Simple":
         return torch.stack([*(table[-(1 + int(number * len(table) / steps))] for number in range(steps)), table.new_zeros(())])
+    if scheduler == "Beta":
+        places = stats.beta.ppf(1 - np.linspace(0, 1, steps), 0.6, 0.6)
+        return torch.tensor([*(low + (high - low) * places), 0.0], dtype=torch.float32)
     place = torch.linspace(len(table) - 1, 0, steps)
     if hasattr(denoiser.inner_model, "predictor"):
         return torch.cat([denoiser.inner_model.predictor.sigma(place), table.new_zeros(1)])
