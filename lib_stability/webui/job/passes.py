@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from ..host.latents import LEAST_COVERAGE, View
 from ..host.stopping import Poll
 from ..host.versions import Conditionings, Reworder
 from .library import Library, Served
+from .pace import Stopwatch
 
 log = logging.getLogger(__name__)
 #: What the conditioning of the empty prompt was made for, beginning with model and checkpoint, and that conditioning.
@@ -82,7 +84,8 @@ class Pass:
         self._empty, self._loaded, self._call = empty, None, None
         #: The scale that a distilled model is told, 1 for any other.
         self._told = 1.0
-        self._poll = Poll()
+        self._poll, self._watch = Poll(), Stopwatch()
+        self._pixels = math.prod(probing.size(denoiser.p))
         self._over: Results | None = None
         #: Whether this pass told the host to skip the rest of its batch.
         self.skipped = False
@@ -157,6 +160,7 @@ class Pass:
     def step(self, call: SimpleNamespace) -> torch.Tensor | None:
         """Judge one evaluation, see :func:`.host.call_of`; what the host is to go on with, or None to leave its prediction alone."""
         self.batch = max(self.batch, len(call.x))
+        self._watch.tick()
         from modules import shared
 
         # A refiner may load its weights into the same object.
@@ -231,6 +235,8 @@ class Pass:
         """Keep the results as plain numbers and let go of every tensor, model and host object."""
         if self._over is None:
             self._over = self.results()
+            if self._loaded is not None:
+                self._watch.note(host.describe(self._loaded[0]).checkpoint, self._pixels * self.batch)
         self.guards, self._loaded, self._call, self._empty, self.view = [], None, None, None, None
 
 
