@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from conftest import FORGE
 from test_flow import region, with_profile  # noqa: F401
@@ -11,7 +13,8 @@ from lib_stability.profile import storage
 from lib_stability.profile.profiles import Model
 from lib_stability.testbed.world.captions import memorized, ordinary_samples
 from lib_stability.webui.host import sampling
-from lib_stability.webui.job import library
+from lib_stability.webui.job import library, pace
+from lib_stability.webui.page import controls
 from lib_stability.webui.tasks import calibrating, scanning
 
 pytestmark = pytest.mark.skipif(not FORGE, reason="A1111 runs no such models")
@@ -135,6 +138,15 @@ def test_a_host_that_tells_no_scale(generate, distilled, with_profile, monkeypat
     done = generate({"profile": "Auto", "probe": "always"}, **FIELDS)
     assert points(generate)[0]["guidance"] == 3.5 and "error ValueError" in verdict(done).reason
     logged.clear()
+
+
+def test_the_page_says_what_to_do_where_nothing_serves(generate, distilled, monkeypatch):
+    monkeypatch.setattr(pace, "_known", {})
+    line = controls.profile_line("Auto", "medium", 3.0)
+    assert "No profile: no profile for flow prediction with distilled guidance fits. Images will say not judged." in line
+    assert ">Calibrate: 200 runs</button>" in line
+    generate({"profile": "Auto"}, **FIELDS)
+    assert re.search(r">Calibrate: about \d+ minutes?</button>", controls.profile_line("Auto", "medium", 3.0))
 
 
 # -- calibration and scan ----------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from lib_stability.guard.region import StabilityRegion, Trajectory
 from lib_stability.profile import storage
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.webui.job.library import LIBRARY
+from lib_stability.webui.page import panel
 
 FLAVOUR = os.environ.get("HOST_FLAVOUR", "")
 pytestmark = pytest.mark.skipif(not FORGE, reason="A1111's own flow model, SD 3, samples with denoisers of its own kind")
@@ -47,6 +48,7 @@ def test_without_guidance_and_probe_it_says_so(generate, checkpoint, with_profil
     checkpoint("flow", "flow")
     done = generate({"profile": "Auto", "probe": "never"}, cfg_scale=1.0)
     assert (verdict(done).verdict, verdict(done).reason) == ("not judged", "flow model without guidance and no probe")
+    assert "no probe; set the probe to Auto" in panel.lines(done.infotexts[0])
     assert verdict(generate({"profile": "Auto", "probe": "never"}, cfg_scale=5.0)).reason == ""
 
 

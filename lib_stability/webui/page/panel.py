@@ -12,6 +12,7 @@ from ...pictures import chart, overlay
 from ...trail.reading import verdicts_of
 from ..host import callbacks
 from ..job import galleries, last_job, ledgering
+from ..job.passes import UNFIT, UNGUIDED
 
 #: Verdicts as people read them.
 _SAID = {
@@ -19,6 +20,12 @@ _SAID = {
     "mild": "Mild: this run left the stability region; the image may reproduce a training picture",
     "strong": "Strong: this image very probably reproduces a training picture",
     NOT_JUDGED: "Not judged",
+}
+
+#: What a person can do where a pass was not judged for one of these reasons.
+_ADVICE = {
+    UNGUIDED: "set the probe to Auto, or the CFG scale to 2 or more where the model takes it",
+    UNFIT: "choose another one, Euler or DPM++ 2M for instance",
 }
 
 
@@ -115,6 +122,8 @@ def _map(params: dict[str, str], hires: bool) -> str:
 
 def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
     said = [_SAID[verdict.verdict] + (f", {verdict.reason}" if verdict.reason else "")]
+    if verdict.reason in _ADVICE:
+        said.append(_ADVICE[verdict.reason])
     if verdict.score is not None:
         said.append(f"score {verdict.score:g}")
     if verdict.flagged_at:
