@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from conftest import FORGE
@@ -158,7 +159,7 @@ def test_a_calibration_tells_memorized_from_ordinary(generate, host, folder, tol
     profile = storage.read(folder / task.result["file"])
     known = profile.provenance
     assert (known["distilled"], known["distilled_scale"], known["guidance"]) == (True, 3.5, [1.0, 10.0])
-    assert known["schedulers"] == ["Simple", "Beta"] and known["samplers"] == list(calibrating.FLOW_SAMPLERS)
+    assert known["schedulers"] == ["Simple", "Normal"] and known["samplers"] == list(calibrating.FLOW_SAMPLERS)
     assert (profile.model.distilled, profile.probe_guidance, profile.model.prediction) == (True, 3.5, "flow")
     assert profile.watch.guidance_ == pytest.approx((1.0, 9.4375)) and profile.probe.guidance_ == (3.5, 3.5)
     assert told.count(3.5) * 2 >= len(told), "each evaluation is one at the probe's scale and one at each run's own"
@@ -168,7 +169,7 @@ def test_a_calibration_tells_memorized_from_ordinary(generate, host, folder, tol
         found = [generate({**guard, "probe": probe}, prompt=[*copies, *others], batch_size=12, distilled_cfg_scale=scale, **FIELDS)]
         flagged = [verdict(found[0], number).flagged for number in range(12)]
         assert sum(flagged[:6]) >= 5 and sum(flagged[6:]) <= 1, (probe, scale, flagged)
-    for schedule, steps in (("Simple", 30), ("Beta", 6), ("Simple", 4)):
+    for schedule, steps in (("Simple", 30), ("Beta", 6), ("Normal", 10), ("Simple", 4)):
         done = generate({**guard, "probe": "never"}, **{**FIELDS, "steps": steps, "scheduler": schedule})
         assert verdict(done).reason == "", "whatever the steps and the schedule, the region reaches the last noise level"
     before = len(told)
@@ -195,9 +196,12 @@ def test_a_schedule_that_the_model_does_not_know_makes_no_profile(host, folder, 
 
 
 def test_schedules(host, monkeypatch):
-    assert (sampling.schedules(True), sampling.schedules(False)) == (["Simple", "Beta"], ["Automatic"])
+    assert (sampling.schedules(True), sampling.schedules(False)) == (["Simple", "Normal"], ["Automatic"])
     monkeypatch.setattr(host.sd_schedulers, "schedulers", host.sd_schedulers.schedulers[:1])
     assert sampling.schedules(True) == ["Automatic"]
+    monkeypatch.setitem(sys.modules, "modules.sd_schedulers", None)
+    monkeypatch.delattr(sys.modules["modules"], "sd_schedulers")
+    assert sampling.schedules(True) == ["Automatic"], "a host without a choice of schedules"
 
 
 def test_each_sampler_runs_with_each_schedule(host, folder, distilled, monkeypatch, logged):
@@ -208,7 +212,7 @@ def test_each_sampler_runs_with_each_schedule(host, folder, distilled, monkeypat
         monkeypatch.setattr(calibrating.Recording, "trajectories", lambda self: ([], []))
         assert finished(calibrating.task(calibrating.Options.parse({**SMALL, "runs": 40, "prompts": ORDINARY, **options}))).state == "failed"
         names = ["Euler"] if "sampler" in options else list(calibrating.FLOW_SAMPLERS)
-        assert set(seen) == {(name, schedule) for name in names for schedule in ("Simple", "Beta")}
+        assert set(seen) == {(name, schedule) for name in names for schedule in ("Simple", "Normal")}
     logged.clear()
 
 

@@ -16,7 +16,7 @@ from . import host
 _NETWORK = re.compile(r"<\w+:[^<>]+>")
 #: Schedules that keep to the noise levels of a flow model, two kinds and what stands in for each: those whose last evaluation comes the earlier the
 #: fewer steps there are, and those that go down to the lowest level. "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
-_FLOW_SCHEDULES = (("Simple", "SGM Uniform"), ("Beta", "Normal"))
+_FLOW_SCHEDULES = (("Simple", "SGM Uniform"), ("Normal", "Beta"))
 #: Above every noise level: from here down A1111 leaves out the unconditional half of every other evaluation, which nobody reads at guidance 1.
 _ALL_LEVELS = 1e6
 
@@ -60,8 +60,10 @@ def schedules(flow: bool) -> list[str]:
     """The schedules that runs are sampled with, in turn."""
     if not flow:
         return ["Automatic"]
-    from modules import sd_schedulers
-
+    try:
+        from modules import sd_schedulers
+    except ImportError:  # Forge Classic has one schedule for each sampler
+        return ["Automatic"]
     known = {one.label for one in sd_schedulers.schedulers}
     found = [next((name for name in names if name in known), "") for names in _FLOW_SCHEDULES]
     return [name for name in found if name] or ["Automatic"]

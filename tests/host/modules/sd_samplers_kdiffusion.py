@@ -29,8 +29,9 @@ def get_sigmas(denoiser, scheduler: str, steps: int) -> torch.Tensor:
         return sampling.get_sigmas_exponential(steps, low, high)
     if scheduler == "Simple":
         return torch.stack([*(table[-(1 + int(number * len(table) / steps))] for number in range(steps)), table.new_zeros(())])
-    if scheduler == "Beta":
-        places = stats.beta.ppf(1 - np.linspace(0, 1, steps), 0.6, 0.6)
+    if scheduler in ("Beta", "Normal"):
+        places = 1 - np.linspace(0, 1, steps)
+        places = stats.beta.ppf(places, 0.6, 0.6) if scheduler == "Beta" else places
         return torch.tensor([*(low + (high - low) * places), 0.0], dtype=torch.float32)
     place = torch.linspace(len(table) - 1, 0, steps)
     if hasattr(denoiser.inner_model, "predictor"):

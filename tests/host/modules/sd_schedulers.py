@@ -2,4 +2,4 @@
 
 from types import SimpleNamespace
 
-schedulers = [SimpleNamespace(name=label.lower(), label=label) for label in ("Automatic", "Karras", "Exponential", "Simple", "Beta")]
+schedulers = [SimpleNamespace(name=label.lower(), label=label) for label in ("Automatic", "Karras", "Exponential", "Simple", "Beta", "Normal")]
