@@ -111,24 +111,30 @@ class Guard:
         An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
         next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
         """
-        self.batch = max(self.batch, len(x))
+        self.batch, before = max(self.batch, len(x)), len(self.readings)
         try:
             return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance))
         except Exception as error:
             self.trouble.note(EVALUATION, error)
-            self.trouble.missed += 1
+            self.trouble.missed += len(self.readings) == before
             return self.damper.blank(denoised) if isinstance(self.damper, Stop) else denoised
+        except BaseException:  # passes through; what was in sight is no whole pass
+            self.trouble.cut_short = self.trouble.cut_short or "interrupted"
+            raise
         finally:
             self.evaluations += 1
 
     def _step(self, evaluation: Evaluation) -> torch.Tensor:
-        for detector in self.detectors:
-            if detector.name not in self.trouble.judging:
-                self._ask(detector, evaluation)
+        try:
+            for detector in self.detectors:
+                if detector.name not in self.trouble.judging:
+                    self._ask(detector, evaluation)
+        finally:  # a flag outlives whatever ends its evaluation, an interruption among it
+            judged = {name: one.kept() for name, one in evaluation.judged.items()}
+            self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged))
         result, acted = self._act(evaluation)
         finite = None if evaluation.watched else torch.isfinite(rms(evaluation.denoised))
-        judged = {name: one.kept() for name, one in evaluation.judged.items()}
-        self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged, acted, finite))
+        self.readings[-1] = self.readings[-1]._replace(acted=acted, finite=finite)
         return result
 
     def _ask(self, detector: Detector, evaluation: Evaluation) -> None:

@@ -9,9 +9,14 @@ from typing import NamedTuple
 import torch
 
 from .detectors import NAMES
+from .detectors.watch import Watch
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
+_BEYOND = "guidance above the region"
+#: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
+STEERED, STILL = "steered away", "still a copy"
+OUTCOMES = (STEERED, STILL)
 _GRAVITY = (STABLE, NOT_JUDGED, MILD, STRONG)
 
 
@@ -35,6 +40,9 @@ class Verdict:
         Why it was not judged, or what a flag was left without: an error, an interruption, numbers that are none.
     stopped_at : int or None
         Evaluation (from 1) from which on the image was blanked.
+    outcome : one of :data:`OUTCOMES` or ""
+        Of a damped image: whether the prediction for its own prompt was stable again at the last evaluation. Empty where nothing was damped or
+        nobody has looked there.
     """
 
     verdict: str
@@ -46,6 +54,7 @@ class Verdict:
     detector: str = ""
     reason: str = ""
     stopped_at: int | None = None
+    outcome: str = ""
 
     @property
     def flagged(self) -> bool:
@@ -87,8 +96,9 @@ def _collect(what: Pass, name: str, batch: int) -> _Seen:
 def verdicts(what: Pass) -> list[Verdict]:
     """Verdicts of all images of a pass; an empty list where it has no images.
 
-    An image is *stable* only where every look that a detector wanted took place, on finite numbers, inside its region, and the pass came to its end.
-    Else it is *not judged*, with the reason and how many of the evaluations were; a flag once raised stays, with the reason beside it.
+    An image is *stable* only where every look that a detector wanted took place, on finite numbers, inside its region, and the pass came to its end;
+    where the watch alone looked, also only if no guidance scale was above those that it judges (below, there is no signal to be missed). Else
+    it is *not judged*, with the reason and how many of the evaluations were; a flag once raised stays, with the reason beside it.
     """
     if what.region is None:
         return [Verdict(NOT_JUDGED, evaluations=what.evaluations, reason=what.doubt or "no profile")] * what.batch
@@ -101,17 +111,20 @@ def verdicts(what: Pass) -> list[Verdict]:
     acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).sum(0).cpu()
     measured = [[*(one.finite() for one in r.judged.values()), ~idle if r.finite is None else r.finite] for r in readings]
     finite = torch.stack([torch.stack(one).all(0) for one in measured]).cpu()
+    high = what.guidance_range[1]
+    beyond = torch.stack([~(r.guidance <= high) if isinstance(r.guidance, torch.Tensor) else idle | (not r.guidance <= high) for r in readings])
+    beyond = beyond.any(0).cpu()
     seen = {name: _collect(what, name, batch) for name in NAMES if any(name in r.judged for r in readings)}
-    found = [_verdict(what, index, seen, finite[:, index], int(acted[index])) for index in range(batch)]
+    found = [_verdict(what, index, seen, finite[:, index], int(acted[index]), bool(beyond[index])) for index in range(batch)]
     return found + [unseen] * (what.batch - batch)  # a batch that grew: its new images were never looked at
 
 
-def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int) -> Verdict:
-    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped)
+def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool) -> Verdict:
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=_outcome(seen, index) if damped else "")
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
-    trouble = what.trouble.against_stable(*whole)
+    trouble = what.trouble.against_stable(*whole) or (_BEYOND if beyond and [*judging] == [Watch.name] else "")
     if not judging:
         return replace(blank, reason=trouble or _reason(what, index))
     # The detector that flagged first; where none did, the one that came closest to its threshold.
@@ -129,11 +142,16 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
+def _outcome(seen: dict[str, _Seen], index: int) -> str:
+    last = [bool(one.unstable[-1, index]) for one in seen.values() if one.judged[-1, index]]
+    return (STILL if any(last) else STEERED) if last else ""
+
+
 def _reason(what: Pass, index: int) -> str:
     scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in what.readings)]
     if what.doubt:
         return what.doubt
-    return "guidance above the region" if max(scales) > what.guidance_range[1] else "no guidance and no probe"
+    return _BEYOND if max(scales) > what.guidance_range[1] else "no guidance and no probe"
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:
@@ -153,4 +171,4 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
         total += part.evaluations
     if not shifted:
         return Verdict(NOT_JUDGED, reason="nothing sampled")
-    return replace(gravest(shifted), evaluations=total, damped=sum(part.damped for part in parts))
+    return replace(gravest(shifted), evaluations=total, damped=sum(part.damped for part in parts), outcome=parts[-1].outcome)

@@ -18,8 +18,9 @@ from .profiles import FEW, Model, Profile
 
 #: Guidance scales that reference runs are spread over.
 GUIDANCE_RANGE = (1.0, 15.0)
-#: Likewise of the scale that a distilled model is told, and the one that its probe looks at: what such models are mostly used at.
-DISTILLED_RANGE, DISTILLED_REFERENCE = (1.0, 10.0), 3.5
+#: Likewise of the scale that a distilled model is told, and the one that its probe looks at: among those that such models are used at, and the least
+#: that a profile may have.
+DISTILLED_RANGE, DISTILLED_REFERENCE = (1.0, 10.0), 5.0
 
 
 def caution(runs: int) -> str:

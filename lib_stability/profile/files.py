@@ -108,6 +108,6 @@ def back(name: str, folder: Path, number: int = 1) -> profiles.Profile:
         raise ValueError(f"{name!r} has {len(found) or 'no'} older version{'' if len(found) == 1 else 's'}")
     chosen, profile = found[number - 1]
     now = find(name, folder)
-    older.put(profile, now[-1] if now else folder / file_name(name))
+    older.put(profile, now[-1] if now else folder / file_name(profile.name))
     chosen.unlink(missing_ok=True)
     return profile

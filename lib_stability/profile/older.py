@@ -18,7 +18,7 @@ FOLDER, MOST = "older", 20
 
 
 def _stem(name: str) -> str:
-    return file_name(name).removesuffix(".json")
+    return file_name(" ".join(name.split())).removesuffix(".json")
 
 
 def versions(name: str, folder: Path) -> list[tuple[Path, Profile]]:
@@ -34,11 +34,20 @@ def versions(name: str, folder: Path) -> list[tuple[Path, Profile]]:
 
 def keep(path: Path, name: str) -> None:
     """Copy the file that is about to be replaced, readable or not, to the versions of the profile called `name`."""
-    target = path.parent / FOLDER / f"{_stem(name)}.{time.time_ns():020}.json"
+    there = sorted((path.parent / FOLDER).glob(f"{_stem(name)}.*.json"))
+    # A clock that was put back must not make it the oldest, which goes first.
+    now = max(time.time_ns(), *(_time(one) + 1 for one in there), 0)
+    target = path.parent / FOLDER / f"{_stem(name)}.{now:020}.json"
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(path, target)
-    for old in sorted(target.parent.glob(f"{_stem(name)}.*.json"))[:-MOST]:
+    for old in [*there, target][:-MOST]:
         old.unlink(missing_ok=True)
+
+
+def _time(kept: Path) -> int:
+    """The time in the name of a kept version, 0 where it has another."""
+    text = kept.name.split(".")[-2]
+    return int(text) if len(text) == 20 and text.isdecimal() and text < "9" * 20 else 0
 
 
 def put(profile: Profile, path: Path) -> None:

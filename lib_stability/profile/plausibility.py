@@ -15,9 +15,10 @@ and that is what a copy of a whole picture looks like. Two bounds follow for a r
 * no mean lies above :data:`TOLERANCE` times ``w``, the largest of these over all noise levels (``sqrt(2) w`` for the velocity): a sampler carries the
   guidance of the noisy evaluations on to the others. The factor is for latents that are not quite of unit variance and for the network's errors. At
   low noise (t below 1) it is :data:`LOOSE`: there the division by the noise enlarges the network's errors and the sampler's, of few steps above all.
-* a copy of a whole picture is flagged: at the level Medium and the usual guidance, mean and threshold together stay below its norms, at most noise
-  levels where the picture is not yet known (t of 1 to 20). The bundled regions reach 0.20 to 0.53 of it. A region above it could see nothing; nor
-  could one of a model that follows any prompt that blindly, as some distilled ones do.
+* a copy of a whole picture is flagged: at the level Medium, mean and threshold together stay below its norms, at most noise levels where the
+  picture is not yet known (t of 1 to 20). That is asked at the usual guidance and at the least at which a copy stands out of any honest region,
+  whatever scales the region says that its fit saw: its curves go on beyond them. The bundled regions reach 0.20 to 0.53 of it. A region above it
+  could see nothing; nor could one of a model that follows any prompt that blindly, as some distilled ones do.
 
 Spreads and scores have bounds of their own in :mod:`..guard.region`: a norm is positive, so a spread well above 1 would mean that most ordinary runs
 have no norm to speak of.
@@ -55,7 +56,7 @@ def copy_of_a_picture(parameterisation: str, position: np.ndarray, guidance: flo
     return {"rate": np.sqrt(rate), "clean": np.sqrt(1 + squared * left)}
 
 
-def check(region: StabilityRegion, source: str, calibrated: bool, guidance: float = REFERENCE_GUIDANCE) -> None:
+def check(region: StabilityRegion, source: str, calibrated: bool, guidance: float = REFERENCE_GUIDANCE, fixed: bool = False) -> None:
     """Refuse a region that no model can have, or under which a copy would pass for ordinary.
 
     Parameters
@@ -67,6 +68,8 @@ def check(region: StabilityRegion, source: str, calibrated: bool, guidance: floa
         Whether it claims reference runs.
     guidance : float
         Scale that it is used at.
+    fixed : bool
+        Whether at that scale alone, as the probe's region is; else at all up to twice what the fit saw.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def check(region: StabilityRegion, source: str, calibrated: bool, guidance: floa
         Naming the field.
     """
     low, high = region.guidance_
-    usual = min(guidance, 2 * high)  # the guard judges up to twice what the fit saw
+    usual = guidance if fixed else min(guidance, 2 * high)  # the guard judges up to twice what the fit saw
     for scale in sorted({low, high, usual}):
         for name in STATISTICS:
             largest = max(scale, 1.0) * (2**0.5 if (region.parameterisation, name) == ("flow", "rate") else 1.0)
@@ -86,13 +89,15 @@ def check(region: StabilityRegion, source: str, calibrated: bool, guidance: floa
                 where.fail(f"a norm of {mean[worst]:.4g} at guidance {scale:g}: latents of unit variance allow at most {limit[worst]:.4g}")
     if calibrated:
         _check_scores(region, Field(None, f"{source}.reference_scores"))
-    if usual >= SCORED_GUIDANCE and standing_out(region, usual) < SHARE:
-        reach = thresholds(region, "medium").mild
-        Field(None, source).fail(
-            f"even a copy of a whole picture would pass for ordinary: at Medium (z > {reach:.3g}) and guidance {usual:g} its norms are not above "
-            f"the threshold at {1 - standing_out(region, usual):.0%} of the noise levels; curves, spreads or reference scores are too large, or a "
-            "calibration had too few runs"
-        )
+    for scale in [usual] if fixed else sorted({SCORED_GUIDANCE, max(usual, SCORED_GUIDANCE)}):
+        seen = standing_out(region, scale)
+        if seen < SHARE:
+            reach = thresholds(region, "medium").mild
+            Field(None, source).fail(
+                f"even a copy of a whole picture would pass for ordinary: at Medium (z > {reach:.3g}) and guidance {scale:g} its norms are not above "
+                f"the threshold at {1 - seen:.0%} of the noise levels; curves, spreads or reference scores are too large, or a calibration had too "
+                "few runs"
+            )
 
 
 def _check_scores(region: StabilityRegion, field: Field) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..guard.probe import REFERENCE_GUIDANCE
-from ..guard.region import StabilityRegion
+from ..guard.region import SCORED_GUIDANCE, StabilityRegion
 from ..guard.sensitivity import false_alarm_table
 from ..validation import Field
 from . import plausibility
@@ -189,7 +189,7 @@ class Profile:
             ),
             watch=StabilityRegion.from_json(root["watch"].value, f"{source}.watch"),
             probe=None if probe.value is None else StabilityRegion.from_json(probe.value, probe.path),
-            probe_guidance=root.get("probe_guidance", REFERENCE_GUIDANCE).number(1, 100),
+            probe_guidance=root.get("probe_guidance", REFERENCE_GUIDANCE).number(SCORED_GUIDANCE, 100),  # below, a copy looks as ordinary runs do
             negative=root.get("negative", "").text(64, _SHA256),
             provenance=provenance,
         )
@@ -198,7 +198,7 @@ class Profile:
                 model["prediction"].fail(f"does not go with a region in the parameterisation {region.parameterisation!r}")
         plausibility.check(self.watch, f"{source}.watch", self.kind == "calibrated")
         if self.probe is not None:
-            plausibility.check(self.probe, f"{source}.probe", self.kind == "calibrated", self.probe_guidance)
+            plausibility.check(self.probe, f"{source}.probe", self.kind == "calibrated", self.probe_guidance, fixed=True)
         return self
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
+from ..guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG
 from . import ledger_check
 from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE, Item, examine_all, is_picture
 from .imagetext import TEXTS
@@ -180,12 +180,16 @@ def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
 
 
 def summary(table: list[dict]) -> str:
-    """Counts per verdict and pass, and how often the guard acted."""
+    """Counts per verdict and pass, how often the guard acted, and how that ended where it is known."""
     first, hires = (Counter(row[prefix + "verdict"] for row in table) for prefix in ("", HIRES))
     lines = [f"{len(table)} files", f"{'':12} {'first pass':>10} {'hires pass':>10}"]
     lines += [f"{word:12} {first[word]:10} {hires[word] or '':>10}" for word in _WORDS]
     for name in ("damped", "stopped_at"):
         lines.append(f"{name.split('_')[0]:12} {sum(bool(row[name]) for row in table):10} {sum(bool(row[HIRES + name]) for row in table) or '':>10}")
+    for word in OUTCOMES:
+        first, hires = (sum(row[prefix + "outcome"] == word for row in table) for prefix in ("", HIRES))
+        if first or hires:
+            lines.append(f"{word:12} {first:10} {hires or '':>10}")
     return "\n".join(lines)
 
 

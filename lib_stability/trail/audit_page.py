@@ -86,6 +86,7 @@ def _lines(row: dict) -> Sequence[str]:
             at = f"{row[prefix + 'flagged_at']}/{row[prefix + 'evaluations'] or '?'}"
             said.append(f"flagged at {at} by the {row[prefix + 'flagged_by'] or 'watch'}")
         said += [f"{word} {row[prefix + key]}" for word, key in (("damped in", "damped"), ("blanked from", "stopped_at")) if row[prefix + key]]
+        said += [row[prefix + "outcome"]] if row[prefix + "outcome"] else []
         said += [row[prefix + "reason"]] if row[prefix + "reason"] else []
         if said:
             lines.append((which if two else "") + ", ".join(said))

@@ -24,6 +24,7 @@ _VALUES = {
     "flagged_by": "detector",
     "damped": "damped",
     "stopped_at": "stopped_at",
+    "outcome": "outcome",
 }
 HIRES = "hires_"
 #: Parameters of an image that are the host's or ours, and kept as they are.

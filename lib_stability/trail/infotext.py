@@ -22,7 +22,7 @@ from ..guard.options import MODES, Options
 from ..guard.probe import MAX_EVALUATIONS, Probe
 from ..guard.probe import POLICIES as PROBES
 from ..guard.sensitivity import LEVELS, TAU_RANGE
-from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict
+from ..guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG, Verdict
 from ..profile.profiles import AUTO
 from ..validation import Field
 from ..version import __version__
@@ -74,6 +74,7 @@ RESULTS = {
     "flagged_at": Result("flagged at", r"(?P<flagged_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "stopped_at": Result("stopped at", r"(?P<stopped_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
+    "outcome": Result("outcome", rf"(?P<outcome>{'|'.join(OUTCOMES)})"),
     "detector": Result("flagged by", rf"(?P<detector>{'|'.join(DETECTORS)})"),
 }
 
@@ -145,6 +146,7 @@ def _results(verdict: Verdict, hires: bool) -> dict[str, str]:
         "flagged_at": f"{verdict.flagged_at}/{verdict.evaluations}" if verdict.flagged_at else "",
         "damped": f"{verdict.damped}/{verdict.evaluations}" if verdict.damped else "",
         "stopped_at": f"{verdict.stopped_at}/{verdict.evaluations}" if verdict.stopped_at else "",
+        "outcome": verdict.outcome,
         "detector": verdict.detector if verdict.flagged else "",
     }
     return {result_key(name, hires): clean(text) for name, text in texts.items() if text}

@@ -93,6 +93,20 @@ def lost(folder: Path) -> Loss | None:
     return _lost.get(Path(folder))
 
 
+def miss(folder: Path, count: int, error: Exception) -> None:
+    """So many lines could not be written for `error`: the next line will say so."""
+    folder, why = Path(folder), (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    _lost[folder] = Loss(count + (_lost[folder].count if folder in _lost else 0), (why or type(error).__name__)[:200])
+
+
+def move_loss(before: Path, now: Path) -> None:
+    """The ledger goes on in another folder: what was lost to the one before is said there."""
+    old = _lost.pop(Path(before), None)
+    if old is not None:
+        count = _lost[Path(now)].count if Path(now) in _lost else 0
+        _lost[Path(now)] = Loss(old.count + count, old.why)
+
+
 def append(folder: Path, records: list[dict]) -> list[int]:
     """Add one line per record, all or none, and wait until the disk has them.
 
@@ -123,8 +137,7 @@ def append(folder: Path, records: list[dict]) -> list[int]:
         with locked(folder):
             numbers = _append(folder, records, _lost.get(folder))
     except Exception as error:
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        _lost[folder] = Loss(len(records) + (_lost[folder].count if folder in _lost else 0), (why or type(error).__name__)[:200])
+        miss(folder, len(records), error)
         raise
     _lost.pop(folder, None)
     return numbers

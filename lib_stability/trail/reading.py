@@ -28,9 +28,10 @@ _BARE = rf"[^,\n]*(?:\n(?!{_BLANK}{KEY_PATTERN}:)[^,\n]*)*"
 _VALUE = re.compile(rf"(?:\A|[,\n]){_BLANK}({KEY_PATTERN}):{_BLANK}({_QUOTED}|{_BARE})", re.DOTALL)
 #: More parameters than any text holds that was not made to hide some.
 _MOST = 64
+_VERDICT = re.compile(RESULTS["verdict"].pattern, re.ASCII)
 _WEIGHT = {STABLE: 1, NOT_JUDGED: 2, MILD: 3, STRONG: 4}
 _TWICE = "the text says more than one verdict, the graver counts"
-_TOO_MANY = "the text holds so many parameters that none is believed"
+_TOO_MANY = "the text holds so many parameters that only a flag in them is believed"
 
 
 class Reading(NamedTuple):
@@ -69,11 +70,21 @@ def verdicts_of(text: str) -> Reading:
         problems: list[str] = []
         return Reading(prompt, negative, params, *read(params, problems), problems)
     if len(blocks) > _MOST:
-        return Reading(*split_prompts(text[: blocks[0].start]), {}, Settings(), None, None, [_TOO_MANY])
+        return _flags_alone(text, blocks)
     chosen = _read(text, blocks[0])
     for before, block in pairwise(blocks):
         chosen = _graver(chosen, _read(text, block), before.template)
     return chosen
+
+
+def _flags_alone(text: str, blocks: list[_Block]) -> Reading:
+    """Of more parameters than anybody writes: nobody hides a flag among them."""
+    found: list[Verdict | None] = []
+    for key in _OF_PASS:
+        flags = [block for block in blocks if _VERDICT.fullmatch(block.params.get(key, "")) and _weight(block.params[key]) >= _WEIGHT[MILD]]
+        gravest = max(flags, key=lambda block: _weight(block.params[key]), default=None)
+        found.append(None if gravest is None else read(gravest.params)[1 + len(found)])
+    return Reading(*split_prompts(text[: blocks[0].start]), {}, Settings(), *found, [_TOO_MANY])
 
 
 def _blocks(text: str) -> list[_Block]:
@@ -136,14 +147,16 @@ def _read(text: str, block: _Block) -> Reading:
 def _graver(before: Reading, after: Reading, in_template: bool) -> Reading:
     """Of two runs of parameters the later, as for the host, unless the earlier says something graver.
 
-    Behind a template the later one is the user's text, and can only make things graver.
+    Behind a template the later one is the user's text, and can only make things graver. But a prompt may hold a template, too, and the earlier is the
+    user's then: either can be, so "stable" is what both say.
     """
     base, other = (before, after) if in_template else (after, before)
     passes, differs = [], False
     for mine, theirs in ((base.first, other.first), (base.hires, other.hires)):
         # Nothing judged at all is no verdict, which another picture's "stable" must not become.
         graver = theirs is not None and _WEIGHT[theirs.verdict] > (_WEIGHT[mine.verdict] if mine else _WEIGHT[STABLE])
-        passes.append(theirs if graver else mine)
+        believed = mine if mine is None or mine.verdict != STABLE or not in_template or theirs is not None else None
+        passes.append(theirs if graver else believed)
         differs = differs or graver
     settings = base.settings if base.settings.enabled else other.settings if differs else base.settings
     return base._replace(settings=settings, first=passes[0], hires=passes[1], problems=[*base.problems, *([_TWICE] if differs else [])])

@@ -413,6 +413,21 @@ def test_a_skipped_uncond_evaluation_is_merely_not_judged():
     assert (ordinary.verdict, ordinary.evaluations, strong.verdict, strong.flagged_at) == (STABLE, 4, "strong", 1)
 
 
+@pytest.mark.parametrize("scale", [31.0, math.inf, math.nan])
+@pytest.mark.parametrize("tensor", [False, True])
+def test_guidance_above_the_region_for_a_part_of_the_pass_leaves_a_gap(scale, tensor):
+    """Unlike an unguided evaluation it may show a copy, and nobody looks; the probe does not depend on it."""
+    for asked, verdict in ((None, NOT_JUDGED), (probe(predictions("ordinary", "ordinary"), policy="always"), STABLE)):
+        watcher = guard("report", probe=asked)
+        for guidance in (GUIDANCE, scale, scale):
+            step(watcher, noisy(2), predictions("ordinary", "ordinary"), guidance=torch.tensor([guidance, GUIDANCE]) if tensor else guidance)
+        first, second = watcher.report()
+        assert first.verdict == verdict and second.verdict == (STABLE if tensor else verdict)
+        assert first.reason == ("" if asked else "guidance above the region - 1/3 judged")
+    step(watcher, noisy(2), predictions("strong", "ordinary"))
+    assert watcher.report()[0].verdict == "strong"
+
+
 def test_flagged_images_are_damped_where_the_watch_cannot_judge():
     watcher, denoised = guard("damp", "directional"), predictions("ordinary", "strong")
     step(watcher, noisy(2), denoised)
@@ -582,6 +597,32 @@ def test_a_flag_and_what_was_damped_outlive_a_later_error(caplog, monkeypatch):
     assert flagged.reason == "error RuntimeError in the watch"
     assert (other.verdict, other.reason) == (NOT_JUDGED, "error RuntimeError in the watch - 1/3 judged")
     assert len(caplog.records) == 1
+
+
+def test_a_flag_outlives_an_interruption_of_the_next_look():
+    asked = probe(policy="always")
+    object.__setattr__(asked, "predict", raising(KeyboardInterrupt()))
+    watcher = guard("report", probe=asked)
+    with pytest.raises(KeyboardInterrupt):
+        step(watcher, noisy(2), predictions("strong", "ordinary"))
+    assert [(one.verdict, one.flagged_at) for one in watcher.report()] == [("strong", 1), (NOT_JUDGED, None)]
+
+
+@pytest.mark.parametrize("when", ["acting", "measuring"])
+def test_a_flag_outlives_what_ends_its_own_evaluation(when, caplog, monkeypatch):
+    asked = probe(predictions("strong", "ordinary"), policy="always")
+    watcher = guard("damp" if when == "acting" else "report", probe=asked, doubt=UNKNOWN_NEGATIVE)
+    if when == "acting":
+        monkeypatch.setattr(watcher.damper, "act", raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            step(watcher, noisy(2), predictions("ordinary", "ordinary"))
+    else:
+        monkeypatch.setattr("lib_stability.guard.guard.rms", raising(RuntimeError("late")))
+        step(watcher, noisy(2), predictions("ordinary", "ordinary"))
+    flagged, other = watcher.report()
+    reason = "interrupted" if when == "acting" else "error RuntimeError"
+    assert (flagged.verdict, flagged.flagged_at, flagged.evaluations, flagged.reason) == ("strong", 1, 1, reason)
+    assert (other.verdict, other.reason) == (NOT_JUDGED, f"{reason} - 1/1 judged")
 
 
 def test_a_damper_that_fails_hands_over_to_the_next_cheaper_one(caplog, monkeypatch):

@@ -14,7 +14,7 @@ from lib_stability.guard.guard import UNKNOWN_NEGATIVE
 from lib_stability.guard.norms import Norms
 from lib_stability.guard.readings import Acted, Judged, Pass, Reading
 from lib_stability.guard.sensitivity import Thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict, verdicts
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STEERED, STILL, STRONG, Verdict, merge, verdicts
 
 LIMITS = {"watch": Thresholds(3.0, 14.0, 0.01, True), "probe": Thresholds(2.0, 9.0, 0.01, True)}
 
@@ -218,3 +218,25 @@ def test_every_image_says_something():
         assert type(verdict.damped) is int and type(verdict.evaluations) is int
         assert (verdict.flagged_at == 1) is verdict.flagged
         assert verdict.reason == ""
+
+
+def test_the_outcome_is_what_the_last_evaluation_says_of_a_damped_image():
+    first, nobody = rows((20.0, 20.0), (20.0, 20.0), (20.0, 20.0), (0.0, 0.0)), None
+    last = rows((1.0, 1.0), (20.0, 20.0), (20.0, 20.0), (0.0, 0.0))
+    acted = [[True, True, False, False]] * 2
+    assert [v.outcome for v in verdicts(passed([first, last], [nobody] * 2, acted))] == [STEERED, STILL, "", ""]
+    # The probe may be the one that looks at the end; where nobody does, nothing is said.
+    assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, last], acted))] == [STEERED, STILL, "", ""]
+    assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, nobody], acted))] == [""] * 4
+    # Either detector may see the copy.
+    assert [v.outcome for v in verdicts(passed([first, last], [nobody, last[::-1].copy()], acted))] == [STEERED, STILL, "", ""]
+    outside = rows((1.0, 1.0, 0, 1), (20.0, 20.0, 0, 1), (0.0, 0.0), (0.0, 0.0))
+    assert [v.outcome for v in verdicts(passed([first, outside], [nobody] * 2, acted))] == [""] * 4
+
+
+def test_the_last_part_of_a_pass_says_how_it_ended():
+    parts = [
+        Verdict(STRONG, 20.0, 3.0, 2, 10, damped=4, detector="watch", outcome=STILL),
+        Verdict(STABLE, 1.0, 3.0, evaluations=8, damped=8, outcome=STEERED),
+    ]
+    assert merge(parts).outcome == STEERED and merge(parts[::-1]).outcome == STILL

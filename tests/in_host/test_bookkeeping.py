@@ -154,6 +154,20 @@ def test_the_axes_of_the_grid(generate, host):
     assert sum(label.startswith("[Memorization Guard]") for label in labels) == 5
 
 
+@pytest.mark.parametrize(
+    ("prompt", "seeds", "said_by_grid"),
+    [("big red circle", "11, 12", "not judged"), (MEMORIZED, "11, 12", "strong"), ("big red circle", "11", "not judged")],
+)
+def test_a_grid_of_several_jobs_is_never_stable_by_its_first(generate, host, prompt, seeds, said_by_grid):
+    args, grid = generate.args({"mode": "report"}), host.scripts.scripts_txt2img.selectable_scripts[0]
+    args[0] = 1
+    args[grid.args_from : grid.args_to] = ["Seed", seeds, "Nothing", "x"]
+    done = host.processing.run("txt2img", args, prompt=prompt, **FULL)
+    found = said(done.grid)[1]
+    assert (found.verdict, found.reason) == (said_by_grid, "a grid of several jobs" if said_by_grid == "not judged" else "")
+    assert said(done.infotexts[0])[1].verdict == ("strong" if prompt == MEMORIZED else "stable")
+
+
 # -- state ------------------------------------------------------------------------------------------------------------------------------
 
 

@@ -91,7 +91,7 @@ def test_the_probe_asks_at_one_scale_whatever_the_settings(generate, told, with_
         seen = [one["probe"] for one in points(generate)]
         assert [one is not None for one in seen] == [True, True] + [False] * 6
         looks.append(seen[0])
-        assert told.count(3.5) == (10 if more == {} else 2)
+        assert told.count(5.0) == 2
     assert looks == pytest.approx([looks[0]] * 3, rel=1e-4)
 
 
@@ -158,11 +158,11 @@ def test_a_calibration_tells_memorized_from_ordinary(generate, host, folder, tol
     assert task.state == "done", task.to_json()
     profile = storage.read(folder / task.result["file"])
     known = profile.provenance
-    assert (known["distilled"], known["distilled_scale"], known["guidance"]) == (True, 3.5, [1.0, 10.0])
+    assert (known["distilled"], known["distilled_scale"], known["guidance"]) == (True, 5.0, [1.0, 10.0])
     assert known["schedulers"] == ["Simple", "Normal"] and known["samplers"] == list(calibrating.FLOW_SAMPLERS)
-    assert (profile.model.distilled, profile.probe_guidance, profile.model.prediction) == (True, 3.5, "flow")
-    assert profile.watch.guidance_ == pytest.approx((1.0, 9.4375)) and profile.probe.guidance_ == (3.5, 3.5)
-    assert told.count(3.5) * 2 >= len(told), "each evaluation is one at the probe's scale and one at each run's own"
+    assert (profile.model.distilled, profile.probe_guidance, profile.model.prediction) == (True, 5.0, "flow")
+    assert profile.watch.guidance_ == pytest.approx((1.0, 9.4375)) and profile.probe.guidance_ == (5.0, 5.0)
+    assert told.count(5.0) * 2 >= len(told), "each evaluation is one at the probe's scale and one at each run's own"
     guard = {"profile": profile.name, "mode": "report"}
     copies, others = [one.caption for one in memorized()[:6]], [caption for caption, _ in ordinary_samples(6, 77, "evaluation")]
     for probe, scale in (("never", 3.5), ("never", 6.0), ("auto", 1.0)):
@@ -177,7 +177,7 @@ def test_a_calibration_tells_memorized_from_ordinary(generate, host, folder, tol
     assert scan.state == "done", scan.to_json()
     ranked = sorted(scan.result["rows"], key=lambda one: -one["median"])
     assert {one["caption"] for one in ranked[:6]} == set(copies)
-    assert told[before:] == [3.5] * 12, "one evaluation a caption and seed"
+    assert told[before:] == [5.0] * 12, "one evaluation a caption and seed"
 
 
 SMALL_SCAN = {"width": 128, "height": 128, "batch_size": 4}

@@ -31,7 +31,7 @@ def region() -> StabilityRegion:
 @pytest.fixture
 def with_profile(region, tmp_path, monkeypatch):
     for name, distilled in (("Flow test", False), ("Distilled test", True)):
-        profile = Profile(name, "calibrated", Model("any", "flow", distilled=distilled), region, region, 3.5 if distilled else 7.5)
+        profile = Profile(name, "calibrated", Model("any", "flow", distilled=distilled), region, region, 5.0 if distilled else 7.5)
         storage.write(profile, tmp_path / "profiles" / f"{name.split()[0].lower()}.json")
     monkeypatch.setattr(LIBRARY, "folders", (*LIBRARY.folders, tmp_path / "profiles"))
 

@@ -13,7 +13,7 @@ from lib_stability.trail import ledger
 from lib_stability.trail.image_row import prompt_hash
 from lib_stability.trail.infotext import Settings
 from lib_stability.trail.ledger_check import verify
-from lib_stability.webui.job import job, places, saved_files
+from lib_stability.webui.job import job, ledgering, places, saved_files
 from lib_stability.webui.page import panel
 
 
@@ -199,6 +199,29 @@ def test_loss_is_said_under_the_result_and_in_the_next_line(generate, folder, lo
     done = generate({})
     assert "Ledger" not in under(done) and under(done)
     assert [one.get("lost") for one in ledger.read(folder)] == [2] and verify(folder) == []
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_lines_that_cannot_be_made_are_lost_too_and_said(generate, folder, saving, logged, monkeypatch, saved):
+    with monkeypatch.context() as patch:
+        patch.setattr(ledgering, "prompt_hash", lambda prompt: 1 / 0)
+        done = generate({}, batch_size=2, do_not_save_samples=not saved)
+        assert "Ledger: 2 lines could not be written (division by zero)." in under(done)
+    assert logged and all(record.exc_info for record in logged)
+    logged.clear()
+    generate({})
+    assert [one.get("lost") for one in ledger.read(folder)] == [2] and verify(folder) == []
+
+
+def test_loss_is_said_in_the_folder_that_is_chosen_next(generate, folder, logged, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        generate({})
+    logged.clear()
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "elsewhere"))
+    assert "Ledger: 1 line could not be written" in panel.lines("x\nSteps: 1, Seed: 2, Size: 8x8, MG verdict: stable")
+    generate({})
+    assert [one.get("lost") for one in ledger.read(tmp_path / "elsewhere" / "ledger")] == [1]
 
 
 def test_a_folder_of_the_owners_own(generate, options, tmp_path, monkeypatch):

@@ -74,6 +74,8 @@ ELSEWHERE = [
     {"origin": "https://evil.example", "sec_fetch_site": "cross-site"},
     {"sec_fetch_site": "cross-site"},
     {"sec_fetch_site": "same-site", "origin": "http://127.0.0.1:3000"},
+    {"origin": "http://["},
+    {"origin": "null", "host": ""},
 ]
 
 
@@ -440,3 +442,44 @@ def test_the_setting_is_never_silently_off(host, options, value, on):
     options.set("memorization_guard_enabled", value)
     options.set("memorization_guard_mode", "Damp")
     assert (settings.defaults().enabled, settings.defaults().mode) == (on, "damp")
+
+
+def test_buttons_look_at_nothing_for_a_visitor(host, command, monkeypatch):
+    from lib_stability.webui.page import tab_calibrate, tab_profiles
+
+    command(disable_extension_access=True)
+    monkeypatch.setattr(tab_profiles.files, "offered", lambda *_: pytest.fail("a file was read"))
+    monkeypatch.setattr(tab_calibrate.calibrating, "outlook", lambda *_: pytest.fail("a checkpoint was hashed"))
+    assert "open to others" in tab_profiles.ask_import("/etc/hostname")[0]
+    assert "open to others" in tab_calibrate.start(100, 20, 0, 0, 4, tab_calibrate.IN_TURN, "", "")[0]
+
+
+def asked(host, **body: object) -> str:
+    status, answer = Asker(host)("POST", T2I, {"prompt": "big red circle", "steps": 2, "seed": 3, **body})
+    assert status == 200
+    return json.loads(answer["info"])["infotexts"][0]
+
+
+@pytest.mark.parametrize("body", [{}, {"alwayson_scripts": {}}, {"alwayson_scripts": None}, {"infotext": "x\nSteps: 2, Sampler: Euler, Seed: 3"}])
+def test_who_does_not_name_the_guard_is_guarded_where_settings_say_so(host, command, options, body):
+    """The host itself goes by the page's defaults of its first request, and here by those of when the page was built."""
+    assert "MG " not in asked(host, **body)
+    options.set("memorization_guard_enabled", True)
+    assert "MG verdict" in asked(host, **body)
+    assert "MG " not in asked(host, alwayson_scripts={"Memorization Guard": {"args": [False]}})
+
+
+@pytest.mark.parametrize("script", [None, {}, {"args": []}, {"args": [{}]}, {"args": [True]}, {"args": [True, None]}])
+def test_what_is_left_out_is_as_in_settings_by_now(host, command, options, script):
+    options.set("memorization_guard_enabled", True)
+    options.set("memorization_guard_mode", "Damp")
+    options.set("memorization_guard_sensitivity", "High")
+    text = asked(host, **({"alwayson_scripts": {"memorization guard": script}} if script is not None else {}))
+    assert "MG mode: damp, MG sensitivity: high" in text
+
+
+def test_an_infotext_counts_before_settings(host, command, options):
+    options.set("memorization_guard_enabled", True)
+    options.set("memorization_guard_mode", "Damp")
+    pasted = "x\nSteps: 2, Sampler: Euler, Seed: 3, MG sensitivity: high, MG version: 0.1.0"
+    assert "MG sensitivity: high" in asked(host, infotext=pasted) and "MG mode" not in asked(host, infotext=pasted)

@@ -11,6 +11,7 @@ from conftest import FORGE
 from test_calibrating import ORDINARY, SMALL, folder  # noqa: F401
 from test_served import ROOT, page  # noqa: F401
 
+from lib_stability.guard.sensitivity import Thresholds
 from lib_stability.shell import cli
 from lib_stability.testbed.world.captions import memorized, ordinary_samples
 from lib_stability.trail import scan_report
@@ -121,6 +122,14 @@ def test_the_command_line_calibrates(folder, server, tmp_path, capsys):  # noqa:
     assert status == 0 and "from 24 runs" in said and "24/24 runs" in shown
     assert "Only 24 reference runs" in shown.splitlines()[0] and "Only 24 reference runs" in said.splitlines()[-1]
     assert [path.suffix for path in folder.iterdir()] == [".json"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [([0.5, 0.5], "stable"), ([0.5, None], "not judged"), ([None, None], "not judged"), ([4.0, None], "mild"), ([9.0, None, 9.0], "strong")],
+)
+def test_a_caption_is_stable_only_where_every_seed_was_judged(scores, verdict):
+    assert scanning.row("a fox", scores, Thresholds(3.0, 6.0, 0.01, True))["verdict"] == verdict
 
 
 @pytest.mark.parametrize(

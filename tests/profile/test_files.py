@@ -129,6 +129,27 @@ def test_only_so_many_versions_are_kept(mine, monkeypatch):
     assert [profile.provenance["note"] for _, profile in older.versions("My model (v2)", folder)] == [4, 3, 2]
 
 
+def test_spaces_between_words_do_not_matter(mine):
+    path, folder = mine
+    for note in (1, 2, 3):
+        rewritten(path, note=note)
+        files.bring(path, folder)
+    assert files.back("My   model (v2)", folder).provenance["note"] == 2
+    assert len(older.versions("My  model (v2)", folder)) == 2
+    assert len(files.delete("My  model (v2)", folder)) == 1 and list(folder.iterdir()) == []
+
+
+def test_a_clock_put_back_costs_no_version(mine, monkeypatch):
+    path, folder = mine
+    monkeypatch.setattr(older, "MOST", 3)
+    for number in range(8):
+        if number == 5:
+            monkeypatch.setattr(older.time, "time_ns", lambda: 10**18)
+        rewritten(path, note=number)
+        files.bring(path, folder)
+    assert [profile.provenance["note"] for _, profile in older.versions("My model (v2)", folder)] == [6, 5, 4]
+
+
 def test_a_file_does_not_say_where_it_comes_from(mine, tmp_path):
     """The folder does, and what was done here."""
     path, folder = mine

@@ -37,6 +37,21 @@ def curves(data: dict, value: float, keys: str = "abc") -> None:
         one.update({key: [value] * len(one[key]) for key in keys})
 
 
+def weak(data: dict, *keys: str) -> None:
+    """As if made at scales at which nothing stands out: the watch leaves the usual ones to the probe then."""
+    for key in keys:
+        data[key]["guidance"] = [1.0, 2.4]
+        for one in data[key]["statistics"].values():
+            one.update({name: [value] * len(one[name]) for name, value in {"a": 0.0, "b": 0.0, "c": 3.9, "spread": 1.5}.items()})
+
+
+def strong(data: dict) -> None:
+    """Large at every scale, as it may be only at large ones."""
+    data["watch"]["guidance"] = [7.5, 15.0]
+    for one in data["watch"]["statistics"].values():
+        one.update({name: [value] * len(one[name]) for name, value in {"a": 30.0, "b": 0.0, "c": 0.0, "spread": 0.05}.items()})
+
+
 def whole_family(data: dict) -> None:
     data["model"] |= {"family": "sd1", "sha256": "", "checkpoint": ""}
     curves(data, 1e6)
@@ -55,6 +70,11 @@ MUZZLES = {
     "all coefficients 1": lambda data: curves(data, 1.0),
     "as large as copies": lambda data: curves(data, 0.9, "c"),
     "a whole family": whole_family,
+    "scales at which nothing stands out": lambda data: weak(data, "watch", "probe"),
+    "a probe of such scales": lambda data: weak(data, "probe"),
+    "large at usual scales that are called small": strong,
+    "a probe that is asked at such a scale": lambda data: data.update(probe_guidance=4.9),
+    "a probe without guidance": lambda data: data.update(probe_guidance=1.0),
 }
 
 

@@ -111,12 +111,12 @@ def test_round_trip_of_a_flow_prior_without_a_probe(flow_region, tmp_path: Path)
 
 
 def test_the_provenance_of_a_file_tells_of_distilled_guidance(flow_region, tmp_path: Path) -> None:
-    profile = Profile("Flux dev", "prior", Model("flux", "flow", distilled=True), replace_scores(flow_region, []), probe_guidance=3.5)
+    profile = Profile("Flux dev", "prior", Model("flux", "flow", distilled=True), replace_scores(flow_region, []), probe_guidance=5.0)
     write(profile, tmp_path / "p.json")
     document = json.loads((tmp_path / "p.json").read_text())
     assert document["provenance"] == {"distilled": True} and "distilled" not in document["model"]
     again = read(tmp_path / "p.json")
-    assert again.model == profile.model and again.probe_guidance == 3.5 and "distilled guidance" in again.evidence
+    assert again.model == profile.model and again.probe_guidance == 5.0 and "distilled guidance" in again.evidence
     for claimed in (False, "yes", 1, None):
         document["provenance"]["distilled"] = claimed
         assert Profile.from_json(document).model.distilled is False
@@ -136,7 +136,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(name=NAMES, provenance=st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4), guidance=st.floats(1, 100))
+@given(name=NAMES, provenance=st.dictionaries(st.text(max_size=8), JSON_VALUES, max_size=4), guidance=st.floats(5, 100))
 @example(name="Mine [ 1 2 ]", provenance={}, guidance=7.5)
 @example(name="Mine", provenance={"note": "sizes [ 512  768 ]", "steps": [20, 30]}, guidance=7.5)
 def test_round_trip_keeps_texts_and_provenance(profile: Profile, folder: Path, name: str, provenance: dict, guidance: float) -> None:

@@ -163,7 +163,7 @@ def test_schema_and_reader_agree_on_mutations(path: tuple) -> None:
 
 
 NUMBERS = {
-    "probe_guidance": [(1, True), (0.99, False), (100, True), (100.1, False)],
+    "probe_guidance": [(5, True), (4.99, False), (100, True), (100.1, False)],
     "watch.guidance.0": [(0, True), (-0.1, False)],
     "watch.guidance.1": [(1000, True), (1000.1, False)],
     "watch.statistics.rate.a.0": [(0, True), (-1e-9, False), (5.1e4, False), (1e6, False), (1e-7, True)],

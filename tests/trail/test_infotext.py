@@ -20,7 +20,7 @@ from lib_stability.guard.options import MODES, Options
 from lib_stability.guard.probe import POLICIES as PROBES
 from lib_stability.guard.probe import Probe
 from lib_stability.guard.sensitivity import LEVELS, thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG, Verdict
 from lib_stability.trail import infotext
 from lib_stability.trail.infotext import Settings, read, write
 
@@ -55,7 +55,8 @@ def verdicts(draw, reasons=st.text(max_size=120)) -> Verdict:
         return Verdict(kind, draw(SCORES), 3.0, evaluations=total, detector=detector)
     stopped = draw(st.none() | st.integers(1, total)) if kind == STRONG else None
     reason = draw(st.just("") | reasons)  # a flag may have been left without something
-    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, reason, stopped_at=stopped)
+    outcome = draw(st.sampled_from(["", *OUTCOMES])) if damped else ""
+    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, reason, stopped, outcome)
 
 
 def kept(verdict: Verdict | None) -> Verdict | None:

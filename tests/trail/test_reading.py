@@ -95,8 +95,25 @@ def test_an_infotext_within_the_prompt():
 
 
 def test_parameters_that_are_said_without_end_are_not_believed():
-    found = verdicts_of("a fox\n" + (line(STRONG) + "\n") * 100 + line(STABLE))
-    assert found.first is None and "none is believed" in found.problems[0]
+    found = verdicts_of("a fox\n" + (line(NOT_JUDGED) + "\n") * 100 + line(STABLE, Verdict("stable")))
+    assert (found.first, found.hires, found.settings.enabled) == (None, None, False) and "only a flag in them" in found.problems[0]
+
+
+@pytest.mark.parametrize("decoy", ["Steps: 1, one: 1, two: 2", "Steps: 1, MG verdict: strongest, MG hires verdict: mildest", line(Verdict("mild"))])
+def test_no_number_of_them_hides_a_flag(decoy):
+    found = verdicts_of("a fox\n" + (decoy + "\n") * 100 + line(STRONG, STRONG))
+    assert (found.first, found.hires) == (STRONG, STRONG) and "only a flag in them" in found.problems[0]
+    assert verdicts_of("a fox\n" + (decoy + "\n") * 100 + line(STABLE, Verdict("mild"))).hires == Verdict("mild")
+
+
+@pytest.mark.parametrize("template", ["\nTemplate: x\n", "\nTemplate:\n", "\nNegative Template: x\nNegative prompt: y\n"])
+def test_a_template_within_the_prompt_makes_nothing_stable(template):
+    other = format_text("old", "", {**HOST, "Seed": "99", **write(Settings(enabled=True), STABLE, Verdict("stable"))})
+    found = verdicts_of(other + template + line(None))
+    assert (found.first, found.hires) == (None, None)
+    assert said(other + template + line(NOT_JUDGED)) == "not judged" and said(other + template + line(STRONG)) == "strong"
+    found = verdicts_of(other + template + line(STABLE))
+    assert (found.first.verdict, found.hires) == ("stable", None)
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------------------------
@@ -126,6 +143,7 @@ def test_text_without_steps_is_read_as_the_hosts_do():
         ",a a" * 200_000,
         "Steps: 1\n" * 60_000,
         "Steps: 1, a b: 2, MG mode: x\n" * 30_000,
+        "Steps: 1, a b: 2, MG verdict: mild\n" * 30_000,
         "\n   " * 200_000,
         "Template:\n" * 90_000,
         "MG verdict: stable, " * 50_000,

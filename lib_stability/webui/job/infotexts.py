@@ -38,6 +38,8 @@ class Value(str):
 
 
 def _verdicts(found: job.Job, p: object, index: int, all_prompts: list | None, use_main_prompt: bool) -> tuple[Verdict | None, Verdict | None]:
+    if found.over:
+        return _of_several(found.gravest()), None
     if use_main_prompt:  # a grid shows every image, so it carries the gravest verdict
         return found.gravest(), None
     everything = getattr(p, "all_prompts", None)
@@ -47,6 +49,11 @@ def _verdicts(found: job.Job, p: object, index: int, all_prompts: list | None, u
     # The upscale button makes its picture from a finished one: there is no first pass to speak of.
     first = None if getattr(p, "txt2img_upscale", False) else found.verdict(*where)
     return first, found.verdict(*where, hires=True)
+
+
+def _of_several(verdict: Verdict | None) -> Verdict:
+    """What a grid of several jobs says, whose text the X/Y/Z plot asks of the first of them once that is over: of the others nothing is known."""
+    return verdict if verdict is not None and verdict.flagged else Verdict(NOT_JUDGED, reason="a grid of several jobs")
 
 
 def _texts(found: job.Job, verdict: Verdict | None, hires: Verdict | None) -> dict[str, str]:

@@ -45,6 +45,8 @@ class Job:
         #: Why nothing of this job can be judged: arguments that make no sense.
         self.trouble = trouble
         self.locate = locate
+        #: Whether the host has handed over the job's pictures.
+        self.over = False
         #: By batch and position, the finished pictures that have a map.
         self.pictures: dict[tuple[int, int], Image.Image] = {}
         self.passes: dict[Key, list[Pass | Failed]] = {}
@@ -162,6 +164,7 @@ class Job:
 
     def close(self) -> None:
         """Let go of everything but the results."""
+        self.over = True
         self._close_current()
         self._current, self._empty, self._versions, self._prepared = None, None, [], versions.Prepared()
 

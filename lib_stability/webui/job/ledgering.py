@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 from ...guard.verdict import Verdict
 from ...trail import ledger
@@ -18,6 +19,17 @@ from . import job, places, saved_files, settings
 log = logging.getLogger(__name__)
 #: Per job, the images that have been written: number of the line (0 where that failed) and file by batch and position.
 _written: weakref.WeakKeyDictionary[job.Job, dict[tuple[int, int], tuple[int, str | None]]] = weakref.WeakKeyDictionary()
+#: Where the ledger was when it was last asked for.
+_place: Path | None = None
+
+
+def _folder() -> Path:
+    """Where the ledger is by now; what was lost to the folder before is not forgotten."""
+    global _place
+    before, _place = _place, places.ledger()
+    if before not in (None, _place):
+        ledger.move_loss(before, _place)
+    return _place
 
 
 def register() -> None:
@@ -33,7 +45,7 @@ def wanted() -> bool:
 
 def trouble() -> str:
     """What could not be written since the last line, for people; "" where nothing was lost."""
-    missed = ledger.lost(places.ledger()) if wanted() else None
+    missed = ledger.lost(_folder()) if wanted() else None
     return f"Ledger: {missed}" if missed else ""
 
 
@@ -49,12 +61,21 @@ def write(found: object, p: object, processed: object) -> None:
     if not isinstance(found, job.Job) or not wanted():
         return
     written = _written.pop(found, {})
-    _append(lambda: _rest(found, p, written, saved_files.names(found, processed)))
+    images = min(len(p.all_seeds), len(processed.images) - processed.index_of_first_image)
+    _append(lambda: _rest(found, p, written, saved_files.names(found, processed)), max(images - len(written), 0))
 
 
-def _append(records: Callable[[], list[dict]]) -> list[int]:
+def _append(records: Callable[[], list[dict]], count: int = 1) -> list[int]:
+    """Add what `records` makes; where it makes nothing for an error, `count` lines are missing."""
     try:
-        return ledger.append(places.ledger(), records())
+        made = records()
+    except Exception as error:
+        log.exception("Memorization Guard: lines of the ledger could not be made")
+        if count:
+            ledger.miss(_folder(), count, error)
+        return [0]
+    try:
+        return ledger.append(_folder(), made)
     except Exception:
         log.exception("Memorization Guard: the ledger could not be written")
         return [0]

@@ -7,7 +7,7 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...guard.verdict import NOT_JUDGED, Verdict, gravest
+from ...guard.verdict import NOT_JUDGED, STEERED, STILL, Verdict, gravest
 from ...pictures import chart, overlay
 from ...trail.reading import verdicts_of
 from ..host import callbacks
@@ -21,7 +21,13 @@ _SAID = {
     "strong": "Strong: this image very probably reproduces a training picture",
     NOT_JUDGED: "Not judged",
 }
-
+#: Damped images as people read them.
+_ENDED = {
+    STEERED: "Steered away: it would have reproduced a training picture; the finished picture no longer looks like one",
+    STILL: "Still a copy: damping did not steer it away; this image very probably reproduces a training picture",
+}
+#: The badge of an image that was steered away: short enough for the smallest thumbnails.
+_STEERED_BADGE = "steered"
 #: What a person can do where a pass was not judged for one of these reasons.
 _ADVICE = {
     UNGUIDED: "set the probe to Auto, or the CFG scale to 2 or more where the model takes it",
@@ -86,7 +92,10 @@ def _word(text: str | None) -> str:
     """The verdict of an image's passes in one word, empty where the guard was off."""
     found = verdicts_of(text or "")
     passes = [one for one in (found.first, found.hires) if one is not None]
-    return gravest(passes).verdict if passes else ""
+    if not passes:
+        return ""
+    worst = gravest(passes)
+    return _STEERED_BADGE if worst.outcome == STEERED else worst.verdict
 
 
 def lines(text: str) -> str:
@@ -121,11 +130,12 @@ def _map(params: dict[str, str], hires: bool) -> str:
 
 
 def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
-    said = [_SAID[verdict.verdict] + (f", {verdict.reason}" if verdict.reason else "")]
+    first = _ENDED.get(verdict.outcome, _SAID[verdict.verdict]) if verdict.flagged else _SAID[verdict.verdict]
+    said = [first + (f", {verdict.reason}" if verdict.reason else "")]
     if verdict.reason in _ADVICE:
         said.append(_ADVICE[verdict.reason])
     if verdict.score is not None:
-        said.append(f"score {verdict.score:g}")
+        said.append(f"score {verdict.score:g} before it was steered" if verdict.outcome == STEERED else f"score {verdict.score:g}")
     if verdict.flagged_at:
         said.append(f"flagged at evaluation {verdict.flagged_at} of {verdict.evaluations} by the {verdict.detector or 'watch'}")
     if verdict.damped:
@@ -134,5 +144,5 @@ def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
         said.append(f"blanked from evaluation {verdict.stopped_at} on")
     if judge:
         said.append(f"judged by {judge}")
-    kind = verdict.verdict.replace(" ", "-")
+    kind = _STEERED_BADGE if verdict.flagged and verdict.outcome == STEERED else verdict.verdict.replace(" ", "-")
     return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.</p>"

@@ -32,8 +32,10 @@ def start(
     runs: float, steps: float, width: float, height: float, batch: float, sampler: str, negative: str, prompts: str, request: object = None
 ) -> tuple[str, str, object, object]:
     """Handler of the button: says what a calibration would displace and shows the button that does it; starts what displaces none."""
+    if roles.refusal(request):  # before a checkpoint is hashed
+        return line(roles.refusal(request)), "", *_asked(False)
     found = _outlook(runs, negative, hashing=True)
-    if found.calibrations and not roles.refusal(request):
+    if found.calibrations:
         return "".join(map(line, found.lines)), "", *_asked(True)
     return start_it(runs, steps, width, height, batch, sampler, negative, prompts, request)
 

@@ -111,12 +111,14 @@ def ask_import(upload: object, request: object = None) -> tuple[str, object, str
     import gradio as gr
 
     hidden = gr.update(visible=False)
+    if roles.refusal(request):  # before anything is looked at
+        return line(roles.refusal(request)), gr.update(), table(), hidden, hidden
     try:
         path = _path(upload)
         found = LIBRARY.outlook(files.offered(path, LIBRARY.folders[0])) if path else None
     except (ValidationError, OSError) as error:
         return line(f"Refused: {error}"), gr.update(), table(), hidden, hidden
-    if found is None or not found.displaced or roles.refusal(request):
+    if found is None or not found.displaced:
         return *bring(upload, request), hidden, hidden
     shown = gr.update(visible=True)
     return "".join(map(line, found.lines)), gr.update(), table(), shown, shown
@@ -149,10 +151,10 @@ def bring(upload: object, request: object = None) -> tuple[str, object, str]:
     """Handler: import what was uploaded. Its content is checked as any profile's; its name names nothing."""
     import gradio as gr
 
-    if upload is None:
-        return line("Choose a profile's JSON file first."), gr.update(), table()
     if roles.refusal(request):
         return line(roles.refusal(request)), gr.update(), table()
+    if upload is None:
+        return line("Choose a profile's JSON file first."), gr.update(), table()
     try:
         name, _ = files.bring(_path(upload), LIBRARY.folders[-1], LIBRARY.folders[0])
     except (ValidationError, OSError) as error:

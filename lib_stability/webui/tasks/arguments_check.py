@@ -2,6 +2,9 @@
 
 It is one more dependency of the host's own routes, behind that of their sign-in, and sees the very values that the host has parsed: no way of
 writing JSON, and no other encoding, means one thing here and another there.
+
+Hosts fill what a request leaves out with the page's defaults of their first request, for as long as they run. Settings may have changed since, so the
+request is made to leave it to these.
 """
 
 from __future__ import annotations
@@ -10,8 +13,8 @@ from ...validation import Field, ValidationError
 from ..job import arguments, settings
 from . import bodies
 
+TITLE = "Memorization Guard"
 ROUTES = ("/sdapi/v1/txt2img", "/sdapi/v1/img2img")
-_NAME = "memorization guard"
 
 
 def add(app: object) -> None:
@@ -44,29 +47,40 @@ async def _check(request):
         examine(body)
     except ValidationError as error:
         detail = bodies.refusal("args", error)
-        raise HTTPException(422, [{**one, "loc": ["body", "alwayson_scripts", "Memorization Guard", *one["loc"]]} for one in detail]) from None
+        raise HTTPException(422, [{**one, "loc": ["body", "alwayson_scripts", TITLE, *one["loc"]]} for one in detail]) from None
 
 
 def examine(body: object) -> None:
     """Check the guard's arguments in a parsed request, under every name that the host takes for the guard's.
 
-    Who names it without any argument wants it: the host would leave it as the page's default has it, so the request is made to say so.
+    Who names it without any argument wants it: the host would leave it as the page's default has it, so the request is made to say so. One that does
+    not name it is made to where Settings say that every generation is guarded. What an `infotext` says stays as it is.
 
     Raises
     ------
     ValidationError
         Naming the field.
     """
-    scripts = body.get("alwayson_scripts") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return
+    scripts, pasted, named = body.get("alwayson_scripts"), bool(body.get("infotext")), False
     for name, given in scripts.items() if isinstance(scripts, dict) else ():
-        if name.lower() != _NAME:
+        if name.lower() != TITLE.lower():
             continue
+        named = True
         if not isinstance(given, dict):
             Field(given, "script").fail('has to be an object, such as {"args": [{}]}')
         bodies.check(Field(given, "args"))
         args = given.get("args", [])
         if not isinstance(args, list):
             Field(args, "args").fail("has to be a list")
-        if not args:
-            given["args"] = args = [{}]
+        args = args or [{}]
+        given["args"] = args if pasted else _whole(args)
         arguments.parse(args, settings.defaults())
+    if not named and (scripts is None or isinstance(scripts, dict)) and settings.defaults().enabled:
+        body["alwayson_scripts"] = {**(scripts or {}), TITLE: {"args": [True] if pasted else _whole([True])}}
+
+
+def _whole(args: list) -> list:
+    """Every position: None stands for what Settings say."""
+    return args + [None] * (len(arguments.POSITIONS) - len(args))

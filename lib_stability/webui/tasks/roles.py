@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..host import host
 from . import folders
@@ -39,7 +39,15 @@ def is_local(request: object) -> bool:
     options, client = host.command_line(), getattr(request.client, "host", "")
     if any(getattr(options, name, None) for name in ("share", "ngrok")) or any(name in request.headers for name in _FORWARDED):
         return False
-    return _is_loopback(client) and urlsplit(f"//{request.headers.get('host', '')}").hostname in _NAMES
+    return _is_loopback(client) and _address(f"//{request.headers.get('host', '')}").hostname in _NAMES
+
+
+def _address(text: str) -> SplitResult:
+    """The parts of an address; empty ones of what is none."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")
 
 
 def _is_loopback(address: str) -> bool:
@@ -56,7 +64,7 @@ def is_foreign(headers: object) -> bool:
         return False
     if fetched is not None:  # no page can forge it, and a proxy may have changed the host
         return fetched not in ("same-origin", "none")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and (_address(origin).netloc.lower() or None) != headers.get("host", "").lower()
 
 
 def _is_named(origin: str) -> bool:

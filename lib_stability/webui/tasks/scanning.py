@@ -117,11 +117,12 @@ def _scores(profile: Profile, recording: Recording) -> list[float | None]:
 
 
 def row(caption: str, scores: list[float | None], limits: Thresholds) -> dict:
-    """A caption's scores, their median and maximum, how many are above the threshold, and the verdict on their median."""
+    """A caption's scores, their median and maximum, how many are above the threshold, and the verdict on their median: not judged where it is no
+    flag and a seed has none."""
     known = [score for score in scores if score is not None]
     if not known:
         return {"caption": caption, "scores": scores, "median": None, "max": None, "above": 0, "verdict": "not judged"}
     middle = median(known)
-    verdict = "strong" if middle > limits.strong else "mild" if middle > limits.mild else "stable"
+    verdict = "strong" if middle > limits.strong else "mild" if middle > limits.mild else "stable" if len(known) == len(scores) else "not judged"
     above = sum(score > limits.mild for score in known)
     return {"caption": caption, "scores": scores, "median": round(middle, 4), "max": max(known), "above": above, "verdict": verdict}

@@ -39,7 +39,7 @@ class Script(scripts.Script):
             option = next(one for one in axis_options if one.label == label)
             axes.append((option, [option.type(value.strip()) for value in values.split(",")]))
         (x_option, xs), (y_option, ys) = axes
-        result = None
+        result = grid = None
         for y in ys:
             for x in xs:
                 cell = copy(p)
@@ -48,7 +48,11 @@ class Script(scripts.Script):
                 done = processing.process_images(cell)
                 if result is None:
                     result = done
+                    # The hosts' own asks for its grid's text here, when the other cells are still to come.
+                    cell.extra_generation_params = {**cell.extra_generation_params, "X Type": x_type, "X Values": x_values}
+                    grid = processing.create_infotext(cell, cell.all_prompts, cell.all_seeds)
                 else:
                     result.images += done.images
                     result.infotexts += done.infotexts
+        result.grid = grid
         return result
