@@ -42,6 +42,7 @@ def test_without_guidance_the_probe_judges(generate, checkpoint, with_profile, p
     checkpoint("flow", "flow")
     done = generate({"profile": "Auto", "probe": probe}, cfg_scale=1.0, prompt=prompt, negative_prompt="dark blue")
     assert verdict(done).verdict in ("stable", "mild", "strong") and verdict(done).detector == "probe"
+    assert all(one["watch"] is None for one in generate.last()["images"][0]["first"]["trajectory"])
 
 
 def test_without_guidance_and_probe_it_says_so(generate, checkpoint, with_profile):

@@ -139,8 +139,8 @@ class Pass:
                 profile.probe_guidance,
                 expected,
             )
-        if profile is not None and flow and unguided and not described.distilled and (probe is None or self.settings.probe == "never"):
-            doubt = self._doubt or UNGUIDED
+        if profile is not None and flow and unguided and not described.distilled:
+            doubt = self._doubt or UNGUIDED  # also where a prompt has parts, whose weights add up to more; the probe may judge all the same
         parameterisation = "flow" if flow else "sigma"
         region = profile.watch if profile else None
         rewording = None
