@@ -37,10 +37,10 @@ def with_profile(region, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("probe", ["auto", "always"])
-@pytest.mark.parametrize("prompt", ["big red circle", "big red circle AND blue square"])
-def test_without_guidance_the_probe_judges(generate, checkpoint, with_profile, probe, prompt):
+@pytest.mark.parametrize("prompt, negative", [("big red circle", "dark blue"), ("big red circle AND blue square", "")])
+def test_without_guidance_the_probe_judges(generate, checkpoint, with_profile, probe, prompt, negative):
     checkpoint("flow", "flow")
-    done = generate({"profile": "Auto", "probe": probe}, cfg_scale=1.0, prompt=prompt, negative_prompt="dark blue")
+    done = generate({"profile": "Auto", "probe": probe}, cfg_scale=1.0, prompt=prompt, negative_prompt=negative)
     assert verdict(done).verdict in ("stable", "mild", "strong") and verdict(done).detector == "probe"
     assert all(one["watch"] is None for one in generate.last()["images"][0]["first"]["trajectory"])
 
