@@ -140,6 +140,15 @@
         }
     }, true);
 
+    // The button beside "No profile" leads to the tab; what it costs is agreed to there.
+    document.addEventListener("click", (event) => {
+        if (event.target.closest?.(".memorization-guard-calibrate")) {
+            const names = Array.from(root().querySelectorAll("#tabs > .tab-nav button, #tabs > .tab-wrapper button"));
+            names.find((one) => one.innerText.trim() === "Memorization Guard")?.click();
+            setTimeout(() => root().querySelector("#memorization_guard_tab_calibrate")?.scrollIntoView({block: "center"}), 200);
+        }
+    }, true);
+
     function lookAll() {
         if (!opened && root().querySelector("#memorization_guard_img2img_renew")) {
             opened = true;

@@ -6,6 +6,7 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from .profiles import FEW, Model, Profile
 
 #: Guidance scales that reference runs are spread over.
 GUIDANCE_RANGE = (1.0, 15.0)
+#: Likewise of the scale that a distilled model is told, and the one that its probe looks at: among those that such models are used at, and the least
+#: that a profile may have.
+DISTILLED_RANGE, DISTILLED_REFERENCE = (1.0, 10.0), 5.0
 
 
 def caution(runs: int) -> str:
@@ -39,6 +43,8 @@ class Recorder:
     ----------
     parameterisation : "sigma" or "flow"
         That of the sampler, see :data:`.norms.PARAMETERISATIONS`.
+    probe_guidance : float
+        Scale of the virtual prediction.
 
     Examples
     --------
@@ -57,8 +63,8 @@ class Recorder:
     From a few hundred such runs over guidance 1 to 15, ``StabilityRegion().fit(watch)`` makes a region and :func:`fit_profile` a profile.
     """
 
-    def __init__(self, parameterisation: str = "sigma") -> None:
-        self.parameterisation = parameterisation
+    def __init__(self, parameterisation: str = "sigma", probe_guidance: float = REFERENCE_GUIDANCE) -> None:
+        self.parameterisation, self.probe_guidance = parameterisation, probe_guidance
         self._rows: list[tuple[torch.Tensor, torch.Tensor, Norms, Norms | None]] = []
 
     def step(
@@ -105,7 +111,7 @@ class Recorder:
             rate, clean = (_on_host(column) for column in zip(*seen))
             return [Trajectory(sigma[:, i], guidance[:, i], rate[:, i], clean[:, i]) for i in range(sigma.shape[1])]
 
-        return of(guided, scale), of(virtual, np.full_like(scale, REFERENCE_GUIDANCE))
+        return of(guided, scale), of(virtual, np.full_like(scale, self.probe_guidance))
 
 
 def _on_host(rows: Sequence[torch.Tensor]) -> np.ndarray:
@@ -126,14 +132,15 @@ def prompts_hash(prompts: Sequence[str]) -> str:
 def fit_profile(
     name: str, model: Model, watch: list[Trajectory], probe: list[Trajectory], prompts: Sequence[str], parameterisation: str = "sigma", **provenance
 ) -> Profile:
-    """Fit both regions to reference runs and state where they come from."""
+    """Fit both regions to reference runs and state where they come from; the probe's runs are all at one scale, which the profile keeps."""
     region = StabilityRegion(parameterisation).fit(watch)
     return Profile(
         name,
         "calibrated",
         model,
         region,
-        StabilityRegion(parameterisation).fit(probe, looks=looks) if probe else None,
+        StabilityRegion(parameterisation).fit(probe, looks=partial(looks, parameterisation=parameterisation)) if probe else None,
+        probe_guidance=float(np.mean(probe[0].guidance)) if probe else REFERENCE_GUIDANCE,
         provenance={
             "prompts_sha256": prompts_hash(prompts),
             "prompts": len(set(prompts)),

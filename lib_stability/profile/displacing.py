@@ -38,8 +38,9 @@ def outlook(new: Profile, present: Sequence[Profile]) -> Outlook:
     if new.trial:
         return Outlook([*lines, f"It is a trial ({new.trial}): it serves only where the setting Profile names it."], same)
     model = new.model
-    before = choose(present, model.sha256, model.family, model.prediction)[0]
-    after = choose([*(one for one in present if one.name != new.name), new], model.sha256, model.family, model.prediction)[0]
+    asked = model.sha256, model.family, model.prediction, model.distilled
+    before = choose(present, *asked)[0]
+    after = choose([*(one for one in present if one.name != new.name), new], *asked)[0]
     where = _where(model)
     if after is not new:
         return Outlook([*lines, f"{after.name} ({after.evidence}) goes on serving {where}: it rests on more." if after else ""], same)

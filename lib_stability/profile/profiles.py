@@ -39,12 +39,24 @@ class Model:
     ----------
     family, prediction, checkpoint, sha256 : str
         The checkpoint's name is for people; it is known by the SHA-256 of its file, 64 lower-case hexadecimal digits.
+    distilled : bool
+        Whether guidance is distilled into the model, with its scale as an input (Flux dev). Then guidance scales are those of that input.
     """
 
     family: str
     prediction: str
     checkpoint: str = ""
     sha256: str = ""
+    distilled: bool = False
+
+    @property
+    def speaks(self) -> str:
+        """For people: the kind of its prediction, and of its guidance."""
+        return f"{self.prediction} prediction" + (" with distilled guidance" if self.distilled else "")
+
+    def to_json(self) -> dict:
+        """As a file has it, where the profile's provenance tells of distilled guidance."""
+        return {key: value for key, value in vars(self).items() if key != "distilled"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,8 @@ class Profile:
     @property
     def evidence(self) -> str:
         """For people: what it is and what it rests on."""
-        facts = [self.standing, f"{self.runs} runs" if self.kind == "calibrated" else "", str(self.provenance.get("date") or "")[:10]]
+        facts = [self.standing, f"{self.runs} runs" if self.kind == "calibrated" else "", "distilled guidance" if self.model.distilled else ""]
+        facts.append(str(self.provenance.get("date") or "")[:10])
         return ", ".join(fact for fact in facts if fact)
 
     def to_json(self) -> dict:
@@ -135,8 +148,8 @@ class Profile:
             "version": VERSION,
             "name": self.name,
             "kind": self.kind,
-            "model": dict(vars(self.model)),
-            "provenance": self.provenance,
+            "model": self.model.to_json(),
+            "provenance": {**self.provenance, **({"distilled": True} if self.model.distilled else {})},
             "negative": self.negative,
             "probe_guidance": self.probe_guidance,
             **{key: region and region.to_json() | {"false_alarms": false_alarm_table(region)} for key, region in regions.items()},
@@ -172,6 +185,7 @@ class Profile:
                 model["prediction"].choice(PREDICTIONS),
                 model.get("checkpoint", "").text(300),
                 model.get("sha256", "").text(64, _SHA256),
+                provenance.get("distilled") is True,
             ),
             watch=StabilityRegion.from_json(root["watch"].value, f"{source}.watch"),
             probe=None if probe.value is None else StabilityRegion.from_json(probe.value, probe.path),
@@ -188,7 +202,9 @@ class Profile:
         return self
 
 
-def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", prediction: str = "epsilon") -> tuple[Profile | None, str]:
+def choose(
+    profiles: Iterable[Profile], sha256: str = "", family: str = "", prediction: str = "epsilon", distilled: bool = False
+) -> tuple[Profile | None, str]:
     """The profile that serves a checkpoint, and why: by hash, else by family, else one for any family; never a trial or one of another prediction.
 
     Among equals a calibrated profile goes before a prior, one for the empty negative prompt before one for another, then the one with more reference
@@ -202,6 +218,8 @@ def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", pred
     family : str
         "sd1", "sd2", "sdxl", …; "" where it is not known.
     prediction : "epsilon", "v" or "flow"
+    distilled : bool
+        Whether guidance is distilled into the checkpoint: profiles of such models serve no others, and none other serves them.
 
     Returns
     -------
@@ -217,7 +235,8 @@ def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", pred
     >>> choose_profile([profile], prediction="flow")
     (None, 'no profile for flow prediction fits')
     """
-    fitting = [profile for profile in profiles if profile.model.prediction == prediction and not profile.trial]
+    wanted = prediction, distilled
+    fitting = [profile for profile in profiles if (profile.model.prediction, profile.model.distilled) == wanted and not profile.trial]
     ranked = sorted(fitting, key=lambda profile: (profile.kind == "calibrated", not profile.negative, profile.weight))
     for profile in reversed(ranked):
         if sha256 and profile.model.sha256 == sha256:
@@ -229,4 +248,4 @@ def choose(profiles: Iterable[Profile], sha256: str = "", family: str = "", pred
     for profile in reversed(ranked):
         if profile.model.family == ANY and not profile.model.sha256:
             return profile, "no profile for this checkpoint or family, a general prior"
-    return None, f"no profile for {prediction} prediction fits"
+    return None, f"no profile for {Model(family, prediction, distilled=distilled).speaks} fits"

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-_PARTS = "shape shared script_callbacks scripts prompt_parser sd_models sd_samplers processing infotext_utils images gradio_extensions ui api".split()
+_PARTS = "shape shared script_callbacks scripts prompt_parser sd_models sd_samplers sd_schedulers processing".split()
+_PARTS += "infotext_utils images gradio_extensions ui api".split()
 
 
 def start(*extensions: Path, profile: str = "Testbed") -> SimpleNamespace:

@@ -191,9 +191,6 @@ def test_flow_models_and_others(folder, host, checkpoint):
     profile = storage.read(folder / result["file"])
     assert profile.model.prediction == ("flow" if FORGE else "v") and profile.watch.parameterisation == ("flow" if FORGE else "sigma")
     assert result["file"].startswith("a-b-flux-")
-    host.shared.sd_model.use_distilled_cfg_scale = True
-    task = calibrating.task(calibrating.Options.parse(SMALL)).start()
-    assert task.wait(60) and task.state == "failed" and "distilled" in task.error
 
 
 def test_out_of_memory_halves_the_batch(folder, host, monkeypatch):

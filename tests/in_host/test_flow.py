@@ -1,6 +1,8 @@
-"""Flow-matching checkpoints, which only Forge runs: judged with guidance and a profile of their own, else the reason is said."""
+"""Flow-matching checkpoints, which only Forge runs: judged by a profile of their own, without guidance by the probe, else the reason is said."""
 
 from __future__ import annotations
+
+import os
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from lib_stability.guard.region import StabilityRegion, Trajectory
 from lib_stability.profile import storage
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.webui.job.library import LIBRARY
+from lib_stability.webui.page import panel
 
+FLAVOUR = os.environ.get("HOST_FLAVOUR", "")
 pytestmark = pytest.mark.skipif(not FORGE, reason="A1111's own flow model, SD 3, samples with denoisers of its own kind")
 
 
@@ -26,16 +30,44 @@ def region() -> StabilityRegion:
 
 @pytest.fixture
 def with_profile(region, tmp_path, monkeypatch):
-    profile = Profile("Flow test", "calibrated", Model("any", "flow"), region, region)
-    storage.write(profile, tmp_path / "profiles" / "flow.json")
+    for name, distilled in (("Flow test", False), ("Distilled test", True)):
+        profile = Profile(name, "calibrated", Model("any", "flow", distilled=distilled), region, region, 5.0 if distilled else 7.5)
+        storage.write(profile, tmp_path / "profiles" / f"{name.split()[0].lower()}.json")
     monkeypatch.setattr(LIBRARY, "folders", (*LIBRARY.folders, tmp_path / "profiles"))
 
 
-@pytest.mark.parametrize("probe", ["auto", "always", "never"])
-def test_without_guidance_it_says_so(generate, checkpoint, with_profile, probe):
+@pytest.mark.parametrize("probe", ["auto", "always"])
+@pytest.mark.parametrize("prompt, negative", [("big red circle", "dark blue"), ("big red circle AND blue square", "")])
+def test_without_guidance_the_probe_judges(generate, checkpoint, with_profile, probe, prompt, negative):
     checkpoint("flow", "flow")
-    done = generate({"profile": "Auto", "probe": probe}, cfg_scale=1.0)
-    assert (verdict(done).verdict, verdict(done).reason) == ("not judged", "flow model without guidance")
+    done = generate({"profile": "Auto", "probe": probe}, cfg_scale=1.0, prompt=prompt, negative_prompt=negative)
+    assert verdict(done).verdict in ("stable", "mild", "strong") and verdict(done).detector == "probe"
+    assert all(one["watch"] is None for one in generate.last()["images"][0]["first"]["trajectory"])
+
+
+def test_without_guidance_and_probe_it_says_so(generate, checkpoint, with_profile):
+    checkpoint("flow", "flow")
+    done = generate({"profile": "Auto", "probe": "never"}, cfg_scale=1.0)
+    assert (verdict(done).verdict, verdict(done).reason) == ("not judged", "flow model without guidance and no probe")
+    assert "no probe; set the probe to Auto" in panel.lines(done.infotexts[0])
+    assert verdict(generate({"profile": "Auto", "probe": "never"}, cfg_scale=5.0)).reason == ""
+
+
+@pytest.mark.parametrize("sampler", ["DDIM", "UniPC", "LCM", "Euler"])
+@pytest.mark.parametrize("kind", ["sd3", "distilled"])
+def test_samplers_that_are_not_made_for_flow_models(generate, checkpoint, with_profile, sampler, kind, logged):
+    checkpoint("flow", kind)
+    done = generate({"profile": "Auto", "mode": "damp"}, cfg_scale=1.0, sampler_name=sampler, scheduler="Simple")
+    fit = sampler == "Euler" or (sampler == "LCM" and FLAVOUR == "neo")
+    assert (verdict(done).reason == "sampler not made for flow models") is not fit
+    assert pixels(done) == pixels(generate(None, cfg_scale=1.0, sampler_name=sampler, scheduler="Simple")) or fit
+
+
+@pytest.mark.parametrize("kind", ["sd3", "distilled"])
+def test_noise_levels_that_a_flow_model_does_not_know(generate, checkpoint, with_profile, kind):
+    checkpoint("flow", kind)
+    done = generate({"profile": "Auto"}, cfg_scale=1.0 if kind == "distilled" else 5.0, scheduler="Automatic")
+    assert verdict(done).verdict != "stable" and verdict(done).reason
 
 
 def test_with_guidance_but_no_profile(generate, checkpoint):
@@ -51,13 +83,6 @@ def test_with_guidance_and_a_profile_it_is_judged(generate, checkpoint, with_pro
     assert all(0 < one["sigma"] <= 1 for one in seen) and seen[0]["probe"] is not None
     assert generate.last()["profile"] == "Flow test (imported calibration)"
     assert pixels(done) == pixels(generate(None, cfg_scale=5.0, steps=6))
-
-
-def test_a_distilled_model_has_no_branch_to_probe(generate, checkpoint, host, with_profile):
-    checkpoint("flow", "flow")
-    host.shared.sd_model.use_distilled_cfg_scale = True
-    generate({"profile": "Auto", "probe": "always"}, cfg_scale=5.0)
-    assert all(one["probe"] is None for one in generate.last()["images"][0]["first"]["trajectory"])
 
 
 def test_profiles_do_not_cross_over(generate, checkpoint, with_profile):

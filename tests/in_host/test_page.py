@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from conftest import FORGE
 from test_judging import FULL, MEMORIZED
 from test_served import fill, page  # noqa: F401 - a fixture
 
@@ -33,6 +34,18 @@ def generate(page, guarded: bool = True, count: int = 1, prompt: str = "big red 
 
 def thumbnail(page, number: int, tab: str = "txt2img"):  # noqa: F811
     return page.locator(f"#{tab}_gallery .thumbnails .thumbnail-item").nth(number)
+
+
+@pytest.mark.skipif(not FORGE, reason="a general prior serves every model that A1111 runs")
+def test_where_nothing_serves_a_button_leads_to_the_calibration(page, options, checkpoint):  # noqa: F811
+    checkpoint("flow", "flow")
+    page.locator(SWITCH.format("txt2img")).first.set_checked(True)
+    button = page.locator("#memorization_guard_txt2img_line button")
+    button.wait_for(timeout=20_000)
+    calibrate = page.locator("#memorization_guard_tab_calibrate")
+    assert "Calibrate: " in button.inner_text() and not calibrate.is_visible()
+    button.click()
+    calibrate.wait_for(state="visible", timeout=5_000)
 
 
 # -- idle -------------------------------------------------------------------------------------------------------------------------------

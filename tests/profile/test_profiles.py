@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lib_stability.profile import storage
+from lib_stability.profile.displacing import outlook
 from lib_stability.profile.profiles import Model, Profile, choose
 from lib_stability.profile.storage import MAX_BYTES, load_all, read, write
 from lib_stability.validation import NAME, Field, ValidationError
@@ -107,6 +108,18 @@ def test_round_trip_of_a_flow_prior_without_a_probe(flow_region, tmp_path: Path)
     again = read(tmp_path / "p.json")
     assert equal(again, flow_prior)
     assert again.probe is None and len(again.watch.scores_) == 0 and again.watch.parameterisation == "flow"
+
+
+def test_the_provenance_of_a_file_tells_of_distilled_guidance(flow_region, tmp_path: Path) -> None:
+    profile = Profile("Flux dev", "prior", Model("flux", "flow", distilled=True), replace_scores(flow_region, []), probe_guidance=5.0)
+    write(profile, tmp_path / "p.json")
+    document = json.loads((tmp_path / "p.json").read_text())
+    assert document["provenance"] == {"distilled": True} and "distilled" not in document["model"]
+    again = read(tmp_path / "p.json")
+    assert again.model == profile.model and again.probe_guidance == 5.0 and "distilled guidance" in again.evidence
+    for claimed in (False, "yes", 1, None):
+        document["provenance"]["distilled"] = claimed
+        assert Profile.from_json(document).model.distilled is False
 
 
 def replace_scores(region, scores: list[float]):
@@ -429,6 +442,18 @@ def test_prediction_types_are_never_crossed(made, sha256: str, family: str) -> N
     assert chosen(candidates, prediction="v") == "v"
     assert chosen(candidates, prediction="epsilon") == "epsilon"
     assert chosen(candidates, prediction="flow") is None
+
+
+@pytest.mark.parametrize("sha256", [HERE, ""])
+def test_nor_are_kinds_of_guidance(made, sha256: str) -> None:
+    plain = made("plain", "flux", "flow", sha256, "calibrated")
+    distilled = replace(plain, name="distilled", model=replace(plain.model, distilled=True))
+    for candidates in ([plain, distilled], [distilled, plain]):
+        assert choose(candidates, sha256, "flux", "flow")[0] is plain
+        assert choose(candidates, sha256, "flux", "flow", True)[0] is distilled
+    assert choose([plain], sha256, "flux", "flow", True) == (None, "no profile for flow prediction with distilled guidance fits")
+    assert choose([distilled], sha256, "flux", "flow") == (None, "no profile for flow prediction fits")
+    assert outlook(distilled, [plain]).displaced == [] and outlook(plain, [distilled]).displaced == []
 
 
 def test_calibrated_before_prior_then_the_later(made) -> None:

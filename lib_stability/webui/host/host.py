@@ -70,14 +70,41 @@ def _prediction(model: object) -> str:
 
 
 def describe(model: object) -> Model:
-    """Family, prediction type ("" where no profile can know it), name and hash of a loaded checkpoint."""
+    """Family, prediction type ("" where no profile can know it), name and hash of a loaded checkpoint, and whether its guidance is distilled."""
     info = getattr(model, "sd_checkpoint_info", None)
-    return Model(_family(model), _prediction(model), getattr(info, "name_for_extra", "") or "", getattr(info, "sha256", None) or "")
+    name, sha256 = getattr(info, "name_for_extra", "") or "", getattr(info, "sha256", None) or ""
+    return Model(_family(model), _prediction(model), name, sha256, is_distilled(model))
 
 
 def is_distilled(model: object) -> bool:
-    """Whether guidance is baked into the model, so that it has no real unconditional branch (Flux dev)."""
+    """Whether guidance is baked into the model, which is told a scale as it is told the prompt (Flux dev)."""
     return bool(getattr(model, "use_distilled_cfg_scale", False))
+
+
+def distilled_setting(p: object) -> float | None:
+    """The scale that the coming or running pass of `p` tells a distilled model, None where the host knows none; Forge Neo has another use of that
+    setting, for models that are not."""
+    hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_distilled_cfg", None)
+    return hires or getattr(p, "distilled_cfg_scale", None)
+
+
+def distilled_scale(call: SimpleNamespace) -> float:
+    """The scale that the model of an evaluation (see :func:`call_of`) is told, to be multiplied with the CFG scale; 1 where it has no such input.
+
+    A prediction that is guided by g already, ``D_empty + g (D_cond - D_empty)``, guided by w once more is one that is guided by g w. Reading it may
+    wait for the device.
+    """
+    if not is_distilled(call.denoiser.inner_model.inner_model):
+        return 1.0
+    told = call.params.text_cond.get("guidance") if isinstance(call.params.text_cond, dict) else None
+    # Hosts take a setting of 0 for one that was not made: what they tell the model counts.
+    return float(told.flatten()[0]) if told is not None else float(distilled_setting(call.denoiser.p) or 0.0)
+
+
+def unfit_for_flow(denoiser: object) -> bool:
+    """Whether the sampler mixes picture and noise as no flow model knows it: Forge's DDIM, PLMS, UniPC and LCM, and Forge Neo's DDIM and PLMS."""
+    kinds = {kind.__name__ for kind in type(denoiser).__mro__}
+    return is_forge(denoiser) and bool(kinds & {"CFGDenoiserTimesteps", "CFGDenoiserLCM"})
 
 
 def is_forge(denoiser: object) -> bool:
@@ -153,7 +180,7 @@ def weight_sums(denoiser: object, weights: list[list[float]]) -> list[float]:
 
 
 def nominal_guidance(denoiser: object) -> float:
-    """The guidance scale of the pass under way, before prompt weights and skipped evaluations."""
+    """The CFG scale of the pass under way, before prompt weights and skipped evaluations."""
     p, scale = denoiser.p, float(denoiser.sampler.sampler_extra_args["cond_scale"])
     if not is_forge(denoiser):
         return scale * float(getattr(denoiser, "cond_scale_miltiplier", 1.0))
@@ -163,7 +190,7 @@ def nominal_guidance(denoiser: object) -> float:
 
 
 def guidance(denoiser: object, sigma: torch.Tensor, multiple: float | torch.Tensor) -> float | torch.Tensor:
-    """Effective guidance scale of the evaluation under way.
+    """Effective CFG scale of the evaluation under way; that of a distilled model comes on top, see :func:`distilled_scale`.
 
     Parameters
     ----------

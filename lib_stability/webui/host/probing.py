@@ -32,8 +32,8 @@ def conditionings(p: object, prompts: list[str], negative: bool = False) -> list
         return []
     width, height = size(p)
     texts = prompt_parser.SdConditioning(prompts, is_negative_prompt=negative, width=width, height=height)
-    if getattr(p, "distilled_cfg_scale", None) is not None:
-        texts.distilled_cfg_scale = p.distilled_cfg_scale
+    if host.distilled_setting(p) is not None:
+        texts.distilled_cfg_scale = host.distilled_setting(p)
     with devices.autocast(), traces.none_left(p.sd_model):
         return prompt_parser.get_learned_conditioning(p.sd_model, texts, p.steps)
 
@@ -52,18 +52,46 @@ def virtual_prediction(call: SimpleNamespace, empty: list, weights: list[list[fl
     scale : float
         The profile's reference scale.
     guidance : float or tensor
-        Effective scale of the guided prediction at hand: at exactly 1 that is the conditional one already.
+        Effective CFG scale of the prediction at hand: at exactly 1 that is the conditional one already.
     """
     from modules import prompt_parser
 
     nothing = prompt_parser.reconstruct_cond_batch(empty * len(call.x), call.denoiser.step)
-    positive = [[max(weight, 0.0) for weight in parts] for parts in weights]
-    shares = [[weight / (sum(parts) or 1.0) for weight in parts] for parts in positive]
+    shares = _shares(weights)
     if host.is_forge(call.denoiser):
         return _on_forge(call, nothing, shares, scale)
     plain = isinstance(guidance, float) and guidance == 1.0 and getattr(call.denoiser, "mask", None) is None
     conditional = call.out if plain else _conditional(call, shares)
     return virtual(_evaluate(call, call.x, call.sigma, nothing, call.params.image_cond[-len(call.x) :]), conditional, scale)
+
+
+def at_distilled_scale(call: SimpleNamespace, cond: object, weights: list[list[float]], scales: float | torch.Tensor) -> torch.Tensor:
+    """Prediction of a distilled model at the evaluation under way, told other scales than the job's; no CFG, no negative prompt.
+
+    Parameters
+    ----------
+    call
+        See :func:`.host.call_of`.
+    cond
+        What the model is told: ``call.params.text_cond``, or likewise of other prompts.
+    weights
+        See :func:`virtual_prediction`.
+    scales : float or tensor of shape ``(batch,)``
+        One for all images, or one for each, whose prompts have one part each.
+    """
+    if not isinstance(cond, dict) or "guidance" not in cond:
+        raise ValueError("guidance is distilled into this model, but the host tells it no scale")
+    told = torch.as_tensor(scales, dtype=cond["guidance"].dtype, device=cond["guidance"].device).expand_as(cond["guidance"])
+    instead = copy.copy(call)
+    instead.params = copy.copy(call.params)
+    instead.params.text_cond = type(cond)({**cond, "guidance": told})
+    # At scale 1 the host leaves out the unconditional half, whatever it is.
+    return _sample_on_forge(instead, instead.params.text_cond, _shares(weights), 1.0)[0]
+
+
+def _shares(weights: list[list[float]]) -> list[list[float]]:
+    positive = [[max(weight, 0.0) for weight in parts] for parts in weights]
+    return [[weight / (sum(parts) or 1.0) for weight in parts] for parts in positive]
 
 
 def plain_prediction(call: SimpleNamespace, cond: list) -> torch.Tensor:

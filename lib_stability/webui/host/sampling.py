@@ -10,8 +10,13 @@ from functools import cache
 
 import torch
 
+from . import host
+
 #: Extra networks in a prompt, as both hosts write them: a region is the checkpoint's, so they are left out.
 _NETWORK = re.compile(r"<\w+:[^<>]+>")
+#: Schedules that keep to the noise levels of a flow model, two kinds and what stands in for each: those whose last evaluation comes the earlier the
+#: fewer steps there are, and those that go down to the lowest level. "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
+_FLOW_SCHEDULES = (("Simple", "SGM Uniform"), ("Normal", "Beta"))
 #: Above every noise level: from here down A1111 leaves out the unconditional half of every other evaluation, which nobody reads at guidance 1.
 _ALL_LEVELS = 1e6
 
@@ -49,6 +54,19 @@ def samplers(wanted: tuple[str, ...] | None = None) -> list[str]:
 
     known = [one.name for one in sd_samplers.all_samplers]
     return known if wanted is None else [name for name in wanted if name in known]
+
+
+def schedules(flow: bool) -> list[str]:
+    """The schedules that runs are sampled with, in turn."""
+    if not flow:
+        return ["Automatic"]
+    try:
+        from modules import sd_schedulers
+    except ImportError:  # Forge Classic has one schedule for each sampler
+        return ["Automatic"]
+    known = {one.label for one in sd_schedulers.schedulers}
+    found = [next((name for name in names if name in known), "") for names in _FLOW_SCHEDULES]
+    return [name for name in found if name] or ["Automatic"]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -106,9 +124,19 @@ def _untiled() -> bool | str:
 
 
 def sample(
-    recording: object, prompts: list[str], seeds: list[int], sampler: str, steps: int, size: tuple[int, int], negative: str = "", job: str = "scan"
+    recording: object,
+    prompts: list[str],
+    seeds: list[int],
+    sampler: str,
+    steps: int,
+    size: tuple[int, int],
+    negative: str = "",
+    job: str = "scan",
+    schedule: str = "",
 ) -> None:
     """Sample one batch at guidance 1 with `recording` attached; nothing is decoded or saved, no other extension takes part.
+
+    Without a `schedule` it is the first of :func:`schedules`. A distilled model is told the scale of the recording's probe.
 
     Raises
     ------
@@ -120,7 +148,11 @@ def sample(
     fields = {"prompt": [plain(prompt) for prompt in prompts], "negative_prompt": negative, "seed": list(seeds), "sampler_name": sampler}
     fields |= {"steps": steps, "cfg_scale": 1.0, "width": size[0], "height": size[1], "batch_size": len(prompts), "s_min_uncond": _ALL_LEVELS}
     with _alone(f"Memorization Guard: {job}") as state, closing(_processing()(**fields, do_not_save_samples=True)) as p:
-        p.do_not_save_grid, p.restore_faces, p.tiling, p.scheduler, p.recording = True, False, _untiled(), "Automatic", recording
+        p.do_not_save_grid, p.restore_faces, p.tiling, p.recording = True, False, _untiled(), recording
+        model = host.describe(host.loaded_model())
+        p.scheduler = schedule or schedules(model.prediction == "flow")[0]
+        if model.distilled:
+            p.distilled_cfg_scale = recording.probe_guidance
         recording.attach(p)
         processing.process_images(p)
         recording.check()

@@ -27,7 +27,7 @@ class Prepared:
         """Those of the coming batch's prompts, given its negative prompts (one for each, or one for all)."""
         hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
         prompts = list(hires or getattr(p, "prompts", None) or [])
-        made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p))
+        made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p), host.distilled_setting(p))
         texts = [tuple(versions(prompt, negative=negative)) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
         known = {(made_for, own): self._known.get((made_for, own)) for own in texts}
         self._known = {key: probing.conditionings(p, list(key[1])) if found is None else found for key, found in known.items()}
@@ -41,7 +41,8 @@ class Reworder:
     ----------
     conds : Conditionings
     empty : list or None
-        Conditioning of the empty prompt, see :func:`.probing.empty_conditioning`; without it there is no virtual prediction.
+        Conditioning of the empty prompt, see :func:`.probing.empty_conditioning`; without it there is no virtual prediction, unless the model is a
+        distilled one.
     current : callable
         Gives the evaluation under way, see :func:`.host.call_of`.
     read : callable
@@ -82,9 +83,9 @@ class Reworder:
             return self._on_forge(call, cond, with_virtual)
         conditional = probing.evaluate(call, cond)
         guided = conditional
-        if not (isinstance(call.guidance, float) and call.guidance == 1.0):
+        if not (isinstance(call.cfg, float) and call.cfg == 1.0):
             against = self._once(call, "unconditional", lambda: probing.evaluate(call, call.params.text_uncond))
-            scale = call.guidance if isinstance(call.guidance, float) else call.guidance.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
+            scale = call.cfg if isinstance(call.cfg, float) else call.cfg.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
             guided = against + scale * (conditional - against)
         return Version(self.read(call, guided)[1], self._virtual(call, conditional) if with_virtual else None)
 
@@ -95,9 +96,11 @@ class Reworder:
         return self.read(call, virtual(nothing, conditional, self.scale))[1]
 
     def _on_forge(self, call: SimpleNamespace, cond: object, with_virtual: bool) -> Version:
-        scale = call.guidance if isinstance(call.guidance, float) else host.nominal_guidance(call.denoiser)
+        scale = call.cfg if isinstance(call.cfg, float) else host.nominal_guidance(call.denoiser)
         result = probing.guided_on_forge(call, cond, call.params.text_uncond, scale)
         guided = self.read(call, result[0])[1]
+        if with_virtual and host.is_distilled(call.denoiser.inner_model.inner_model):
+            return Version(guided, self.read(call, probing.at_distilled_scale(call, cond, [[1.0]] * len(call.x), self.scale))[1])
         if not with_virtual or self.empty is None:
             return Version(guided, None)
         conditional = result[1] if len(result) == 3 else probing.guided_on_forge(call, cond, None, 1.0)[0]

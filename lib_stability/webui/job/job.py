@@ -89,7 +89,7 @@ class Job:
         # Whether a probe will be wanted shows only while sampling: other extensions change guidance up to then.
         profile = self._profile(p)
         if profile is None or profile.probe is None or self.settings.probe == "never" or host.is_distilled(p.sd_model):
-            return None
+            return None  # a distilled model is asked for the prompt itself, at another scale
         model = p.sd_model
         key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p))
         return self._empty if self._empty is not None and self._empty[0] == key else (key, probing.empty_conditioning(p))

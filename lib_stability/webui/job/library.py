@@ -84,12 +84,13 @@ class Library:
             named = [profile for profile in self.profiles() if profile.name == name]
             if not named:
                 return Served(None, f"no profile is called {name}")
-            fitting = [profile for profile in named if profile.model.prediction == model.prediction]
+            wanted = model.prediction, model.distilled
+            fitting = [profile for profile in named if (profile.model.prediction, profile.model.distilled) == wanted]
             if not fitting:
-                return Served(None, f"the profile {name} is for {named[-1].model.prediction} prediction")
+                return Served(None, f"the profile {name} is for {named[-1].model.speaks}, the checkpoint has {model.speaks}")
             return Served(fitting[-1], "chosen by name")
         offered = [profile for profile in self.profiles() if general or profile.model.family != ANY]
-        return Served(*choose(offered, model.sha256, model.family, model.prediction))
+        return Served(*choose(offered, model.sha256, model.family, model.prediction, model.distilled))
 
 
 LIBRARY = Library()

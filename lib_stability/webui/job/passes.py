@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,12 +23,16 @@ from ..host.latents import LEAST_COVERAGE, View
 from ..host.stopping import Poll
 from ..host.versions import Conditionings, Reworder
 from .library import Library, Served
+from .pace import Stopwatch
 
 log = logging.getLogger(__name__)
 #: What the conditioning of the empty prompt was made for, beginning with model and checkpoint, and that conditioning.
 Empty = tuple[tuple, list]
 #: Verdict, evaluations and map of every image.
 Results = tuple[list[Verdict], list[list], list[LocalMap | None]]
+#: Why a pass of a flow model cannot be judged: at CFG 1 the prompt alone moves nothing that the watch could see, and the probe is off; or the latents
+#: are not the mixture of picture and noise that the model was made for.
+UNGUIDED, UNFIT = "flow model without guidance and no probe", "sampler not made for flow models"
 
 
 def knows_negatives(profile: Profile, negatives: list[str]) -> bool:
@@ -77,7 +82,10 @@ class Pass:
         self.served: list[Served] = []
         self.guards: list[Guard] = []
         self._empty, self._loaded, self._call = empty, None, None
-        self._poll = Poll()
+        #: The scale that a distilled model is told, 1 for any other.
+        self._told = 1.0
+        self._poll, self._watch = Poll(), Stopwatch()
+        self._pixels = math.prod(probing.size(denoiser.p))
         self._over: Results | None = None
         #: Whether this pass told the host to skip the rest of its batch.
         self.skipped = False
@@ -103,22 +111,24 @@ class Pass:
     def _open(self, denoiser: object, model: object) -> None:
         """A guard for the model that evaluates from now on; a refiner gets its own."""
         described = host.describe(model)
+        flow, unguided = described.prediction == "flow", host.nominal_guidance(denoiser) == 1.0
         served = self.library.serve(self.settings.profile, described, self.general)
         profile, doubt, probe = served.profile, self._doubt, None
         if self.view.coverage < LEAST_COVERAGE:
             profile, doubt = None, "inpainting mask too small"
+        elif flow and host.unfit_for_flow(denoiser):
+            profile, doubt = None, UNFIT
         elif host.guided_by_pictures(denoiser.p):
             profile = None
-        elif described.prediction == "flow" and host.nominal_guidance(denoiser) == 1.0:
-            profile, doubt = None, "flow model without guidance"
         elif profile is None:
             doubt = ""
-        elif not doubt and not knows_negatives(profile, self.negatives):
-            doubt = UNKNOWN_NEGATIVE
-        # A refiner that takes over at the first evaluation has other conditioning than was made for the base.
+        elif not doubt and not knows_negatives(profile, [] if described.distilled and unguided else self.negatives):
+            doubt = UNKNOWN_NEGATIVE  # at CFG 1 a distilled model is told no negative prompt
+        # A refiner that takes over at the first evaluation has other conditioning than was made for the base; what a distilled model is asked for is
+        # the job's own.
         ready = self._empty is not None and self._empty[0][:2] == (model, getattr(model, "sd_checkpoint_info", None)) and not self.guards
         broken = self._unready.get("probe")
-        if profile is not None and profile.probe is not None and (ready or broken) and not host.is_distilled(model):
+        if profile is not None and profile.probe is not None and (ready or broken or described.distilled):
             expected = _evaluations(denoiser)
             # A probe that an error keeps away fails when it is wanted, not before.
             probe = Probe(
@@ -129,7 +139,9 @@ class Pass:
                 profile.probe_guidance,
                 expected,
             )
-        parameterisation = "flow" if described.prediction == "flow" else "sigma"
+        if profile is not None and flow and unguided and not described.distilled:
+            doubt = self._doubt or UNGUIDED  # also where a prompt has parts, whose weights add up to more; the probe may judge all the same
+        parameterisation = "flow" if flow else "sigma"
         region = profile.watch if profile else None
         rewording = None
         if self._versions and not self.guards:
@@ -148,6 +160,7 @@ class Pass:
     def step(self, call: SimpleNamespace) -> torch.Tensor | None:
         """Judge one evaluation, see :func:`.host.call_of`; what the host is to go on with, or None to leave its prediction alone."""
         self.batch = max(self.batch, len(call.x))
+        self._watch.tick()
         from modules import shared
 
         # A refiner may load its weights into the same object.
@@ -155,11 +168,12 @@ class Pass:
         loaded = model, getattr(model, "sd_checkpoint_info", None)
         if self._loaded is None or any(one is not other for one, other in zip(loaded, self._loaded)):
             self._open(call.denoiser, model)
-            self._loaded = loaded
+            self._loaded, self._told = loaded, host.distilled_scale(call)
         guard = self.guards[-1]
         if isinstance(self._multiple, torch.Tensor):
             self._multiple = self._multiple.to(call.sigma.device, non_blocking=True)
-        call.guidance = host.guidance(call.denoiser, call.sigma, self._multiple)
+        call.cfg = host.guidance(call.denoiser, call.sigma, self._multiple)
+        call.guidance = call.cfg * self._told
         read = self.view.read(call, call.out)
         self._call = call
         result = guard.step(*read, call.guidance)
@@ -181,8 +195,11 @@ class Pass:
 
     def _virtual(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         call = self._call
-        scale = self.guards[-1].probe.guidance
-        out = probing.virtual_prediction(call, self._empty[1], self.weights or [[1.0]] * len(x), scale, call.guidance)
+        scale, weights = self.guards[-1].probe.guidance, self.weights or [[1.0]] * len(x)
+        if host.is_distilled(self._loaded[0]):
+            out = probing.at_distilled_scale(call, call.params.text_cond, weights, scale)
+        else:
+            out = probing.virtual_prediction(call, self._empty[1], weights, scale, call.cfg)
         return self.view.read(call, out)[1]
 
     def results(self) -> Results:
@@ -218,6 +235,8 @@ class Pass:
         """Keep the results as plain numbers and let go of every tensor, model and host object."""
         if self._over is None:
             self._over = self.results()
+            if self._loaded is not None:
+                self._watch.note(host.describe(self._loaded[0]).checkpoint, self._pixels * self.batch)
         self.guards, self._loaded, self._call, self._empty, self.view = [], None, None, None, None
 
 

@@ -3,6 +3,8 @@
 The host has one guidance scale a job, a region needs many. So the job runs at guidance 1, where the host's own prediction is the conditional one,
 and the empty prompt is evaluated here, once an evaluation: from the two come the guided prediction of every image at its own scale, which the
 sampler goes on with, and the virtual one of the probe. On Forge that costs what an ordinary generation costs, on A1111 a quarter more.
+
+A distilled model is told its scale image by image: the job runs at the probe's, and the prompt is evaluated here once more, at every image's own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Recording:
     Parameters
     ----------
     scales : list of float
-        Guidance scale of each image.
+        Guidance scale of each image; of a distilled model the one that it is told.
     negative : str
         Negative prompt of the guided prediction; the virtual one is always against the empty prompt.
     probe_guidance : float
@@ -49,6 +51,8 @@ class Recording:
         stop: threading.Event | None = None,
     ) -> None:
         self.scales, self.negative, self.probe_guidance, self.expected, self.stop = torch.tensor(scales), negative, probe_guidance, expected, stop
+        self._distilled = self._flow = False
+        self._same = all(scale == probe_guidance for scale in scales)
         self.owner = lambda: None
         self.evaluations = 0
         self._error: Exception | None = None
@@ -65,8 +69,10 @@ class Recording:
         described = host.describe(p.sd_model)
         if self.expected is not None and described != self.expected:
             raise RuntimeError(f"the checkpoint was changed from {self.expected.checkpoint} to {described.checkpoint}")
-        self._recorder = Recorder("flow" if described.prediction == "flow" else "sigma")
-        self._conds = [probing.empty_conditioning(p, text) for text in dict.fromkeys(("", self.negative))]
+        self._distilled, self._flow = described.distilled, described.prediction == "flow"
+        self._recorder = Recorder("flow" if self._flow else "sigma", self.probe_guidance)
+        if not self._distilled:
+            self._conds = [probing.empty_conditioning(p, text) for text in dict.fromkeys(("", self.negative))]
 
     def step(self, call: SimpleNamespace) -> torch.Tensor | None:
         """One evaluation, see :func:`.host.call_of`; the guided prediction of every image at its own scale."""
@@ -85,11 +91,30 @@ class Recording:
 
     def _step(self, call: SimpleNamespace) -> torch.Tensor:
         self.evaluations += 1
+        if self._flow:
+            self._refuse_levels(call)
+        if self._distilled:
+            return self._told(call)
         against = [probing.plain_prediction(call, cond) for cond in self._conds]
         scales = self.scales.to(call.out.device, torch.float32)
         guided = torch.lerp(against[-1], call.out, per_sample(scales, call.out).to(call.out.dtype))
         probed = virtual(against[0], call.out, self.probe_guidance)
         return self._recorder.step(call.x, guided, call.sigma, scales, probed)
+
+    def _told(self, call: SimpleNamespace) -> torch.Tensor:
+        scales = self.scales.to(call.out.device, torch.float32)
+        alone = [[1.0]] * len(call.x)
+        guided = call.out if self._same else probing.at_distilled_scale(call, call.params.text_cond, alone, scales)
+        return self._recorder.step(call.x, guided, call.sigma, scales, call.out)
+
+    def _refuse_levels(self, call: SimpleNamespace) -> None:
+        """A profile of noise levels that the model does not know would serve, and judge by garbage."""
+        p, sigma = call.denoiser.p, call.sigma
+        if host.unfit_for_flow(call.denoiser):
+            raise ValueError(f"the sampler {p.sampler_name} is not made for flow models here; choose another one, Euler for instance")
+        if not bool(((sigma > 0) & (sigma <= 1)).all()):
+            found = ", ".join(f"{level:.4g}" for level in sorted(set(sigma.tolist())))
+            raise ValueError(f"the scheduler {p.scheduler} gives the noise level {found}, flow models have those above 0 and up to 1")
 
     def fail(self, error: Exception) -> None:
         """Keep the first error until :meth:`check`."""

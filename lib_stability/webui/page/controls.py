@@ -16,8 +16,9 @@ from ...guard.sensitivity import LEVELS, TARGETS, TAU_RANGE, thresholds
 from ...trail.infotext import PREFIX, SETTINGS, read
 from ...validation import ValidationError
 from ..host import host
-from ..job import arguments, settings
+from ..job import arguments, pace, settings
 from ..job.library import LIBRARY, Served
+from ..tasks import calibrating, json_options
 
 _DAMPING_HINT = (
     "Reword: the prompt less one part, in turn; flagged images take about three times as long. Directional, Radial: at no cost, less effective"
@@ -30,12 +31,22 @@ def profile_line(profile: str, sensitivity: str, tau: float) -> str:
     try:
         chosen = arguments.parse([{"profile": profile, "sensitivity": sensitivity, "tau": tau}])
     except ValidationError as error:
-        text = str(error)
+        text, advice = str(error), ""
     else:
         served = _served(chosen.profile)
         text = served.describe(chosen) if served else "No checkpoint is loaded yet: the profile is chosen at the first generation."
+        advice = _advice() if served and served.profile is None else ""
     refused = "".join(f"<br>Refused: {html.escape(message)}" for message in LIBRARY.refused)
-    return f"<p class='memorization-guard-profile'>{html.escape(text)}{refused}</p>"
+    return f"<p class='memorization-guard-profile'>{html.escape(text)}{advice}{refused}</p>"
+
+
+def _advice() -> str:
+    """What to do where nothing serves the loaded checkpoint, about how long it takes, and a button that leads there."""
+    model, usual = host.describe(host.loaded_model()), calibrating.Options()
+    width, height = json_options.size(usual, model.family)
+    found = pace.minutes(model.checkpoint, usual.runs, usual.steps, width * height)
+    takes = f"about {found} minute{'s' * (found != 1)}" if found else f"{usual.runs} runs"
+    return f" <button type='button' class='memorization-guard-calibrate'>Calibrate: {takes}</button>"
 
 
 def _served(profile: str) -> Served | None:

@@ -12,6 +12,7 @@ from ...pictures import chart, overlay
 from ...trail.reading import verdicts_of
 from ..host import callbacks
 from ..job import galleries, last_job, ledgering
+from ..job.passes import UNFIT, UNGUIDED
 
 #: Verdicts as people read them.
 _SAID = {
@@ -27,6 +28,11 @@ _ENDED = {
 }
 #: The badge of an image that was steered away: short enough for the smallest thumbnails.
 _STEERED_BADGE = "steered"
+#: What a person can do where a pass was not judged for one of these reasons.
+_ADVICE = {
+    UNGUIDED: "set the probe to Auto, or the CFG scale to 2 or more where the model takes it",
+    UNFIT: "choose another one, Euler or DPM++ 2M for instance",
+}
 
 
 class Question(NamedTuple):
@@ -126,6 +132,8 @@ def _map(params: dict[str, str], hires: bool) -> str:
 def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
     first = _ENDED.get(verdict.outcome, _SAID[verdict.verdict]) if verdict.flagged else _SAID[verdict.verdict]
     said = [first + (f", {verdict.reason}" if verdict.reason else "")]
+    if verdict.reason in _ADVICE:
+        said.append(_ADVICE[verdict.reason])
     if verdict.score is not None:
         said.append(f"score {verdict.score:g} before it was steered" if verdict.outcome == STEERED else f"score {verdict.score:g}")
     if verdict.flagged_at:

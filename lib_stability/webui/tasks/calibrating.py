@@ -14,7 +14,7 @@ from ...guard.probe import REFERENCE_GUIDANCE
 from ...guard.region import StabilityRegion, Trajectory
 from ...guard.sensitivity import TARGETS, thresholds
 from ...profile import files, older, own_prompts, reference, storage, trimming
-from ...profile.calibration import GUIDANCE_RANGE, caution, fit_profile, spread_guidance
+from ...profile.calibration import DISTILLED_RANGE, DISTILLED_REFERENCE, GUIDANCE_RANGE, caution, fit_profile, spread_guidance
 from ...profile.displacing import Outlook, planned
 from ...profile.profiles import AUTO, FEW, Model, Profile
 from ..host import host, sampling
@@ -25,6 +25,8 @@ from .background import Task
 
 #: As the testbed's calibration: the norms' scatter depends on the sampler, so several take turns.
 SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "LMS", "DPM2 a", "DPM++ 3M SDE", "DPM++ 2S a", "DPM++ 2M SDE")
+#: Flow models are sampled without noise of the sampler's own: most hosts add it as other models need it.
+FLOW_SAMPLERS = ("Euler", "DPM++ 2M", "Heun", "LMS", "DPM2")
 SEED = 1_000_000
 RUNS, STEPS, BATCH = (20, 5000), (4, 150), (1, 64)
 #: Share of runs that may end in numbers that are not finite.
@@ -34,7 +36,7 @@ MOST_BROKEN = 0.1
 @dataclass(frozen=True)
 class Options:
     """What a calibration runs; `width` and `height` 0 stand for the family's own, no `prompts` for the reference prompts, no `sampler` for
-    :data:`SAMPLERS` in turn."""
+    :data:`SAMPLERS` in turn (:data:`FLOW_SAMPLERS` for a flow model)."""
 
     runs: int = 200
     width: int = 0
@@ -64,10 +66,9 @@ class Options:
             values["sampler"] = found["sampler"].choice(sampling.samplers())
         return cls(**values)
 
-    @property
-    def samplers(self) -> list[str]:
+    def samplers(self, model: Model) -> list[str]:
         """Those that take turns."""
-        return [self.sampler] if self.sampler else sampling.samplers(SAMPLERS)
+        return [self.sampler] if self.sampler else sampling.samplers(FLOW_SAMPLERS if model.prediction == "flow" else SAMPLERS)
 
 
 def task(options: Options) -> Task:
@@ -84,6 +85,8 @@ def run(options: Options, running: Task) -> dict:
         said = f"profiles cannot be written to {folder}: {error.strerror or error}"
         raise ValueError(f"{said}; choose another folder in Settings, Memorization Guard") from None
     model = checkpoint()
+    if model.distilled and options.negative_prompt:
+        raise ValueError("negative_prompt: guidance is distilled into this checkpoint, which is told none at CFG 1; leave it empty")
     size = json_options.size(options, model.family)
     prompts = [text for text in map(sampling.plain, options.prompts or reference.prompts(options.runs)) if text][: options.runs]
     if not prompts:
@@ -107,10 +110,12 @@ def run(options: Options, running: Task) -> dict:
         [probe[i] for i in kept],
         prompts,
         parameterisation,
-        samplers=options.samplers,
+        samplers=options.samplers(model),
+        schedulers=sampling.schedules(model.prediction == "flow"),
         steps=options.steps,
         size=f"{size[0]}x{size[1]}",
-        guidance=list(GUIDANCE_RANGE),
+        guidance=list(guidance_range(model)),
+        **({"distilled": True, "distilled_scale": probe_guidance(model)} if model.distilled else {}),
         seed=SEED,
         origin="own",
         own_prompts=bool(options.prompts),
@@ -160,8 +165,6 @@ def checkpoint() -> Model:
         Why it cannot.
     """
     loaded = sampling.loaded()
-    if host.is_distilled(loaded):
-        raise ValueError("guidance is distilled into this checkpoint: without an unconditional branch nothing can be calibrated")
     sampling.hash_of(loaded)
     model = host.describe(loaded)
     if not model.prediction:
@@ -171,25 +174,37 @@ def checkpoint() -> Model:
     return model
 
 
+def guidance_range(model: Model) -> tuple[float, float]:
+    """Scales that runs are spread over: of guidance, or of what a distilled model is told."""
+    return DISTILLED_RANGE if model.distilled else GUIDANCE_RANGE
+
+
+def probe_guidance(model: Model) -> float:
+    """The one scale of the probe."""
+    return DISTILLED_REFERENCE if model.distilled else REFERENCE_GUIDANCE
+
+
 def _sample(
     options: Options, running: Task, model: Model, prompts: list[str], size: tuple[int, int], judge: Profile | None
 ) -> tuple[list[Trajectory], list[Trajectory], int]:
     """All reference runs, one batch after the other; the batch is halved for good when memory runs out. Runs of own prompts are
     judged once on the way, so that nobody waits for a refusal."""
-    scales, names = spread_guidance(options.runs), options.samplers
+    scales, names = spread_guidance(options.runs, *guidance_range(model)), options.samplers(model)
+    schedules = sampling.schedules(model.prediction == "flow")
     turns = min(options.batch_size, -(-options.runs // len(names)))
     watch, probe = [], []
     early = max(options.runs // 4, own_prompts.JUDGED)
 
     def work(part: slice) -> None:
-        # Each round starts one sampler further, else guidance and sampler would go together.
+        # Each round starts one sampler further, else guidance and sampler would go together, and has each with the next schedule.
         turn = part.start // turns
-        name = names[(turn + turn // len(names)) % len(names)]
+        number = (turn + turn // len(names)) % len(names)
+        name, schedule = names[number], schedules[(number + turn // len(names)) % len(schedules)]
         running.progress(part.start, options.runs, f"runs, {name}")
-        recording = Recording([float(w) for w in scales[part]], options.negative_prompt, REFERENCE_GUIDANCE, model, running.stop)
+        recording = Recording([float(w) for w in scales[part]], options.negative_prompt, probe_guidance(model), model, running.stop)
         texts = [prompts[i % len(prompts)] for i in range(part.start, part.stop)]
         seeds = list(range(SEED + part.start, SEED + part.stop))
-        sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration")
+        sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration", schedule)
         for found, new in zip((watch, probe), recording.trajectories()):
             found.extend(new)
         if part.start < early <= part.stop:

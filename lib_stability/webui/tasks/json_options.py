@@ -8,7 +8,9 @@ from ...validation import Field
 #: Range of a picture's side; 0 stands for the family's own.
 SIDE = (64, 4096)
 #: Pixels a side that a family was trained with.
-SIDES = {"sd1": 512, "sdxl": 1024, "sd3": 1024}
+SIDES = {"sd1": 512, "wan": 640, "qwenimage": 1328}
+SIDES |= dict.fromkeys(("sdxl", "sd3", "flux", "flux2", "chroma", "chromadct", "lumina2", "zimage"), 1024)
+SIDES |= dict.fromkeys(("anima", "cosmos", "ernie", "ernieimage", "krea2", "mugen"), 1024)
 
 
 def fields(body: object, options: type) -> dict[str, Field]:

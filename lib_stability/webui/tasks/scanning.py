@@ -67,10 +67,7 @@ def task(options: Options) -> Task:
 
 def run(options: Options, running: Task) -> dict:
     """Evaluate and score; returns what the API shows."""
-    loaded = sampling.loaded()
-    if host.is_distilled(loaded):
-        raise ValueError("guidance is distilled into this checkpoint: without an unconditional branch nothing can be scanned")
-    model, start = host.describe(loaded), settings.defaults()
+    model, start = host.describe(sampling.loaded()), settings.defaults()
     served = LIBRARY.serve(options.profile or start.profile, model, settings.general_prior_allowed())
     if served.profile is None or served.profile.probe is None:
         why = served.why if served.profile is None else f"the profile {served.profile.name} has no probe region"
@@ -83,7 +80,10 @@ def run(options: Options, running: Task) -> dict:
     def work(part: slice) -> None:
         running.progress(part.start, len(jobs), "evaluations")
         captions, seeds = zip(*jobs[part])
-        recording = Recording([1.0] * len(captions), probe_guidance=served.profile.probe_guidance, expected=model, stop=running.stop)
+        probed = served.profile.probe_guidance
+        # A distilled model is evaluated once, as it is.
+        scales = [probed if model.distilled else 1.0] * len(captions)
+        recording = Recording(scales, probe_guidance=probed, expected=model, stop=running.stop)
         # With a single step the sampler asks the model once, at the highest noise level.
         sampling.sample(recording, list(captions), list(seeds), sampler, 1, size)
         scores.extend(_scores(served.profile, recording))

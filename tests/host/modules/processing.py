@@ -48,6 +48,8 @@ class StableDiffusionProcessing:
     hr_scale: float = 2.0
     hr_second_pass_steps: int = 0
     hr_cfg: float = 1.0
+    distilled_cfg_scale: float = 3.5
+    hr_distilled_cfg: float = 3.5
     hr_prompt: str = ""
     hr_negative_prompt: str = ""
     image_cfg_scale: float | None = None
@@ -67,7 +69,7 @@ class StableDiffusionProcessing:
         if self.scripts is None:
             self.scripts = ScriptRunner()  # no scripts: hosts leave out their hooks
         if not shape.FORGE:
-            del self.hr_cfg  # only the forks have a guidance scale of their own for hires
+            del self.hr_cfg, self.distilled_cfg_scale, self.hr_distilled_cfg  # only the forks have those
 
     @property
     def sd_model(self):
@@ -82,18 +84,21 @@ class StableDiffusionProcessing:
         self.all_seeds = list(self.seed) if isinstance(self.seed, list) else [int(self.seed) + number for number in range(count)]
 
     def setup_conds(self):
-        def both(prompts, negatives, steps):
-            size = {"width": self.width, "height": self.height}
+        def both(prompts, negatives, steps, scale="cfg_scale", distilled="distilled_cfg_scale"):
+            size = {"width": self.width, "height": self.height, "distilled_cfg_scale": getattr(self, distilled, None)}
             negative = prompt_parser.SdConditioning(negatives, is_negative_prompt=True, **size)
             positive = prompt_parser.SdConditioning(prompts, **size)
-            uc = prompt_parser.get_learned_conditioning(shared.sd_model, negative, steps)
+            unguided = shape.FORGE and getattr(self, scale) == 1
+            uc = None if unguided else prompt_parser.get_learned_conditioning(shared.sd_model, negative, steps)
             c = prompt_parser.get_multicond_learned_conditioning(shared.sd_model, positive, steps)
             _collect_notes(self)
             return c, uc
 
         self.c, self.uc = both(self.prompts, self.negative_prompts, self.steps)
         if self.enable_hr:
-            self.hr_c, self.hr_uc = both(self.hr_prompts, self.hr_negative_prompts, self.hr_second_pass_steps or self.steps)
+            self.hr_c, self.hr_uc = both(
+                self.hr_prompts, self.hr_negative_prompts, self.hr_second_pass_steps or self.steps, "hr_cfg", "hr_distilled_cfg"
+            )
 
     def get_conds(self):
         return (self.hr_c, self.hr_uc) if self.is_hr_pass else (self.c, self.uc)
@@ -195,6 +200,7 @@ def create_infotext(
         "Size": f"{p.width}x{p.height}",
         "Model hash": p.sd_model_hash,
         "Model": p.sd_model_name,
+        **({"Distilled CFG Scale": p.distilled_cfg_scale} if shared.sd_model.use_distilled_cfg_scale else {}),
         **p.extra_generation_params,
         "Version": shape.VERSION,
     }

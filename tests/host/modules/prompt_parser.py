@@ -18,6 +18,7 @@ class SdConditioning(list):
         source = copy_from if copy_from is not None else prompts
         self.is_negative_prompt = is_negative_prompt or getattr(source, "is_negative_prompt", False)
         self.width, self.height = width or getattr(source, "width", None), height or getattr(source, "height", None)
+        self.distilled_cfg_scale = distilled_cfg_scale or getattr(source, "distilled_cfg_scale", None)
 
 
 class DictWithShape(dict):

@@ -16,7 +16,7 @@ from lib_stability.testbed.network.sample import FAST_BFLOAT16
 from lib_stability.testbed.world.captions import all_words
 
 #: Kinds of checkpoint that match flows.
-FLOWS = ("flow", "kontext")
+FLOWS = ("flow", "kontext", "sd3", "distilled")
 
 
 class CheckpointInfo:
@@ -40,14 +40,14 @@ def _bed() -> Testbed:
 
 
 class Checkpoint:
-    """What hosts call `sd_model`. `kind` is "sd1", "sdxl", "v", "flow", "edit" or, on Forge Neo, "kontext"."""
+    """What hosts call `sd_model`. `kind` is "sd1", "sdxl", "v", "edit", one of :data:`FLOWS`; "kontext" on Forge Neo alone."""
 
     def __init__(self, info: CheckpointInfo, kind: str = "sd1") -> None:
         self.sd_checkpoint_info, self.sd_model_hash, self.kind = info, info.shorthash, kind
-        self.is_sdxl, self.is_sd1, self.is_sd2, self.is_sd3 = kind == "sdxl", kind in ("sd1", "v", "edit"), False, False
+        self.is_sdxl, self.is_sd1, self.is_sd2, self.is_sd3 = kind == "sdxl", kind in ("sd1", "v", "edit"), False, kind == "sd3"
         self.parameterization = "v" if kind == "v" else "eps"
         self.cond_stage_key = "edit" if kind == "edit" else "txt"
-        self.use_distilled_cfg_scale = False
+        self.use_distilled_cfg_scale = kind == "distilled"
         self.model = SimpleNamespace(conditioning_key="crossattn")
         self.alphas_cumprod = alphas_cumprod()
         self.device = torch.device("cpu")
@@ -99,6 +99,9 @@ class Checkpoint:
         if self.is_sdxl:
             size = torch.tensor([float(getattr(texts, "width", None) or 0), float(getattr(texts, "height", None) or 0)])
             return DictWithShape({"crossattn": cross, "vector": size.expand(len(words), 2).contiguous()})
+        if self.use_distilled_cfg_scale:
+            scale = getattr(texts, "distilled_cfg_scale", None) or 3.5
+            return DictWithShape({"crossattn": cross, "vector": cross.mean(1), "guidance": torch.full((len(words),), float(scale))})
         return cross
 
     def _epsilon(self, z, t, cross):
@@ -116,8 +119,17 @@ class Checkpoint:
         level = self.alphas_cumprod[t.long().clamp(0, 999)].view(-1, 1, 1, 1)
         return (eps - (1 - level).sqrt() * z) / level.sqrt()
 
-    def denoise(self, x, sigma, cross):
-        """Forge: the clean latent, from the host's own x and sigma."""
+    def denoise(self, x, sigma, cross, guidance=None):
+        """Forge: the clean latent, from the host's own x and sigma; of a distilled model the guided one, at the scale that it is told."""
+        if self.use_distilled_cfg_scale:
+            if guidance is None:
+                raise ValueError("Didn't get guidance strength for guidance distilled model.")
+            empty = self._denoise(x, sigma, _bed().encode_text([""] * len(x)))
+            self.evaluations -= 1  # for the host it is one
+            return torch.lerp(empty, self._denoise(x, sigma, cross), guidance.view(-1, 1, 1, 1))
+        return self._denoise(x, sigma, cross)
+
+    def _denoise(self, x, sigma, cross):
         if shape.NEO and self.kind == "kontext":
             from backend.args import dynamic_args
 
@@ -160,7 +172,17 @@ class Predictor:
 
     def __init__(self, kind: str) -> None:
         self.prediction_type = {"v": "v_prediction", **dict.fromkeys(FLOWS, "const")}.get(kind, "epsilon")
-        self.sigmas = torch.linspace(0.001, 1.0, 1000) if kind in FLOWS else _log_sigmas().exp()
+        self.sigmas = torch.linspace(0.001, 1.0, 10_000 if kind == "distilled" else 1000) if kind in FLOWS else _log_sigmas().exp()
+
+        self._kind = kind
+
+    def sigma(self, place):
+        """Noise level at a place of a schedule that is even in those: Flux takes the place for a level, SD 3 counts to a thousand."""
+        if self._kind == "distilled":
+            return place
+        if self._kind == "sd3":
+            return place / 1000
+        return self.sigmas[place.round().long()]
 
     def noise_scaling(self, sigma, noise, latent):
         return sigma * noise + (1 - sigma) * latent if self.prediction_type == "const" else latent + sigma * noise
@@ -171,7 +193,8 @@ class ScheduleLinker(torch.nn.Module):
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
-        self.inner_model, self.sigmas = checkpoint, checkpoint.forge_objects.unet.model.predictor.sigmas
+        self.inner_model, self.predictor = checkpoint, checkpoint.forge_objects.unet.model.predictor
+        self.sigmas = self.predictor.sigmas
 
 
 def wrap(checkpoint: Checkpoint) -> torch.nn.Module:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from k_diffusion import sampling
 from modules import sd_samplers_timesteps as timesteps
-from modules.sd_samplers_kdiffusion import KDiffusionSampler
+from modules import shape
+from modules.sd_samplers_kdiffusion import CFGDenoiserLCM, KDiffusionSampler
 
 
 @torch.no_grad()
@@ -29,6 +30,13 @@ def sample_restart(model, x, sigmas, extra_args=None, callback=None, disable=Non
     back = max(middle - 2, 0)
     x = x + sampling.torch.randn_like(x) * (sigmas[back] ** 2 - sigmas[middle] ** 2).clamp_min(0).sqrt()
     return sampling.sample_heun(model, x, sigmas[back:], extra_args=extra_args, callback=callback, disable=True)
+
+
+class LCMSampler(KDiffusionSampler):
+    def __init__(self, config):
+        super().__init__(config)
+        if not shape.NEO:
+            self.model_wrap_cfg = CFGDenoiserLCM(self)
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ all_samplers = [
     SamplerData("DDIM CFG++", timesteps.ddim_cfgpp, timesteps.CompVisSampler),
     SamplerData("PLMS", timesteps.plms, timesteps.CompVisSampler),
     SamplerData("UniPC", timesteps.unipc, timesteps.CompVisSampler),
-    SamplerData("LCM", sample_lcm),
+    SamplerData("LCM", sample_lcm, LCMSampler),
 ]
 samplers_map = {one.name: one for one in all_samplers}
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from k_diffusion import sampling
 from modules import shared
 from modules.sd_models import FLOWS
 from modules.sd_samplers_cfg_denoiser import CFGDenoiser
 from modules.sd_samplers_common import Sampler
+from scipy import stats
 
 
 class CFGDenoiserKDiffusion(CFGDenoiser):
     pass
+
+
+class CFGDenoiserLCM(CFGDenoiser):
+    """Forge's and A1111's own for LCM."""
 
 
 def get_sigmas(denoiser, scheduler: str, steps: int) -> torch.Tensor:
@@ -21,7 +27,15 @@ def get_sigmas(denoiser, scheduler: str, steps: int) -> torch.Tensor:
         return sampling.get_sigmas_karras(steps, low, high)
     if scheduler == "Exponential":
         return sampling.get_sigmas_exponential(steps, low, high)
+    if scheduler == "Simple":
+        return torch.stack([*(table[-(1 + int(number * len(table) / steps))] for number in range(steps)), table.new_zeros(())])
+    if scheduler in ("Beta", "Normal"):
+        places = 1 - np.linspace(0, 1, steps)
+        places = stats.beta.ppf(places, 0.6, 0.6) if scheduler == "Beta" else places
+        return torch.tensor([*(low + (high - low) * places), 0.0], dtype=torch.float32)
     place = torch.linspace(len(table) - 1, 0, steps)
+    if hasattr(denoiser.inner_model, "predictor"):
+        return torch.cat([denoiser.inner_model.predictor.sigma(place), table.new_zeros(1)])
     return torch.cat([table[place.round().long()], table.new_zeros(1)])
 
 

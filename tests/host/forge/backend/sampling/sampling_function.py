@@ -8,8 +8,11 @@ import torch
 from modules import shape
 
 
-def _cross(cond):
-    return cond["crossattn"] if isinstance(cond, dict) else cond
+def _told(cond, rows):
+    """What the network is told: of a distilled model its scale, too."""
+    if not isinstance(cond, dict):
+        return (cond[rows],)
+    return cond["crossattn"][rows], *([cond["guidance"][rows]] if "guidance" in cond else [])
 
 
 def sampling_function(self, denoiser_params, cond_scale, cond_composition):
@@ -18,20 +21,19 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     assert self.p.seeds
     if shape.NEO:
         assert self.inner_model.inner_model.is_inpaint is False
-    text = _cross(denoiser_params.text_cond)
     parts = list(zip(*cond_composition))
     weights = [part[-1][1] for part in parts]  # the last image's count for all
     strength = sum(weights)
     conditional = torch.zeros_like(x)
     for part, weight in zip(parts, weights):
         share = weight / strength if strength else 1 / len(parts)
-        conditional += share * unet.model.apply_model(x, sigma, text[[index for index, _ in part]])
+        conditional += share * unet.model.apply_model(x, sigma, *_told(denoiser_params.text_cond, [index for index, _ in part]))
     if math.isclose(cond_scale, 1.0) or denoiser_params.text_uncond is None:
         unconditional = torch.zeros_like(x)
         cond_scale = 1.0
         denoised = conditional
     else:
-        unconditional = unet.model.apply_model(x, sigma, _cross(denoiser_params.text_uncond))
+        unconditional = unet.model.apply_model(x, sigma, *_told(denoiser_params.text_uncond, slice(None)))
         denoised = unconditional + (conditional - unconditional) * cond_scale * strength
     for function in options.get("sampler_post_cfg_function", []):
         denoised = function({"denoised": denoised, "cond_denoised": conditional, "uncond_denoised": unconditional, "sigma": sigma, "input": x})
