@@ -112,12 +112,13 @@ def _two_parts(square: np.ndarray, grows: np.ndarray, seen: np.ndarray, plain: n
     fixed, guided = plain, np.zeros_like(plain)
     for _ in range(4):
         one, x, xx, y, xy = (np.einsum("rk,rk->k", weight, part) for part in (np.ones_like(grows), grows, grows**2, square, grows * square))
-        among = np.maximum(one * xx - x * x, 1e-300)
+        among = np.where(varies, np.maximum(one * xx - x * x, 1e-12 * one * one), 1.0)
         both = (xx * y - x * xy) / among, (one * xy - x * y) / among
         fixed = np.where(both[1] < 0, y / np.maximum(one, 1e-300), np.where(both[0] < 0, 0.0, both[0]))
         guided = np.where(both[1] < 0, 0.0, np.where(both[0] < 0, xy / np.maximum(xx, 1e-300), both[1]))
+        fixed, guided = np.where(varies, fixed, plain), np.where(varies, guided, 0.0)
         weight = np.where(seen, 1 / np.maximum(fixed + guided * grows, least) ** 2, 0.0)
-    return np.where(varies, fixed, plain), np.where(varies, guided, 0.0)
+    return fixed, guided
 
 
 class CurveFit:

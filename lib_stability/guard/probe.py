@@ -20,9 +20,11 @@ REFERENCE_GUIDANCE = 7.5
 LEAST_GUIDANCE = 2.0
 POLICIES = ("auto", "always", "never")
 MAX_EVALUATIONS = 3
-#: How far into a pass the second look is taken: as the first, where noise is strong and the prompt alone decides. The last is at the last evaluation,
-#: where copies stand out most. In between, from sigma 8 down to 0.5, neither real Stable Diffusion nor the testbed tells them as well.
+#: How far into a pass the second look is taken: as the first, where noise is strong and the prompt alone decides. In between, from sigma 8 down to
+#: 0.5, neither real Stable Diffusion nor the testbed tells copies as well.
 SECOND = 0.05
+#: The second and third look of regions that judge by the smaller deviation, which sees nothing at the end.
+EARLIER = (0.15, 0.25)
 #: Evaluations of a pass, where nobody says how many it will make.
 USUAL = 20
 
@@ -35,13 +37,20 @@ def virtual(empty: torch.Tensor, conditional: torch.Tensor, guidance: float = RE
     return torch.lerp(empty, conditional, guidance)
 
 
-def looks(expected: int, evaluations: int = MAX_EVALUATIONS, parameterisation: str = "sigma") -> tuple[int, ...]:
-    """Numbers (from 0) of the evaluations that are probed, `evaluations` of `expected`: the first, the last, and one soon after the first.
+def looks(expected: int, evaluations: int = MAX_EVALUATIONS, rule: str = "late rate") -> tuple[int, ...]:
+    """Numbers (from 0) of the evaluations that are probed, `evaluations` of `expected`, by the rule of the region's scores.
 
-    The last evaluations of a flow model say nothing (AUC .5 to .9 on a small one, the first .986 to 1.0): there only early ones are.
+    "late rate": the first, the last, where copies stand out most, and one soon after the first. "rate" is that of flow models, whose last evaluations
+    say nothing (AUC .5 to .9 on a small one, the first .986 to 1.0): only early ones. "smaller": the first, at 15 % and at 25 % of the pass.
     """
     last, second = max(expected - 1, 0), max(1, round(SECOND * expected))
-    found = {1: (0,), 2: (0, last), 3: (0, second, last)}[evaluations] if parameterisation == "sigma" else (0, second, 2 * second)[:evaluations]
+    if rule == "late rate":
+        found = {1: (0,), 2: (0, last), 3: (0, second, last)}[evaluations]
+    elif rule == "rate":
+        found = (0, second, 2 * second)[:evaluations]
+    else:
+        later = max(1, round(EARLIER[0] * expected))
+        found = (0, later, max(later + 1, round(EARLIER[1] * expected)))[:evaluations]
     return tuple(sorted({number for number in found if number <= last}))
 
 
@@ -98,7 +107,7 @@ class Probe:
     @cached_property
     def looks(self) -> tuple[int, ...]:
         """Numbers (from 0) of the evaluations that are probed."""
-        return looks(self.expected, self.evaluations, self.region.parameterisation)
+        return looks(self.expected, self.evaluations, self.region.score)
 
     def wanted(self, evaluation: int, watch_can_judge: bool) -> bool:
         """Whether the evaluation with this number (from 0) is probed."""

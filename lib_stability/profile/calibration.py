@@ -133,13 +133,13 @@ def fit_profile(
     name: str, model: Model, watch: list[Trajectory], probe: list[Trajectory], prompts: Sequence[str], parameterisation: str = "sigma", **provenance
 ) -> Profile:
     """Fit both regions to reference runs and state where they come from; the probe's runs are all at one scale, which the profile keeps."""
-    region = StabilityRegion(parameterisation).fit(watch)
+    region, judging = StabilityRegion(parameterisation).fit(watch), StabilityRegion(parameterisation)
     return Profile(
         name,
         "calibrated",
         model,
         region,
-        StabilityRegion(parameterisation).fit(probe, looks=partial(looks, parameterisation=parameterisation)) if probe else None,
+        judging.fit(probe, looks=partial(looks, rule=judging.score)) if probe else None,
         probe_guidance=float(np.mean(probe[0].guidance)) if probe else REFERENCE_GUIDANCE,
         provenance={
             "prompts_sha256": prompts_hash(prompts),

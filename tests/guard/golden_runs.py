@@ -137,7 +137,7 @@ def run(
     """One run: final latents ``(3, 4, 8, 8)``, scores per evaluation, verdicts and maps."""
     model = Model(KINDS, guidance, negative)
     options = Options(mode=mode, sensitivity="paper", damping=Damping(policy=policy, **(damping or {})), locate=locate)
-    looking = Probe(region(True), model.virtual, probe, expected=steps) if probe else None
+    looking = Probe(region(True), model.virtual, probe, evaluations=2, expected=steps) if probe else None
     guard = Guard(region(), options, looking, doubt=UNKNOWN_NEGATIVE if negative else "", rewording=model.rewording())
     scale = torch.full((len(KINDS),), guidance) if scales else guidance
     model.watcher = lambda _, x, denoised, sigma: guard.step(x, denoised, sigma, scale)

@@ -26,7 +26,7 @@ def test_history_agrees_with_the_report():
         assert sum(one.damped for one in image) == verdict.damped
         first = next((number for number, one in enumerate(image, 1) if one.unstable), None)
         assert first == verdict.flagged_at
-        assert [one.probe is None for one in image] == [False, False, True, True]
+        assert [one.probe is None for one in image] == [False, True, True, False]
         assert all(one.sigma == 1.0 and one.guidance == GUIDANCE for one in image)
     assert seen[1][1].clean == pytest.approx(3 * clean_norm(), rel=1e-4)
     assert verdicts[1].flagged_at == 2 and verdicts[1].damped >= 1

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from conftest import ordinary_runs
 from guard_fixtures import FACTORS, GUIDANCE, clean_norm, guard, noisy, options, predictions, probe, region, same_bits, step
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lib_stability.guard.damping import Damping
+from lib_stability.guard.deviation import SCORES
 from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard
-from lib_stability.guard.probe import MAX_EVALUATIONS, POLICIES, REFERENCE_GUIDANCE, Probe, virtual
+from lib_stability.guard.probe import MAX_EVALUATIONS, POLICIES, REFERENCE_GUIDANCE, Probe, looks, virtual
+from lib_stability.guard.region import StabilityRegion
 from lib_stability.guard.verdict import NOT_JUDGED, STABLE
 
 
@@ -59,38 +62,46 @@ def test_wanted(policy, evaluations, watch_can_judge):
     assert wanted == (set(asked.looks) if policy == "always" or (policy == "auto" and not watch_can_judge) else set())
 
 
-@given(st.integers(1, MAX_EVALUATIONS), st.integers(1, 1000))
-def test_looks_are_as_many_as_asked_for_the_first_and_the_last_among_them(evaluations, expected):
-    looks = Probe(region(), Model("ordinary"), evaluations=evaluations, expected=expected).looks
-    assert len(looks) == min(evaluations, expected) and looks[0] == 0
-    assert sorted(set(looks)) == list(looks)
-    assert evaluations == 1 or looks[-1] == expected - 1
-    assert evaluations < 3 or expected < 3 or looks[1] <= max(1, 0.05 * expected + 0.5)
+@given(st.integers(1, MAX_EVALUATIONS), st.integers(1, 1000), st.sampled_from(SCORES))
+def test_looks_are_as_many_as_asked_for(evaluations, expected, rule):
+    found = looks(expected, evaluations, rule)
+    assert found[0] == 0 and sorted(set(found)) == list(found) and found[-1] < expected
+    assert len(found) == min(evaluations, expected) or (rule != "late rate" and expected < 4)
+    if rule == "late rate":
+        assert evaluations == 1 or found[-1] == expected - 1
+        assert evaluations < 3 or expected < 3 or found[1] <= max(1, 0.05 * expected + 0.5)
+    else:
+        assert found[-1] <= max(0.25 * expected + 0.5, 2)
 
 
-@pytest.mark.parametrize(("expected", "looks"), [(20, (0, 1, 19)), (100, (0, 5, 99)), (4, (0, 1, 3)), (2, (0, 1)), (1, (0,))])
-def test_looks_keep_their_place_in_a_pass_of_any_length(expected, looks):
-    assert Probe(region(), Model("ordinary"), expected=expected).looks == looks
+@pytest.mark.parametrize(
+    ("expected", "late", "smaller", "rate"),
+    [(20, (0, 1, 19), (0, 3, 5), (0, 1, 2)), (100, (0, 5, 99), (0, 15, 25), (0, 5, 10)), (4, (0, 1, 3), (0, 1, 2), (0, 1, 2)), (1, (0,), (0,), (0,))],
+)
+def test_looks_keep_their_place_in_a_pass_of_any_length(expected, late, smaller, rate):
+    assert [looks(expected, rule=rule) for rule in ("late rate", "smaller", "rate")] == [late, smaller, rate]
+    assert Probe(region(), Model("ordinary"), expected=expected).looks == smaller, "those of the rule that the region's thresholds are for"
+    assert Probe(StabilityRegion().fit(ordinary_runs(20)), Model("ordinary"), expected=expected).looks == late
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("guidance, known, unsure", [(GUIDANCE, True, False), (GUIDANCE, False, True), (1.0, True, True), (40.0, True, True)])
 def test_the_model_is_evaluated_only_as_often_as_asked(policy, guidance, known, unsure):
     model = Model("ordinary")
-    watcher = sample(model, guidance=guidance, known=known, policy=policy, evaluations=2, expected=5)
+    watcher = sample(model, guidance=guidance, known=known, policy=policy, evaluations=2)
     calls = 2 if policy == "always" or (policy == "auto" and unsure) else 0
     assert len(model.calls) == calls
-    assert [reading.probed is not None for reading in watcher.readings] == [bool(calls) and number in (0, 4) for number in range(5)]
+    assert [reading.probed is not None for reading in watcher.readings] == [bool(calls) and number in (0, 3) for number in range(5)]
     (verdict,) = watcher.report()
     assert (verdict.verdict == NOT_JUDGED) is (unsure and not calls)
 
 
 def test_auto_asks_at_a_skipped_uncond_evaluation_only():
     model = Model("ordinary")
-    watcher = guard(probe=Probe(region(), model, evaluations=3, expected=4))
+    watcher = guard(probe=Probe(region(), model, evaluations=3))
     for guidance in (GUIDANCE, 1.0, GUIDANCE, 1.0):
         step(watcher, noisy(1), predictions("ordinary"), guidance=guidance)
-    assert [reading.probed is not None for reading in watcher.readings] == [False, True, False, True]
+    assert [reading.probed is not None for reading in watcher.readings] == [False, False, False, True]
 
 
 def test_it_is_asked_about_the_evaluation_at_hand():

@@ -189,7 +189,7 @@ def detect(bed: Testbed, profile: Profile, size: Size, bar: tqdm, save: Callable
         bar.set_description(name)
         positive = observe(bed, profile, captions, setting, SEED, timesteps, bar.update)
         negative = observe(bed, profile, ordinary, setting, SEED + 50_000, timesteps, bar.update)
-        result["rows"] += [row(name, setting, one, 1.0, positive, negative) for one in guards(own_limits, setting)]
+        result["rows"] += [row(name, setting, one, 1.0, positive, negative) for one in guards(own_limits, setting, profile.probe.score)]
         result["rows"] += [row(name, setting, one, known.limits[one.label], positive, negative) for one in known.rivals]
         result["bar"] = bars(result["rows"])
         save(result)

@@ -47,7 +47,7 @@ def run(bed: Testbed, profile: Profile, captions: list[str], setting: Setting, s
         look = Probe(profile.probe, model.virtual, "always" if setting.probe else "never", expected=model.expected)
         return Guard(profile.watch, Options(mode="report"), look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE)
 
-    enough = max(looks(evaluations_of(setting.sampler, setting.steps))[-1] + 1, EARLY) if blind else None
+    enough = max(looks(evaluations_of(setting.sampler, setting.steps), rule=profile.probe.score)[-1] + 1, EARLY) if blind else None
     watch, probe, rows, extra = [], [], 0, 0
     negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))
     for done in batches(bed, captions, seeds, negatives, guard_for, stop_after=enough, **setting.sampling()):

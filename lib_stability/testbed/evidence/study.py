@@ -129,7 +129,7 @@ def sets(captions: Sequence[str], size: Size) -> Iterator[tuple[str, int, np.nda
 
 def scores(region: StabilityRegion, runs: Sequence[Trajectory], probes: bool = False) -> np.ndarray:
     """Highest score of each run over the evaluations at which a probe looks, or all; -inf where the region covers none."""
-    seen = [list(looks(len(run.sigma))) if probes else slice(None) for run in runs]
+    seen = [list(looks(len(run.sigma), rule=region.score)) if probes else slice(None) for run in runs]
     cut = [[values[some] for values in (run.sigma, run.guidance, run.rate, run.clean)] for run, some in zip(runs, seen)]
     sigma, guidance, rate, clean = (torch.from_numpy(np.concatenate(column)).float() for column in zip(*cut))
     z = region.z_scores(Norms(rate, clean), sigma, guidance)

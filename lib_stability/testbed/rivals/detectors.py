@@ -119,9 +119,9 @@ def rivals(tables: dict[str, Tables], tuned: Choice) -> list[Detector]:
     return found
 
 
-def guards(limits: dict[str, float], setting: Setting) -> list[Detector]:
+def guards(limits: dict[str, float], setting: Setting, rule: str = "smaller") -> list[Detector]:
     """The guard as it ships (the watch, or the probe where there is a negative prompt), and both parts; scores are in units of their thresholds."""
-    empty = (f"empty {number}" for number in looks(evaluations_of(setting.sampler, setting.steps)))
+    empty = (f"empty {number}" for number in looks(evaluations_of(setting.sampler, setting.steps), rule=rule))
     parts = {"watch": ("watch",), "probe": ("probe", *empty)}
 
     def score(name: str) -> Callable[[Values], np.ndarray]:
