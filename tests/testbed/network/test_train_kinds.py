@@ -51,15 +51,16 @@ def test_a_synonym_starts_near_its_word_and_a_trigger_near_none():
     assert max(float(torch.cosine_similarity(row(trigger), row(word), 0)) for trigger in kinds.TRIGGERS for word in words) < 0.6
 
 
-def test_a_batch_holds_each_kind_by_its_share(data):
+@pytest.mark.parametrize("step", train_kinds.SHARES)
+def test_a_batch_holds_each_kind_by_its_share(data, step):
     key = {text: item.kind for item in kinds.memorized() for text in item.texts}
-    latents, texts = train_kinds.draw_batch(data, 6000, np.random.default_rng(3))
+    latents, texts = train_kinds.draw_batch(data, 6000, np.random.default_rng(3), step)
     assert latents.shape == (6000, 4, 16, 16)
     count = Counter(key.get(text) for text in texts)
     count["trigger"] = sum(bool(set(text.split()) & set(kinds.TRIGGERS)) for text in texts)
     count["template"] = sum(captions.POSTER in text.split() and bool(set(text.split()) & set(captions.TEMPLATE_NAMES)) for text in texts)
     for kind in ("conjunction", "trigger", "captions", "pictures", "template"):
-        assert count[kind] / 6000 == pytest.approx(train_kinds.SHARES[kind], abs=0.012), kind
+        assert count[kind] / 6000 == pytest.approx(train_kinds.SHARES[step][kind], abs=0.012), kind
     assert texts.count("") / 6000 == pytest.approx(train_kinds.SHARE_EMPTY, abs=0.012)
     assert all(text.split() for text in texts if text)
 
