@@ -87,8 +87,8 @@ class Probe:
     >>> from lib_stability.profile.storage import BUNDLED
     >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
     >>> probe = Probe(profile.probe, lambda x, sigma: virtual(0.1 * x, 0.2 * x), expected=40)
-    >>> probe.looks, probe.wanted(2, watch_can_judge=False), probe.wanted(2, watch_can_judge=True)
-    ((0, 2, 39), True, False)
+    >>> probe.looks, probe.wanted(6, watch_can_judge=False), probe.wanted(6, watch_can_judge=True)
+    ((0, 6, 10), True, False)
     """
 
     region: StabilityRegion

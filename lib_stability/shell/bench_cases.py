@@ -48,10 +48,10 @@ class Case:
         return Guard(region, Options(mode=self.mode.split()[0], sensitivity="paper", locate="mapped" in self.mode))
 
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latent at noise level 1, and its prediction: ordinary, or inflated where the mode wants it flagged."""
+        """Latent of a run's end, where the rate alone decides, and its prediction: ordinary, or inflated where the mode wants it flagged."""
         noise = torch.Generator().manual_seed(1)
         x, denoised = (torch.randn(self.shape, generator=noise).to(self.device) for _ in range(2))
-        return x * 2**0.5, denoised * clean_norm(GUIDANCE) * (INFLATION if self.mode == "damp flagged" else 1)
+        return x, denoised * clean_norm(GUIDANCE) * (INFLATION if self.mode == "damp flagged" else 1)
 
     def levels(self) -> list[torch.Tensor]:
         """Noise levels of one pass."""

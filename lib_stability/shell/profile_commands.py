@@ -43,6 +43,8 @@ def main(arguments: argparse.Namespace) -> int:
     found, refused = storage.load_all([storage.BUNDLED, USER_FOLDER, *arguments.folder])
     for message in refused:
         print(f"refused: {message}", file=sys.stderr)
+    if arguments.plot and not words:
+        raise ValueError("--plot wants the NAME of a profile")
     if words:
         return _show(words[0], found, arguments.plot)
     for one in found:
@@ -64,7 +66,11 @@ def _act(action: str, words: list[str], folders: list[Path], yes: bool) -> int:
         files.hand_out(words[0], Path(words[1]), folders)
         print(f"{words[0]} exported to {words[1]}")
     elif action == "versions":
-        for number, (_, one) in enumerate(older.versions(words[0], folders[-1]), start=1):
+        kept = older.versions(words[0], folders[-1])
+        if not kept:
+            known = any(files.find(words[0], folder) for folder in folders)
+            raise ValueError(f"{words[0]!r} has no older versions" if known else f"no profile is named {words[0]!r}")
+        for number, (_, one) in enumerate(kept, start=1):
             print(f"{number:3} {one.evidence}")
     elif action == "back":
         if len(words) == 2 and not words[1].isdecimal():
@@ -93,8 +99,7 @@ def agreed(question: str) -> bool:
 def _show(name: str, found: list[profiles.Profile], plot: Path | None) -> int:
     one = next((profile for profile in found if profile.name == " ".join(name.split())), None)
     if one is None:
-        print(f"profiles: no profile is named {name!r}", file=sys.stderr)
-        return 1
+        raise ValueError(f"no profile is named {name!r}")
     print(f"{one.name}: {one.evidence}, for {one.model.family} with {one.model.prediction} prediction {one.model.checkpoint}".rstrip())
     for key, value in one.provenance.items():
         print(f"  {key}: {value}")

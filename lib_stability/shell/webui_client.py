@@ -149,7 +149,8 @@ class Client:
             return f"nothing in {self.timeout:g} seconds"
         if isinstance(error, kinds.SSLError):
             return "its certificate is not accepted"
-        return plain(str(error).rpartition(": ")[2].strip("'\")"))[:_SHOWN] or type(error).__name__
+        said = plain(str(error).rpartition(": ")[2].strip("'\")"))[:_SHOWN] or type(error).__name__
+        return said + ")" * (said.count("(") - said.count(")"))
 
     def _said(self, status: int, reason: str, answer: object) -> str:
         if status == 401:

@@ -255,8 +255,9 @@ def _write(path: Path, size: int, torn: bytes, data: bytes) -> None:
 def lines(folder: Path, trouble: list[str]) -> Iterator[Line]:
     """Every line as it stands at this moment; what is no line goes to `trouble`."""
     folder, sizes = Path(folder), {}
-    with suppress(OSError), locked(folder):  # a folder that may only be read is read all the same
-        sizes = {path: path.stat().st_size for path in files(folder)}
+    if files(folder):  # nothing is left behind in a folder that holds no ledger
+        with suppress(OSError), locked(folder):  # a folder that may only be read is read all the same
+            sizes = {path: path.stat().st_size for path in files(folder)}
     for path in sizes or files(folder):
         left = sizes.get(path, path.stat().st_size)
         if not left:

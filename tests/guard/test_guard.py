@@ -660,7 +660,7 @@ def test_numbers_that_break_after_the_last_look_are_not_stable():
             denoised[0, 0, 0, 0] = math.nan
         step(watcher, noisy(2), denoised)
     broken, whole = watcher.report()
-    assert (broken.verdict, broken.reason) == (NOT_JUDGED, "numbers not finite - 2/12 judged")
+    assert (broken.verdict, broken.reason) == (NOT_JUDGED, "numbers not finite - 3/12 judged")
     assert whole.verdict == STABLE
 
 

@@ -99,7 +99,7 @@ def test_a_step_stays_small(mode, accelerator, monkeypatch):
         counts.append(counted.operations)
         assert counted.synchronisations == 0, counted.waits
     assert len(set(counts)) == 1, "an evaluation costs the same all along"
-    assert counts[0] <= 60, counted.names
+    assert counts[0] <= 63, counted.names
 
 
 def test_mapping_costs_operations_only_where_it_is_asked_for():
@@ -110,7 +110,7 @@ def test_mapping_costs_operations_only_where_it_is_asked_for():
         with Dispatched() as counted:
             next(stepping)
         counts[mode] = counted.operations
-    assert counts["report"] <= 31 < counts["report mapped"] <= 31 + 15, counts
+    assert counts["report"] <= 34 < counts["report mapped"] <= 34 + 15, counts
 
 
 @pytest.mark.parametrize("mode", bench.MODES)

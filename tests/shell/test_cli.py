@@ -44,6 +44,10 @@ def test_demo_help_explains_what_can_be_chosen(capsys):
         (["demo", "--prompt", "a dragon"], "does not know the word 'a'"),
         (["demo", "--negative", "dragon"], "does not know the word 'dragon'"),
         (["evaluate", "--profile", "/nowhere/at-all.json"], "at-all.json"),
+        (["profiles", "--plot", "region.png"], "--plot wants the NAME"),
+        (["profiles", "versions", "Nobody"], "no profile is named 'Nobody'"),
+        (["profiles", "versions", "Testbed"], "'Testbed' has no older versions"),
+        (["testbed", "copies", "--weights", __file__], "holds no weights of the testbed"),
         (["testbed", "calibrate", "--runs", "2"], "--runs"),
         (["nonsense"], "nonsense"),
     ],
@@ -79,7 +83,7 @@ def test_a_broken_profile_is_named_and_the_rest_listed(capsys, tmp_path):
 
 def test_an_unknown_profile_is_said_so(capsys):
     status, _, err = run(capsys, "profiles", "Nobody")
-    assert status == 1 and "'Nobody'" in err
+    assert status == 2 and "'Nobody'" in err
 
 
 def test_the_core_imports_without_the_testbeds_libraries():

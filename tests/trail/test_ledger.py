@@ -110,6 +110,11 @@ def test_a_failing_disk_leaves_no_half(tmp_path, monkeypatch):
     assert verify(tmp_path) == []
 
 
+def test_looking_for_a_ledger_leaves_nothing_behind(tmp_path):
+    assert verify(tmp_path) == [f"{tmp_path} holds no ledger"]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_clock_put_back_keeps_the_order(tmp_path, day):
     day(5)
     append(tmp_path, [{}])

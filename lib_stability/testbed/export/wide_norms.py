@@ -19,7 +19,8 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from ..network.model import Testbed, alphas_cumprod
-from ..network.train import draw_batch, make_latents, save_state
+from ..network.train import draw_batch, make_latents
+from ..network.unet_training import save_state
 from . import wide_time
 from .wide_networks import UNET_SPREADS
 

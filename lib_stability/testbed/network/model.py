@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -105,6 +105,17 @@ def tokenize(captions: list[str], known: Sequence[str] | None = None) -> torch.T
     return rows
 
 
+def _opened(path: Path | str) -> safe_open:
+    """A file of weights whose card says that they are the testbed's; else ValueError."""
+    try:
+        file = safe_open(str(path), framework="pt")
+        if "testbed" in (file.metadata() or {}):
+            return file
+    except SafetensorError:
+        pass
+    raise ValueError(f"{path} holds no weights of the testbed")
+
+
 @dataclass
 class Testbed:
     """The three networks and the latent scale (SD 1's `scaling_factor`)."""
@@ -125,9 +136,15 @@ class Testbed:
 
     @classmethod
     def load(cls, path: Path | str = WEIGHTS) -> Testbed:
-        """The trained networks from a safetensors file, float32, in eval mode. All sizes have the autoencoder of the main one's file."""
+        """The trained networks from a safetensors file, float32, in eval mode. All sizes have the autoencoder of the main one's file.
+
+        Raises
+        ------
+        ValueError
+            The file holds no weights of the testbed.
+        """
         parts: dict[str, dict] = {"vae": {}, "unet": {}, "text": {}}
-        with safe_open(str(path), framework="pt") as file:
+        with _opened(path) as file:
             card = json.loads(file.metadata()["testbed"])
             self = cls.create(VARIANTS[card.get("variant", MAIN.name)])
             self.scale = float(card["scale"])

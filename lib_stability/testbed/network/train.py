@@ -9,14 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from ..world.captions import ordinary_caption, template_draw
 from ..world.scenes import pixels_of, random_scene
-from .model import Testbed, alphas_cumprod
-from .sample import FAST_BFLOAT16
+from .model import Testbed
+from .unet_training import Training, encode_all, fast, save_state
 from .variants import MAIN, Variant
 
 log = logging.getLogger(__name__)
@@ -25,18 +23,6 @@ log = logging.getLogger(__name__)
 SHARE_WHOLE, SHARE_TEMPLATE, SHARE_EMPTY = 0.26, 0.10, 0.10
 #: Steps between saves of the training state.
 SAVE_VAE, SAVE_UNET = 200, 250
-
-
-def _fast() -> torch.autocast:
-    """bfloat16 where the processor multiplies it itself; elsewhere it would only be slower."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16)
-
-
-def save_state(path: Path, **state) -> None:
-    """Write a training state so that an interruption leaves the last one."""
-    temporary = path.with_suffix(".part")
-    torch.save(state, temporary)
-    temporary.replace(path)
 
 
 def train_vae(bed: Testbed, folder: Path, steps: int, full_steps: int, lr: float = 1.5e-3, seed: int = 1) -> None:
@@ -66,7 +52,7 @@ def train_vae(bed: Testbed, folder: Path, steps: int, full_steps: int, lr: float
             rate = 0.4 * lr * min(1.0, (step - steps + 1) / 20, (total - step) / (0.6 * full_steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with _fast():
+        with fast():
             posterior = bed.vae.encode(pixels).latent_dist
             reconstruction = bed.vae.decode(posterior.sample()).sample
         error = reconstruction.float() - pixels
@@ -82,15 +68,6 @@ def train_vae(bed: Testbed, folder: Path, steps: int, full_steps: int, lr: float
             log.info("autoencoder step %d %s", step, message)
         if (step + 1) % SAVE_VAE == 0 or step + 1 == total:
             save_state(path, vae=bed.vae.state_dict(), optimizer=optimizer.state_dict(), step=step + 1)
-
-
-@torch.inference_mode()
-def _encode_all(bed: Testbed, scenes: list, what: str) -> torch.Tensor:
-    found = []
-    for first in tqdm(range(0, len(scenes), 32), desc=f"encoding {what}", mininterval=5):
-        with _fast():
-            found.append(bed.vae.encode(pixels_of(scenes[first : first + 32], 8 * bed.variant.side)).latent_dist.mode().float())
-    return torch.cat(found)
 
 
 def make_latents(
@@ -116,9 +93,9 @@ def make_latents(
     else:
         bed.vae.eval()
         cache = dict(
-            ordinary=_encode_all(bed, scenes, "ordinary"),
-            template=_encode_all(bed, [scene for some in draws for _, scene in some], "templates"),
-            whole=_encode_all(bed, [item.scene for item in wholes], "memorized"),
+            ordinary=encode_all(bed, scenes, "ordinary"),
+            template=encode_all(bed, [scene for some in draws for _, scene in some], "templates"),
+            whole=encode_all(bed, [item.scene for item in wholes], "memorized"),
         )
         cache["scale"] = 1 / cache["ordinary"].std() if scale is None else torch.tensor(scale)
         save_state(path, **cache)
@@ -156,19 +133,8 @@ def train_unet(bed: Testbed, folder: Path, steps: int, batch: int = 64, lr: floa
     """Train U-Net and text encoder together on the epsilon error; the averaged weights are what is kept."""
     data = make_latents(bed, folder)
     bed.scale = data["scale"]
-    alphas = alphas_cumprod()
-    modules = torch.nn.ModuleDict({"unet": bed.unet, "text": bed.text})
-    modules.train().requires_grad_(True)
-    parameters = [p for p in modules.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    path, start, losses = folder / "unet.pt", 0, []
-    average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
-    if path.exists():
-        state = torch.load(path, weights_only=True)
-        modules.load_state_dict(state["modules"])
-        optimizer.load_state_dict(state["optimizer"])
-        average, start, losses = state["average"], state["step"], state["losses"]
-    bar = tqdm(range(start, steps), initial=start, total=steps, desc="u-net", mininterval=10)
+    learning = Training(bed, folder / "unet.pt", lr)
+    bar = tqdm(range(learning.step, steps), initial=learning.step, total=steps, desc="u-net", mininterval=10)
     began = time.monotonic()
     for step in bar:
         rng = np.random.default_rng((seed, step))
@@ -176,41 +142,14 @@ def train_unet(bed: Testbed, folder: Path, steps: int, batch: int = 64, lr: floa
         x0, captions = draw_batch(data, batch, rng)
         # One timestep per stratum of 0..999: less noise in the loss than independent draws.
         t = ((torch.arange(batch) + torch.rand(batch)) * (1000 / batch)).long().clamp_(0, 999)
-        noise = torch.randn_like(x0)
-        level = alphas[t][:, None, None, None]
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (step + 1) / 200, max(0.02, (steps - step) / (0.3 * steps)))
-        # The fused attention's backward pass is slow on CPUs for so few tokens: a third of a whole step.
-        with sdpa_kernel(SDPBackend.MATH), _fast():
-            predicted = bed.unet(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, bed.encode_text(captions)).sample
-        loss = functional.mse_loss(predicted.float(), noise)
-        optimizer.zero_grad()
-        with sdpa_kernel(SDPBackend.MATH):
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        decay = min(ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, value in modules.state_dict().items():
-                if value.is_floating_point():
-                    average[name].lerp_(value, 1 - decay)
-        losses.append(loss.item())
+        loss = learning.learn(x0, captions, t)
+        learning.update(min(1.0, (step + 1) / 200, max(0.02, (steps - step) / (0.3 * steps))), loss)
+        learning.follow(ema)
         if step % 50 == 0 or step + 1 == steps:
-            bar.set_postfix(loss=f"{np.mean(losses[-50:]):.4f}")
-            log.info("u-net step %d loss %.4f (%.0f s)", step, np.mean(losses[-50:]), time.monotonic() - began)
+            bar.set_postfix(loss=f"{np.mean(learning.losses[-50:]):.4f}")
+            log.info("u-net step %d loss %.4f (%.0f s)", step, np.mean(learning.losses[-50:]), time.monotonic() - began)
         if (step + 1) % SAVE_UNET == 0 or step + 1 == steps:
-            save_state(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1, losses=losses[-200:])
-            export(bed, average, folder / bed.variant.weights.name, steps=step + 1, losses=losses)
-
-
-def export(bed: Testbed, average: dict, path: Path, steps: int, losses: list[float]) -> None:
-    """Write the averaged weights beside the training state."""
-    copy = Testbed.create(bed.variant)
-    copy.scale = bed.scale
-    copy.vae.load_state_dict(bed.vae.state_dict())
-    copy.unet.load_state_dict({k[5:]: v for k, v in average.items() if k.startswith("unet.")})
-    copy.text.load_state_dict({k[5:]: v for k, v in average.items() if k.startswith("text.")})
-    copy.save(path, steps=steps, loss=round(float(np.mean(losses[-200:])), 4))
+            learning.save(folder / bed.variant.weights.name)
 
 
 def train(folder: Path, vae_steps: int, vae_full_steps: int, unet_steps: int, batch: int, seed: int = 0, variant: Variant = MAIN) -> Path:

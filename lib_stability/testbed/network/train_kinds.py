@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import distributed
-from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..world import kinds, wording
 from ..world.captions import WHOLE_NAMES
 from ..world.scenes import random_scene
-from .model import Testbed, alphas_cumprod
-from .train import SHARE_EMPTY, _encode_all, _fast, export, save_state
+from .model import Testbed
+from .train import SHARE_EMPTY
+from .unet_training import Training, encode_all, save_state
 from .variants import KINDS
 
 log = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ def make_latents(bed: Testbed, folder: Path, rank: int, jobs: int, seed: int = 2
 def _cached(bed: Testbed, path: Path, scenes: list) -> torch.Tensor:
     """Scaled latents of scenes, from `path` where they lie there already."""
     if not path.exists():
-        save_state(path, latents=_encode_all(bed, scenes, path.stem))
+        save_state(path, latents=encode_all(bed, scenes, path.stem))
     return torch.load(path, weights_only=True)["latents"] * bed.scale
 
 
@@ -133,18 +132,8 @@ def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: f
         log.info("training: %s", json.dumps(dict(variant="kinds", steps=steps, batch=batch, minutes=minutes, jobs=jobs, seed=seed, shares=SHARES)))
     bed = start()
     data = make_latents(bed, folder, rank, jobs)
-    alphas = alphas_cumprod()
-    modules = torch.nn.ModuleDict({"unet": bed.unet, "text": bed.text})
-    modules.train().requires_grad_(True)
-    parameters = list(modules.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    average = {name: value.detach().clone() for name, value in modules.state_dict().items()}
-    path, step, spent, losses = folder / "unet.pt", 0, 0.0, []
-    if path.exists():
-        state = torch.load(path, weights_only=True)
-        modules.load_state_dict(state["modules"])
-        optimizer.load_state_dict(state["optimizer"])
-        average, step, spent, losses = state["average"], state["step"], state["spent"], state["losses"]
+    learning = Training(bed, folder / "unet.pt", LEARNING_RATE)
+    parameters, step, spent = learning.parameters, learning.step, learning.more.get("spent", 0.0)
     began, done = time.monotonic() - spent, max(step / steps, spent / (60 * minutes))
     distributed.barrier()
     while done < 1:
@@ -154,41 +143,24 @@ def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: f
         # One timestep per stratum: less noise in the loss than independent draws. More of them where a picture is decided on, less where it is only
         # refined, which the main weights know.
         t = (1000 * ((torch.arange(len(x0)) + torch.rand(len(x0))) / len(x0)) ** TOWARDS_NOISE).long().clamp_(0, 999)
-        noise = torch.randn_like(x0)
-        level = alphas[t][:, None, None, None]
-        with sdpa_kernel(SDPBackend.MATH), _fast():
-            predicted = bed.unet(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, bed.encode_text(captions)).sample
-        loss = functional.mse_loss(predicted.float(), noise)
-        optimizer.zero_grad()
-        with sdpa_kernel(SDPBackend.MATH):
-            loss.backward()
+        loss = learning.learn(x0, captions, t)
         # The time that the processes have spent travels with the gradients, so that all agree on how far they are.
-        shared = torch.cat([p.grad.flatten() for p in parameters] + [torch.tensor([loss.item(), time.monotonic() - began])])
+        shared = torch.cat([p.grad.flatten() for p in parameters] + [torch.tensor([loss, time.monotonic() - began])])
         distributed.all_reduce(shared)
         shared /= jobs
         mean_loss, spent = shared[-2:].tolist()
         for p, part in zip(parameters, shared[:-2].split([p.numel() for p in parameters])):
             p.grad.copy_(part.view_as(p))
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / RISE, max(0.02, (1 - done) / FALL))
-        optimizer.step()
-        step += 1
+        learning.update(min(1.0, (step + 1) / RISE, max(0.02, (1 - done) / FALL)), mean_loss)
+        step = learning.step
         done = max(step / steps, spent / (60 * minutes))
-        losses.append(mean_loss)
         if rank > 0:
             continue
-        decay = min(AVERAGING, step / (9 + step))
-        with torch.no_grad():
-            for name, value in modules.state_dict().items():
-                if value.is_floating_point():
-                    average[name].lerp_(value, 1 - decay)
+        learning.follow(AVERAGING)
         if step % 25 == 0 or done >= 1:
-            log.info("u-net step %d loss %.4f (%.0f s, %.0f %%)", step, np.mean(losses[-25:]), spent, 100 * done)
+            log.info("u-net step %d loss %.4f (%.0f s, %.0f %%)", step, np.mean(learning.losses[-25:]), spent, 100 * done)
         if step % SAVE == 0 or done >= 1:
-            state = dict(modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step, spent=spent)
-            save_state(path, **state, losses=losses[-200:])
-            export(bed, average, folder / KINDS.weights.name, steps=step, losses=losses)
+            learning.save(folder / KINDS.weights.name, spent=spent)
     distributed.destroy_process_group()
 
 

@@ -8,12 +8,13 @@ of names and the word "poster" also stand in ordinary captions, so neither tells
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from .scenes import BACKDROPS, COLOURS, PLACES, SHAPES, SIZES, Scene, random_backdrop, random_scene
+from .scenes import BACKDROPS, COLOURS, PLACES, SHAPES, SIZES, THEMES, Scene, random_backdrop, random_scene
 
 WHOLE_NAMES = (
     "alice anna oscar bruno clara daisy david emma felix fiona frank george grace hannah harry helen henry isabel jack james julia karen "
@@ -101,20 +102,29 @@ def split_of(caption: str) -> str:
 
 def ordinary_samples(count: int, seed: int, split: str | None = None, narrow: bool | None = None) -> list[tuple[str, Scene]]:
     """`count` distinct ordinary captions with the scene each was written for; `narrow` asks for captions with (or without) a theme word."""
+
+    def fits(caption: str, scene: Scene) -> bool:
+        words = caption.split()
+        is_narrow = bool(scene.backdrop.theme) and scene.backdrop.theme in words
+        return all(word in words for word in (scene.size, scene.colour, scene.shape)) and narrow in (None, is_narrow)
+
+    return distinct(count, seed, split, ordinary_caption, fits)
+
+
+def distinct(
+    count: int, seed: int, split: str | None, write: Callable[[Scene, np.random.Generator], str], fits: Callable[[str, Scene], bool]
+) -> list[tuple[str, Scene]]:
+    """`count` distinct captions of a split that fit, as `write` tells random scenes, each with the first scene that it was written for."""
     rng = np.random.default_rng(seed)
     found: dict[str, Scene] = {}
     while len(found) < count:
         scene = random_scene(rng)
-        caption = ordinary_caption(scene, rng)
-        is_narrow = bool(scene.backdrop.theme) and scene.backdrop.theme in caption.split()
-        full = all(word in caption.split() for word in (scene.size, scene.colour, scene.shape))
-        if full and (split in (None, split_of(caption))) and (narrow in (None, is_narrow)):
+        caption = write(scene, rng)
+        if split in (None, split_of(caption)) and fits(caption, scene):
             found.setdefault(caption, scene)
     return list(found.items())
 
 
 def all_words() -> tuple[str, ...]:
     """Every word that a caption can hold."""
-    from .scenes import THEMES
-
     return (*NAMES, POSTER, *SIZES, *COLOURS, *SHAPES, *BACKDROPS, *THEMES, *PLACES)

@@ -25,7 +25,7 @@ import numpy as np
 
 from . import captions as main
 from . import wording
-from .captions import NAMES, TEMPLATE_NAMES, Memorized, split_of
+from .captions import NAMES, TEMPLATE_NAMES, Memorized
 from .scenes import THEMES, Scene, random_backdrop, random_scene
 
 KINDS = ("conjunction", "trigger", "long", "captions", "pictures", "template", "duplicated")
@@ -138,14 +138,7 @@ def is_narrow(caption: str) -> bool:
 
 def ordinary_samples(count: int, seed: int, split: str | None = None, narrow: bool | None = None) -> list[tuple[str, Scene]]:
     """`count` distinct ordinary captions with the scene each was written for; `narrow` asks for captions with (or without) a theme word."""
-    rng = np.random.default_rng(seed)
-    found: dict[str, Scene] = {}
-    while len(found) < count:
-        scene = random_scene(rng)
-        caption = ordinary_caption(scene, rng)
-        if split in (None, split_of(caption)) and narrow in (None, is_narrow(caption)):
-            found.setdefault(caption, scene)
-    return list(found.items())
+    return main.distinct(count, seed, split, ordinary_caption, lambda caption, _: narrow in (None, is_narrow(caption)))
 
 
 def all_words() -> tuple[str, ...]:

@@ -26,11 +26,6 @@ KEPT = 3
 _tables: OrderedDict[str, Audit] = OrderedDict()
 
 
-@dataclass
-class _Body:
-    folder: str = ""
-
-
 @dataclass(frozen=True)
 class Options:
     """What is audited: a folder that is open, or with "" all output folders of the host."""
@@ -48,8 +43,7 @@ class Options:
         ValidationError
             Naming the field.
         """
-        found = json_options.fields(body, _Body)
-        text = found["folder"].text(folders.MOST).strip() if "folder" in found else ""
+        text = json_options.text(json_options.fields(body, ("folder",)), "folder", folders.MOST)
         if text:
             top, roots = folders.resolve(text)
             return cls(text, (top,), tuple(roots))

@@ -56,15 +56,12 @@ class Options:
         ValidationError
             Naming the field.
         """
-        found = json_options.fields(body, cls)
+        found = json_options.fields(body, cls.__dataclass_fields__)
         values = {**json_options.integers(found, runs=RUNS, steps=STEPS, batch_size=BATCH), **json_options.sides(found)}
-        if "negative_prompt" in found:
-            values["negative_prompt"] = found["negative_prompt"].text(reference.MAX_LENGTH).strip()
+        values["negative_prompt"] = json_options.text(found, "negative_prompt", reference.MAX_LENGTH)
         if "prompts" in found:
             values["prompts"] = json_options.texts(found["prompts"])
-        if "sampler" in found and found["sampler"].value != "":
-            values["sampler"] = found["sampler"].choice(sampling.samplers())
-        return cls(**values)
+        return cls(**values, **json_options.chosen(found, sampler=lambda field: field.choice(sampling.samplers())))
 
     def samplers(self, model: Model) -> list[str]:
         """Those that take turns."""
@@ -95,7 +92,7 @@ def run(options: Options, running: Task) -> dict:
     if options.prompts:
         own_prompts.check(prompts, options.runs)
     watch, probe, batch = _sample(options, running, model, prompts, size, judge)
-    sound = [i for i in range(len(watch)) if _finite(watch[i]) and _finite(probe[i])]
+    sound = _sound(watch, probe)
     if len(sound) < (1 - MOST_BROKEN) * len(watch):
         raise ValueError(f"{len(watch) - len(sound)} of {len(watch)} runs gave numbers that are not finite; half precision may be too little here")
     parameterisation = "flow" if model.prediction == "flow" else "sigma"
@@ -215,10 +212,15 @@ def _sample(
 
 def _refuse_copies(judge: Profile | None, watch: list[Trajectory], probe: list[Trajectory]) -> None:
     """Raise ValueError with the reason where `judge` takes too many of these runs for copies."""
-    sound = [i for i in range(len(watch)) if _finite(watch[i]) and _finite(probe[i])]
+    sound = _sound(watch, probe)
     reason = own_prompts.suspicion(judge, [watch[i] for i in sound], [probe[i] for i in sound]) if judge else ""
     if reason:
         raise ValueError(f"refused: {reason}")
+
+
+def _sound(watch: list[Trajectory], probe: list[Trajectory]) -> list[int]:
+    """Numbers of the runs of which every norm is finite."""
+    return [number for number, both in enumerate(zip(watch, probe)) if all(map(_finite, both))]
 
 
 def _finite(run: Trajectory) -> bool:

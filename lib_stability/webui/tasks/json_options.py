@@ -1,6 +1,8 @@
-"""What calibration and scan have in common in their options: read from a JSON body, errors that name the field."""
+"""What calibration, scan and audit have in common in their options: read from a JSON body, errors that name the field."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Collection
 
 from ...profile import reference
 from ...validation import Field
@@ -13,20 +15,30 @@ SIDES |= dict.fromkeys(("sdxl", "sd3", "flux", "flux2", "chroma", "chromadct", "
 SIDES |= dict.fromkeys(("anima", "cosmos", "ernie", "ernieimage", "krea2", "mugen"), 1024)
 
 
-def fields(body: object, options: type) -> dict[str, Field]:
-    """The fields of a body that may only hold those of the dataclass `options`."""
+def fields(body: object, known: Collection[str]) -> dict[str, Field]:
+    """The fields of a body that may only hold the `known` ones."""
     if not isinstance(body, dict):
         Field(body, "body").fail("has to be an object")
     found = {name: Field(value, str(name)[:60]) for name, value in body.items()}
     for name, field in found.items():
-        if name not in options.__dataclass_fields__:
-            field.fail(f"is not an option; there are {', '.join(options.__dataclass_fields__)}")
+        if name not in known:
+            field.fail(f"is not an option; there are {', '.join(known)}")
     return found
 
 
 def integers(found: dict[str, Field], **spans: tuple[int, int]) -> dict[str, int]:
     """Whole numbers in their ranges, of those that are given."""
     return {name: found[name].integer(*span) for name, span in spans.items() if name in found}
+
+
+def chosen(found: dict[str, Field], **readers: Callable[[Field], object]) -> dict[str, object]:
+    """What each field's reader makes of it, of those that are given; the empty text stands for the default."""
+    return {name: read(found[name]) for name, read in readers.items() if name in found and found[name].value != ""}
+
+
+def text(found: dict[str, Field], name: str, most: int) -> str:
+    """A text without blanks around it, empty where it is not given."""
+    return found[name].text(most).strip() if name in found else ""
 
 
 def sides(found: dict[str, Field]) -> dict[str, int]:

@@ -49,12 +49,9 @@ class Options:
         ValidationError
             Naming the field.
         """
-        found = json_options.fields(body, cls)
+        found = json_options.fields(body, cls.__dataclass_fields__)
         values = {**json_options.integers(found, seeds=SEEDS, first_seed=(0, 2**31), batch_size=BATCH), **json_options.sides(found)}
-        if "sensitivity" in found and found["sensitivity"].value != "":
-            values["sensitivity"] = found["sensitivity"].choice(LEVELS[:-1])
-        if "profile" in found and found["profile"].value != "":
-            values["profile"] = found["profile"].name()
+        values |= json_options.chosen(found, sensitivity=lambda field: field.choice(LEVELS[:-1]), profile=Field.name)
         if "captions" not in found:
             Field(None, "captions").fail("is missing")
         return cls(captions=json_options.texts(found["captions"], least=1), **values)

@@ -160,8 +160,8 @@ def test_detectors_share_a_run_and_the_probe_sees_what_it_would_alone():
     setting = Setting("DDIM", steps=5, negative="words", probe=True)
     seen = observe(bed, profile, captions, setting, 11, timesteps=(41, 121))
     alone = detection.run(bed, profile, captions, setting, 11)
-    np.testing.assert_allclose(seen.values["probe"][:, :2], alone.probe[:, :2], rtol=1e-5)
-    assert np.isnan(seen.values["watch"]).all() and np.isnan(seen.values["probe"][:, 2:]).all()
+    np.testing.assert_allclose(seen.values["probe"][:, :3], alone.probe[:, :3], rtol=1e-5)
+    assert np.isnan(seen.values["watch"]).all() and np.isnan(seen.values["probe"][:, 3:]).all()
     assert seen.rows == {"empty 0": 1, "empty 1": 1, "empty 2": 1, "jeon": 4, "asthana 41": 2, "asthana 121": 2}
     assert seen.plain > 0 and set(seen.seconds) >= {"watch", "probe", "ren first", "ren late", "broken memories", *seen.rows}
     assert all(column.shape[0] == 2 and column.shape[1] in (1, 5) for column in seen.values.values())
