@@ -104,6 +104,17 @@ def copies(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def kinds(arguments: argparse.Namespace) -> int:
+    """What the kinds' profile catches of each kind of memorization, and how often it is wrong."""
+    from .evidence import kinds_detection as measuring
+
+    bed, profile = model.Testbed.load(KINDS.weights), storage.read(KINDS.profile)
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.detect(bed, profile, arguments.out, arguments.tapes, tick=bar.update)
+    print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
+    return 0
+
+
 def pictures(arguments: argparse.Namespace) -> int:
     """A sheet of memorized and ordinary training pictures."""
     items = [(item.caption, item.scene) for item in memorized()] + ordinary_samples(18, 3)

@@ -97,6 +97,22 @@ STEPS = (
         (*_TESTBED, f"{_WEIGHTS}/forge.safetensors"),
         ("regions/testbed-forge.json",),
     ),
+    Step(
+        "profile-kinds",
+        8,
+        "testbed calibrate --variant kinds --runs 1200",
+        "testbed.evidence.calibrate",
+        (*_TESTBED, f"{_WEIGHTS}/testbed-kinds.safetensors"),
+        _in(_WEIGHTS, "testbed-kinds-profile.json"),
+    ),
+    Step(
+        "kinds",
+        30,
+        f"testbed kinds --out {_DOCS}/kinds",
+        "testbed.evidence.kinds_detection",
+        _in(_WEIGHTS, "testbed-kinds.safetensors", "testbed-kinds-profile.json"),
+        _in(f"{_DOCS}/kinds", "kinds.json", "kinds.md"),
+    ),
     Step("study", 10, f"testbed study --out {_DOCS}/study.json", "testbed.evidence.study", _TESTBED, _in(_DOCS, "study.json")),
     Step(
         "detection",

@@ -14,15 +14,12 @@ import numpy as np
 import torch
 
 from ...guard.norms import Norms, measure, per_sample, rms
-from ...guard.region import Trajectory
-from ...profile.calibration import spread_guidance
 from ..network import finished
 from ..network.batches import SIZE
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, sample
 from ..network.setting import Setting, memorized_captions, negatives_for
 from ..world import judge, kinds
-from .calibrate import BATCH, SAMPLERS
 
 #: What a tape holds of every evaluation.
 COLUMNS = ("sigma", "guidance", "rate", "clean", "virtual_rate", "virtual_clean", "difference", "turn")
@@ -47,13 +44,6 @@ class Tape:
     columns: dict[str, np.ndarray]
     kinds: np.ndarray
     copies: np.ndarray
-
-    def trajectories(self, rate: str = "rate", clean: str = "clean", rows: np.ndarray | None = None) -> list[Trajectory]:
-        """Two of its columns as a region takes them."""
-        sigma, guidance, first, second = (self.columns[name].astype(np.float64) for name in ("sigma", "guidance", rate, clean))
-        made = np.isfinite(sigma)
-        chosen = range(len(sigma)) if rows is None else rows
-        return [Trajectory(sigma[i, made[i]], guidance[i, made[i]], first[i, made[i]], second[i, made[i]]) for i in chosen]
 
     def save(self, path: Path, about: dict) -> None:
         """Write it, compressed."""
@@ -125,22 +115,6 @@ def tape(bed: Testbed, setting: Setting, copies: int, ordinary: int, seed: int, 
     names += [ORDINARY] * ordinary
     columns, pixels = record(bed, texts, setting, seed, tick=tick)
     return Tape(columns, np.array(names), judge.any_copies(pixels, kinds.memorized()).numpy())
-
-
-def reference(bed: Testbed, runs: int, steps: int, seed: int, tick: Callable[[int], None] = lambda n: None) -> Tape:
-    """Ordinary captions of the calibration's half at guidance scales all over the range, the samplers in turn, as a calibration samples them."""
-    captions = [caption for caption, _ in kinds.ordinary_samples(runs, seed, "calibration")]
-    scales, found = torch.tensor(spread_guidance(runs), dtype=torch.float32), []
-    for first in range(0, runs, BATCH):
-        part, sampler = slice(first, min(first + BATCH, runs)), SAMPLERS[first // BATCH % len(SAMPLERS)]
-        columns, pixels = record(bed, captions[part], Setting(sampler, steps=steps), seed + first, scales[part], tick)
-        found.append((columns, judge.any_copies(pixels, kinds.memorized()).numpy()))
-    longest = max(columns["sigma"].shape[1] for columns, _ in found)
-    padded = {
-        name: np.concatenate([np.pad(c[name], ((0, 0), (0, longest - c[name].shape[1])), constant_values=np.nan) for c, _ in found])
-        for name in COLUMNS
-    }
-    return Tape(padded, np.full(runs, ORDINARY), np.concatenate([copies for _, copies in found]))
 
 
 def name_of(setting: Setting) -> str:
