@@ -12,7 +12,7 @@ The spread of the rate, which alone decides. A prior's thresholds take a whole r
 evaluations is too large for a normal number, and the quantiles of its means over runs are a little more skewed than a lognormal one's. So the spread
 is not its standard deviation: it is the number for which the share of ordinary prompts above the threshold, at guidance 7.5 and for a lognormal
 ``g``, comes nearest to its target at Low, Medium and High together, as a ratio. That is 0.30 at the first evaluation, where the standard deviation
-is 0.19; the three shares are off by factors of 1.9, 0.9 and 0.5. At larger guidance the unguided part counts less and the shares rise.
+is 0.19; the three shares are off by factors of 1.9, 0.9 and 0.5. What scatters is the guided part, so the spread grows with its share of the norm.
 
 At low noise guidance hardly moves an ordinary rate, and what scatters is the unguided part. How much at single steps has not been published, nor how
 the 0.846 is made up of them: the last steps follow from the Gaussian and from the floor alone. So the spread is so wide there that a run whose
@@ -33,7 +33,7 @@ import numpy as np
 
 from ..guard import fitting
 from ..guard.probe import REFERENCE_GUIDANCE
-from ..guard.region import StabilityRegion
+from ..guard.region import SPREADS, StabilityRegion
 from ..guard.sensitivity import PRIOR_LOOKS, TARGETS
 from . import profiles, storage
 from . import sd1_numbers as sd1_of
@@ -49,11 +49,14 @@ LEAST_SPREAD = 0.1
 #: Other models: the share of the variance still unexplained that an ordinary prompt explains is taken for so many times that of SD 1.x (0.017 at its
 #: first evaluation, 0.0001 at its last; memorized 0.20; a prompt that determines the picture: 1).
 GENERIC_MARGIN = 1.25
-#: Spread for other models: at least this, with which at low noise, where no numbers exist, a predictor that knows the picture is not flagged at
-#: Medium; and at least so many times that of SD 1.x.
-GENERIC_SPREAD, GENERIC_WIDER = 0.45, 1.3
+#: Spread for other models: the fixed part, with which at low noise, where no numbers exist, a predictor that knows the picture is not flagged at
+#: Medium; and how many times that of SD 1.x the part is that grows with guidance.
+GENERIC_SPREAD, GENERIC_WIDER = 0.35, 1.3
 #: Side of the latents, that of SDXL at 1024: larger ones have stronger low frequencies, which errs towards a larger ordinary norm.
 GENERIC_SIDE = 128
+
+#: Relative spread at each knot, and its part that grows with guidance.
+Spreads = tuple[np.ndarray, np.ndarray | None]
 
 _NORMAL = NormalDist()
 #: Deviates that stand for a normal distribution in means.
@@ -76,27 +79,30 @@ def fair_spread(part: float, median: float, spread: float, mean: float) -> float
     return min(np.linspace(0.005, 1.0, 400), key=off)
 
 
-def rate_spread(rate: np.ndarray, median: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """Relative spread of the rate at each knot, all three arrays over the knots.
+def rate_spread(rate: np.ndarray, median: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both parts of the rate's relative spread at each knot (see :func:`..guard.fitting.spread_at`), all arrays over the knots.
 
     Parameters
     ----------
     rate
         Mean square of the unguided part.
     median, spread
-        Of the guided part of the mean square, lognormal.
+        Of the guided part of the mean square per squared guidance scale, lognormal.
 
     Returns
     -------
-    array over the knots
-        :func:`fair_spread`, or where that is less what leaves room for an unguided part as large as its mean over a whole run.
+    fixed, guided
+        Together :func:`fair_spread` at guidance 7.5, and no less than it at the end of the range. Where that is less than `fixed`, which leaves room
+        for an unguided part as large as its mean over a whole run, `guided` is zero.
     """
-    guided = median * np.exp(spread**2 / 2)
-    mean = np.sqrt(rate + guided)
-    skewed = np.array([fair_spread(*one) for one in zip(rate, median, spread, mean)])
-    largest = np.sqrt(sd1_of.NOISE_SQUARED + sd1_of.NOISE_SCATTER + guided)
-    room = (largest / mean - 1) / _NORMAL.inv_cdf(1 - TARGETS["medium"] / PRIOR_LOOKS)
-    return np.maximum(np.maximum(skewed, room), LEAST_SPREAD)
+    fixed, guided = np.full(len(rate), LEAST_SPREAD), np.zeros(len(rate))
+    for scale in (GUIDANCE[1], sd1_of.GUIDANCE):
+        square = scale**2 * median * np.exp(spread**2 / 2)
+        mean = np.sqrt(rate + square)
+        fair = np.array([fair_spread(*one) for one in zip(rate, scale**2 * median, spread, mean)])
+        guided = np.maximum(guided, np.sqrt(np.maximum(fair**2 - LEAST_SPREAD**2, 0)) * mean**2 / square)
+    room = (np.sqrt(sd1_of.NOISE_SQUARED + sd1_of.NOISE_SCATTER + square) / mean - 1) / _NORMAL.inv_cdf(1 - TARGETS["medium"] / PRIOR_LOOKS)
+    return np.where(room > fair, np.maximum(room, fixed), fixed), guided
 
 
 def _knots() -> np.ndarray:
@@ -104,17 +110,15 @@ def _knots() -> np.ndarray:
     return np.linspace(low, high, KNOTS)
 
 
-def _region(
-    sigma: np.ndarray, side: int, clean_squared: np.ndarray, spreads: dict[str, np.ndarray], guidance: tuple[float, float]
-) -> StabilityRegion:
-    """A region from the guided mean square of D per squared guidance scale at each knot, and the relative spread of both norms."""
+def _region(sigma: np.ndarray, side: int, clean_squared: np.ndarray, spreads: dict[str, Spreads], guidance: tuple[float, float]) -> StabilityRegion:
+    """A region from the guided mean square of D per squared guidance scale at each knot, and both parts of the relative spread of each norm."""
     rate, clean, _ = unguided(sigma, side)
     region = StabilityRegion(score="rate")
     region.knots_, region.guidance_, region.scores_ = _knots(), guidance, np.zeros(0)
     region.step = float(region.knots_[1] - region.knots_[0])
     guided = {"rate": clean_squared * (1 + sigma**2) / sigma**2, "clean": clean_squared}
     region.curves_ = {
-        name: fitting.Curves(np.stack([a, np.zeros_like(a), guided[name]], 1), spreads[name]) for name, a in (("rate", rate), ("clean", clean))
+        name: fitting.Curves(np.stack([a, np.zeros_like(a), guided[name]], 1), *spreads[name]) for name, a in (("rate", rate), ("clean", clean))
     }
     return region
 
@@ -127,7 +131,7 @@ def _profile(
     sigma: np.ndarray,
     side: int,
     clean_squared: np.ndarray,
-    spreads: dict[str, np.ndarray],
+    spreads: dict[str, Spreads],
 ) -> profiles.Profile:
     scales = (GUIDANCE, (REFERENCE_GUIDANCE, REFERENCE_GUIDANCE))
     watch, probe = (_region(sigma, side, clean_squared, spreads, guidance) for guidance in scales)
@@ -149,31 +153,30 @@ def sd1() -> profiles.Profile:
     sigma = np.minimum(np.exp(_knots()), sd1_of.SIGMAS[-1])
     median, skew = sd1_of.ordinary_difference(sigma)
     rate, clean, _ = unguided(sigma, sd1_of.SIDE)
-    # What turns the squared difference into the guided part of a squared norm at the scale of the published numbers.
-    per_square = sd1_of.GUIDANCE**2 / sd1_of.ELEMENTS
-    differences = median[:, None] ** 2 * np.exp(2 * skew[:, None] * _DEVIATES)
     squared = median**2 * np.exp(2 * skew**2)
 
-    norms = np.sqrt(clean[:, None] + (sigma**2 * per_square)[:, None] * differences)
-    deviation = norms.std(1) / norms.mean(1)
+    guided = sd1_of.GUIDANCE**2 * (sigma * median)[:, None] ** 2 * np.exp(2 * skew[:, None] * _DEVIATES) / sd1_of.ELEMENTS
+    norms = np.sqrt(clean[:, None] + guided)
     known = sd1_of.label_sigma(sd1_of.FIRST_LABELS[1])
-    spreads = {
-        "rate": rate_spread(rate, (1 + sigma**2) * per_square * median**2, 2 * skew),
-        "clean": np.interp(np.maximum(sigma, known), sigma, deviation),
+    spreads: dict[str, Spreads] = {
+        "rate": rate_spread(rate, (1 + sigma**2) * median**2 / sd1_of.ELEMENTS, 2 * skew),
+        "clean": (np.interp(np.maximum(sigma, known), sigma, norms.std(1) / norms.mean(1)), None),
     }
     provenance = {
+        "source": "published norms of SD 1.5 (first two evaluations, 500 ordinary prompts) and of SD 1.4 (arXiv 2407.21720); how far ordinary "
+        "pictures scatter at low noise is a guess",
         "guided": "w ||eps_c - eps_u|| / 128, at w 7.5. First two evaluations: SD 1.5, 500 ordinary prompts, squared 1.06 +- 0.70 and 1.20 +- 0.92 "
         "(randomnameforicml/icml-2026). The rest: SD 1.4, DDIM 50, one prompt, read off plots by Wen et al. (arXiv 2407.21720) to about 0.3, and "
         "scaled to the mean of 500 prompts, 1.75. Label L on those plots is time step L - 19.",
-        "spread": "Chosen so that the levels hold at w 7.5 for lognormal prompts. Spread of ln ||eps_c - eps_u||: 0.30 and 0.34 at the first two "
+        "spread": "Chosen so that the levels hold for lognormal prompts. Spread of ln ||eps_c - eps_u||: 0.30 and 0.34 at the first two "
         "evaluations (published), 0.52 at sigma 8 to 5 and 0.25 below 3 (0.16 between prompts, published for means over a run; the rest between "
         "seeds, from two curves alone). At low noise so wide that a run whose ||eps_u||^2/N stays at 0.867 passes at Medium, and 0.1 at least: "
         "guesses, since no scatter at single steps is known.",
         "score": "The rate alone: at low noise the clean norm cannot see guidance.",
         "extension": "Numbers reach from sigma 0.041 to 13.1. Beyond 14.6 the curves are flat; below 0.041 ||eps_c - eps_u|| is.",
-        "limits": "Made for an empty negative prompt and for guidance of 7.5; above it more ordinary pictures are flagged. Memorized prompts stand "
-        "out at the first two evaluations from pure noise, hardly at sigma 5 to 8, and at the last ones. Not known: the scatter of either norm at "
-        "single steps of low noise, anything of SD 2.x.",
+        "limits": "Made for an empty negative prompt; all published numbers are of guidance 7.5, other scales follow by theory. Memorized prompts "
+        "stand out at the first two evaluations from pure noise, hardly at sigma 5 to 8, and at the last ones. Not known: the scatter of either "
+        "norm at single steps of low noise, anything of SD 2.x.",
     }
     clean_squared = sigma**2 * squared / sd1_of.ELEMENTS
     return _profile("SD 1.x prior", "sd1", "epsilon", provenance, sigma, sd1_of.SIDE, clean_squared, spreads)
@@ -197,6 +200,7 @@ def generic(prediction: str = "epsilon") -> profiles.Profile:
     *_, mmse = unguided(sigma, GENERIC_SIDE)
     explained = GENERIC_MARGIN * ordinary_share(sigma) * np.minimum(mmse, 1 - LEAST_UNGUIDED**2)
     provenance = {
+        "source": "theory, with the smoothness and the prompts of SD 1.x; nothing was measured on other models",
         "guided": "D_c^2 - D_u^2 is the variance that a prompt explains beyond the noisy latent, at most the error of the unguided prediction. An "
         "ordinary prompt is taken to explain 1.25 times the share of SD 1.x: 0.021 at the first evaluations, less at lower noise; one that "
         "determines the picture explains all.",
@@ -208,8 +212,9 @@ def generic(prediction: str = "epsilon") -> profiles.Profile:
         "Nothing is known of SD 2.x and SDXL that would bear out these numbers.",
     }
     name = {"epsilon": "Generic prior", "v": "Generic prior v"}[prediction]
-    spread = np.maximum(GENERIC_SPREAD, GENERIC_WIDER * sd1().watch.curves_["rate"].spread)
-    return _profile(name, profiles.ANY, prediction, provenance, sigma, GENERIC_SIDE, explained, {"rate": spread, "clean": spread})
+    wider = np.minimum(GENERIC_WIDER * np.asarray(sd1().watch.curves_["rate"].guided), SPREADS[1])
+    spreads: dict[str, Spreads] = dict.fromkeys(("rate", "clean"), (np.full(KNOTS, GENERIC_SPREAD), wider))
+    return _profile(name, profiles.ANY, prediction, provenance, sigma, GENERIC_SIDE, explained, spreads)
 
 
 def write_all(folder: Path) -> list[Path]:

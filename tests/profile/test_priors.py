@@ -9,6 +9,7 @@ import pytest
 import torch
 from sd14_curves import MEMORIZED, MEMORIZED_QUANTILES, ORDINARY, ORDINARY_QUANTILES
 
+from lib_stability.guard.fitting import spread_at
 from lib_stability.guard.guard import Guard
 from lib_stability.guard.norms import Norms, measure
 from lib_stability.guard.options import Options
@@ -89,7 +90,7 @@ def test_reach(bundled: dict[str, Profile], name: str, sigma: float) -> None:
 def test_flat_beyond_the_numbers(bundled: dict[str, Profile], name: str) -> None:
     mean, spread, _ = bundled[name].watch.look_up(torch.tensor([50.0, 300.0, 5000.0]), 7.5)
     torch.testing.assert_close(mean, mean[:1].expand(3, 2), rtol=2e-3, atol=0)
-    torch.testing.assert_close(spread, spread[:1].expand(3, 2))
+    torch.testing.assert_close(spread, spread[:1].expand(3, 2), rtol=2e-3, atol=0)
 
 
 # -- theory ------------------------------------------------------------------------------------------------------------------------------------
@@ -240,6 +241,14 @@ def test_levels_hold_at_the_first_evaluation(sd1: Profile, level: str) -> None:
     assert 0.5 < flagged.mean() / (TARGETS[level] / PRIOR_LOOKS) < 2
 
 
+@pytest.mark.parametrize("guidance", [5.0, 10.0, 15.0])
+def test_levels_hold_at_other_guidance(sd1: Profile, guidance: float) -> None:
+    """By theory: all published norms are of 7.5."""
+    for level, target in TARGETS.items():
+        flagged = scores(sd1, drawn(1.06, 0.70, 0), FIRST, guidance) > thresholds(sd1.watch, level).mild
+        assert 0.4 < flagged.mean() / (target / PRIOR_LOOKS) < 2.5
+
+
 def test_levels_hold_at_the_first_two_evaluations_together(sd1: Profile) -> None:
     """The second is more skewed, so at Low it alone flags 2.2 times a look's share. Both together stay below the share of a run."""
     for level, target in TARGETS.items():
@@ -303,8 +312,9 @@ def test_generic_prior_sees_a_prompt_that_determines_the_picture(bundled: dict[s
 
 
 def test_generic_is_wider_than_sd1(bundled: dict[str, Profile]) -> None:
-    sd1, generic = (bundled[name].watch.curves_["rate"] for name in NAMES[:2])
-    assert (generic.spread > 1.29 * sd1.spread).all()
+    for guidance in (2.0, 7.5, 15.0):
+        sd1, generic = (spread_at(bundled[name].watch.curves_["rate"], guidance) for name in NAMES[:2])
+        assert (generic > 1.15 * sd1).all()
     # The ordinary share lies above SD 1.x's own.
     sigma = np.array([FIRST, 0.0413])
     mmse = unguided(sigma, 64)[2]
