@@ -58,7 +58,7 @@ class Guard:
 
     Examples
     --------
-    Two images over three evaluations, with made-up predictions: the second image's are ten times as large as the first's.
+    Two images over three evaluations, with made-up predictions: what the second image's add to the latent is ten times as large as the first's.
 
     >>> import torch
     >>> from lib_stability import Guard, Options, choose_profile, load_profiles
@@ -67,8 +67,8 @@ class Guard:
     >>> guard = Guard(profile.watch, Options(mode="damp", sensitivity="medium"))
     >>> for sigma in (14.0, 5.0, 1.0):
     ...     x = torch.randn(2, 4, 64, 64) * (1 + sigma**2) ** 0.5
-    ...     denoised = torch.randn(2, 4, 64, 64) * torch.tensor([0.5, 5.0]).view(2, 1, 1, 1)
-    ...     denoised = guard.step(x, denoised, torch.full((2,), sigma), guidance=7.5)
+    ...     guided = torch.randn(2, 4, 64, 64) * torch.tensor([0.5, 5.0]).view(2, 1, 1, 1)
+    ...     denoised = guard.step(x, x / (1 + sigma**2) + guided, torch.full((2,), sigma), guidance=7.5)
     >>> [(verdict.verdict, verdict.flagged_at, verdict.damped) for verdict in guard.report()]
     [('stable', None, 0), ('strong', 1, 3)]
     """

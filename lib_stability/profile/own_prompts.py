@@ -23,8 +23,11 @@ NEAR = 0.8
 #: Share of prompts that may be near-copies of another; fewest different ones; most runs with each.
 MOST_NEAR, LEAST, MOST_RUNS = 0.1, 16, 8
 #: Share of ordinary runs that Medium may flag: a calibration of the same checkpoint promises 1 %, to prompts like its own; a prior assumes it
-#: of some model (that of SD 1 flags a third of the testbed's ordinary runs). Of memorized prompts nearly all are flagged.
+#: of some model. Of memorized prompts nearly all are flagged.
 FAIR = {"calibrated": 0.1, "prior": 0.5}
+#: So many evaluations of a run a prior judges. Later ones, where guidance adds little, tell of the model's latents rather than of the prompts: that
+#: of SD 1 flags nearly all ordinary runs of the testbed by them.
+EARLY = 2
 #: Fewest runs that are judged as a group, and how many standard deviations above its share their number may lie.
 JUDGED, DEVIATIONS = 16, 2.0
 
@@ -73,15 +76,15 @@ def check(prompts: Sequence[str], runs: int) -> None:
 
 
 def judged(judge: Profile, watch: Sequence[Trajectory], probe: Sequence[Trajectory]) -> int:
-    """How many reference runs `judge` flags at Medium: by the probe, whose scale is the same for all runs, else by the watch."""
+    """How many reference runs `judge` flags at Medium: by the probe, whose scale is the same for all runs, else by the watch. See :data:`EARLY`."""
     region, runs = (judge.probe, probe) if judge.probe is not None and probe else (judge.watch, watch)
-    limit = thresholds(region, "medium").mild
-    return sum(_highest(region, run) > limit for run in runs)
+    limit, most = thresholds(region, "medium").mild, EARLY if judge.kind == "prior" else None
+    return sum(_highest(region, run, most) > limit for run in runs)
 
 
-def _highest(region: StabilityRegion, run: Trajectory) -> float:
+def _highest(region: StabilityRegion, run: Trajectory, most: int | None) -> float:
     values = np.broadcast_arrays(*(np.asarray(one, dtype=np.float64) for one in (run.sigma, run.guidance, run.rate, run.clean)))
-    sigma, guidance, rate, clean = (torch.tensor(one, dtype=torch.float32) for one in values)
+    sigma, guidance, rate, clean = (torch.tensor(one[:most], dtype=torch.float32) for one in values)
     z = region.z_scores(Norms(rate, clean), sigma, guidance)
     return float(z.score[z.inside].max()) if bool(z.inside.any()) else -np.inf
 

@@ -82,3 +82,13 @@ def test_runs_that_the_profile_in_force_flags_are_no_reference() -> None:
         assert "flags 140 of 200 of these runs" in said and fair in said
         # Without a probe the watch is asked.
         assert "flags 40 of 40" in own_prompts.suspicion(replace(judge, probe=None), runs(judge, 40, 40), [])
+
+
+def test_a_prior_judges_what_the_prompts_do_and_not_what_the_latents_are() -> None:
+    """At low noise the rate of ordinary runs is the model's: that of the testbed lies above what is ordinary for SD 1."""
+    judge = {one.name: one for one in storage.load_all([storage.BUNDLED])[0]}["SD 1.x prior"]
+    rough = [replace(run, rate=np.where(np.arange(20) < 2, run.rate, 3 * run.rate)) for run in runs(judge, 40, 0)]
+    assert own_prompts.suspicion(judge, [], rough) == ""
+    assert "flags 40 of 40" in own_prompts.suspicion(judge, [], runs(judge, 40, 40))
+    # A calibration of the same checkpoint knows its latents, and judges whole runs.
+    assert "flags 40 of 40" in own_prompts.suspicion(replace(judge, kind="calibrated"), [], rough)
