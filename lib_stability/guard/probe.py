@@ -37,20 +37,20 @@ def virtual(empty: torch.Tensor, conditional: torch.Tensor, guidance: float = RE
     return torch.lerp(empty, conditional, guidance)
 
 
-def looks(expected: int, evaluations: int = MAX_EVALUATIONS, rule: str = "late rate") -> tuple[int, ...]:
-    """Numbers (from 0) of the evaluations that are probed, `evaluations` of `expected`, by the rule of the region's scores.
+def looks(expected: int, evaluations: int = MAX_EVALUATIONS, rule: str = "late rate", flow: bool = False) -> tuple[int, ...]:
+    """Numbers (from 0) of the evaluations that are probed, `evaluations` of `expected`: the first, the last, and one soon after the first.
 
-    "late rate": the first, the last, where copies stand out most, and one soon after the first. "rate" is that of flow models, whose last evaluations
-    say nothing (AUC .5 to .9 on a small one, the first .986 to 1.0): only early ones. "smaller": the first, at 15 % and at 25 % of the pass.
+    The last evaluations of flow models say nothing (AUC .5 to .9 on a small one, the first .986 to 1.0): only early ones there. Where the `rule` of
+    the region's scores is "smaller", those that its thresholds were made for: the first, at 15 % and at 25 % of the pass.
     """
     last, second = max(expected - 1, 0), max(1, round(SECOND * expected))
-    if rule == "late rate":
-        found = {1: (0,), 2: (0, last), 3: (0, second, last)}[evaluations]
-    elif rule == "rate":
-        found = (0, second, 2 * second)[:evaluations]
-    else:
+    if rule == "smaller":
         later = max(1, round(EARLIER[0] * expected))
         found = (0, later, max(later + 1, round(EARLIER[1] * expected)))[:evaluations]
+    elif flow:
+        found = (0, second, 2 * second)[:evaluations]
+    else:
+        found = {1: (0,), 2: (0, last), 3: (0, second, last)}[evaluations]
     return tuple(sorted({number for number in found if number <= last}))
 
 
@@ -87,8 +87,8 @@ class Probe:
     >>> from lib_stability.profile.storage import BUNDLED
     >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
     >>> probe = Probe(profile.probe, lambda x, sigma: virtual(0.1 * x, 0.2 * x), expected=40)
-    >>> probe.looks, probe.wanted(6, watch_can_judge=False), probe.wanted(6, watch_can_judge=True)
-    ((0, 6, 10), True, False)
+    >>> probe.looks, probe.wanted(2, watch_can_judge=False), probe.wanted(2, watch_can_judge=True)
+    ((0, 2, 39), True, False)
     """
 
     region: StabilityRegion
@@ -107,7 +107,7 @@ class Probe:
     @cached_property
     def looks(self) -> tuple[int, ...]:
         """Numbers (from 0) of the evaluations that are probed."""
-        return looks(self.expected, self.evaluations, self.region.score)
+        return looks(self.expected, self.evaluations, self.region.score, self.region.parameterisation == "flow")
 
     def wanted(self, evaluation: int, watch_can_judge: bool) -> bool:
         """Whether the evaluation with this number (from 0) is probed."""

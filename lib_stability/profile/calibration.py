@@ -139,7 +139,7 @@ def fit_profile(
         "calibrated",
         model,
         region,
-        judging.fit(probe, looks=partial(looks, rule=judging.score)) if probe else None,
+        judging.fit(probe, looks=partial(looks, rule=judging.score, flow=parameterisation == "flow")) if probe else None,
         probe_guidance=float(np.mean(probe[0].guidance)) if probe else REFERENCE_GUIDANCE,
         provenance={
             "prompts_sha256": prompts_hash(prompts),

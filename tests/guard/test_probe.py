@@ -62,12 +62,12 @@ def test_wanted(policy, evaluations, watch_can_judge):
     assert wanted == (set(asked.looks) if policy == "always" or (policy == "auto" and not watch_can_judge) else set())
 
 
-@given(st.integers(1, MAX_EVALUATIONS), st.integers(1, 1000), st.sampled_from(SCORES))
-def test_looks_are_as_many_as_asked_for(evaluations, expected, rule):
-    found = looks(expected, evaluations, rule)
+@given(st.integers(1, MAX_EVALUATIONS), st.integers(1, 1000), st.sampled_from(SCORES), st.booleans())
+def test_looks_are_as_many_as_asked_for(evaluations, expected, rule, flow):
+    found, at_the_end = looks(expected, evaluations, rule, flow), rule != "smaller" and not flow
     assert found[0] == 0 and sorted(set(found)) == list(found) and found[-1] < expected
-    assert len(found) == min(evaluations, expected) or (rule != "late rate" and expected < 4)
-    if rule == "late rate":
+    assert len(found) == min(evaluations, expected) or (not at_the_end and expected < 4)
+    if at_the_end:
         assert evaluations == 1 or found[-1] == expected - 1
         assert evaluations < 3 or expected < 3 or found[1] <= max(1, 0.05 * expected + 0.5)
     else:
@@ -79,7 +79,8 @@ def test_looks_are_as_many_as_asked_for(evaluations, expected, rule):
     [(20, (0, 1, 19), (0, 3, 5), (0, 1, 2)), (100, (0, 5, 99), (0, 15, 25), (0, 5, 10)), (4, (0, 1, 3), (0, 1, 2), (0, 1, 2)), (1, (0,), (0,), (0,))],
 )
 def test_looks_keep_their_place_in_a_pass_of_any_length(expected, late, smaller, rate):
-    assert [looks(expected, rule=rule) for rule in ("late rate", "smaller", "rate")] == [late, smaller, rate]
+    assert [looks(expected, rule=rule) for rule in ("late rate", "rate", "smaller")] == [late, late, smaller]
+    assert looks(expected, rule="rate", flow=True) == rate
     assert Probe(region(), Model("ordinary"), expected=expected).looks == smaller, "those of the rule that the region's thresholds are for"
     assert Probe(StabilityRegion().fit(ordinary_runs(20)), Model("ordinary"), expected=expected).looks == late
 
