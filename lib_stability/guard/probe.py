@@ -87,8 +87,8 @@ class Probe:
     >>> from lib_stability.profile.storage import BUNDLED
     >>> profile, why = choose_profile(load_profiles([BUNDLED])[0], family="sd1")
     >>> probe = Probe(profile.probe, lambda x, sigma: virtual(0.1 * x, 0.2 * x), expected=40)
-    >>> probe.looks, probe.wanted(6, watch_can_judge=False), probe.wanted(6, watch_can_judge=True)
-    ((0, 6, 10), True, False)
+    >>> probe.looks, probe.wanted(2, watch_can_judge=False), probe.wanted(2, watch_can_judge=True)
+    ((0, 2, 39), True, False)
     """
 
     region: StabilityRegion
@@ -107,7 +107,9 @@ class Probe:
     @cached_property
     def looks(self) -> tuple[int, ...]:
         """Numbers (from 0) of the evaluations that are probed."""
-        return looks(self.expected, self.evaluations, self.region.score)
+        # Of the rules only "rate" is used by both kinds of models. A prior's is that, and its last evaluations tell copies as under "late rate".
+        late = self.region.score == "rate" and self.region.parameterisation == "sigma"
+        return looks(self.expected, self.evaluations, "late rate" if late else self.region.score)
 
     def wanted(self, evaluation: int, watch_can_judge: bool) -> bool:
         """Whether the evaluation with this number (from 0) is probed."""

@@ -82,6 +82,8 @@ def test_looks_keep_their_place_in_a_pass_of_any_length(expected, late, smaller,
     assert [looks(expected, rule=rule) for rule in ("late rate", "smaller", "rate")] == [late, smaller, rate]
     assert Probe(region(), Model("ordinary"), expected=expected).looks == smaller, "those of the rule that the region's thresholds are for"
     assert Probe(StabilityRegion().fit(ordinary_runs(20)), Model("ordinary"), expected=expected).looks == late
+    assert Probe(StabilityRegion(score="rate").fit(ordinary_runs(20)), Model("ordinary"), expected=expected).looks == late, "that of a prior"
+    assert Probe(StabilityRegion("flow"), Model("ordinary"), expected=expected).looks == rate
 
 
 @pytest.mark.parametrize("policy", POLICIES)
