@@ -17,6 +17,13 @@ _BEYOND = "guidance above the region"
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
 STEERED, STILL = "steered away", "still a copy"
 OUTCOMES = (STEERED, STILL)
+#: Deviation of the rate at the last evaluation above which a damped image is still a copy, and up to which it was steered away; in between nothing is
+#: said. Of the testbed's copies that nobody damped at most 3 % lie at or below the lower bound, of ordinary runs at most 1 % above the upper one
+#: (second-order samplers of few steps: up to all; uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15).
+STILL_ABOVE, STEERED_BELOW = 1.0, -0.5
+#: Where the last two noise levels lie closer than by this factor the last update is too small to tell (Karras, 50 steps: a fifth of the copies would
+#: pass for steered away).
+APART = 1.25
 _GRAVITY = (STABLE, NOT_JUDGED, MILD, STRONG)
 
 
@@ -41,8 +48,8 @@ class Verdict:
     stopped_at : int or None
         Evaluation (from 1) from which on the image was blanked.
     outcome : one of :data:`OUTCOMES` or ""
-        Of a damped image: whether the prediction for its own prompt was stable again at the last evaluation. Empty where nothing was damped or
-        nobody has looked there.
+        Of a damped image: what the prediction for its own prompt says at the last evaluation. Empty where nothing was damped, where nobody has looked
+        there or where that cannot tell (flow models, schedules that end in tiny steps, numbers between the bounds).
     """
 
     verdict: str
@@ -72,6 +79,7 @@ class _Seen(NamedTuple):
     judged: torch.Tensor
     unstable: torch.Tensor
     strong: torch.Tensor
+    rate: torch.Tensor
     threshold: float
 
 
@@ -89,6 +97,7 @@ def _collect(what: Pass, name: str, batch: int) -> _Seen:
         column(lambda row: row.z.inside & row.finite(), False),
         column(lambda row: row.unstable, False),
         column(lambda row: row.strong(), False),
+        column(lambda row: row.z.rate, float("nan")),
         next((row.limits.mild for row in rows if row), float("nan")),
     )
 
@@ -120,7 +129,7 @@ def verdicts(what: Pass) -> list[Verdict]:
 
 
 def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool) -> Verdict:
-    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=_outcome(seen, index) if damped else "")
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=_outcome(what, seen, index) if damped else "")
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
@@ -142,9 +151,14 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
-def _outcome(seen: dict[str, _Seen], index: int) -> str:
-    last = [bool(one.unstable[-1, index]) for one in seen.values() if one.judged[-1, index]]
-    return (STILL if any(last) else STEERED) if last else ""
+def _outcome(what: Pass, seen: dict[str, _Seen], index: int) -> str:
+    levels = sorted({float(reading.sigma[index]) for reading in what.readings[-3:]})
+    if what.region is None or what.region.parameterisation == "flow" or len(levels) < 2 or levels[1] < APART * levels[0]:
+        return ""
+    last = [float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]]
+    if not last or STEERED_BELOW < max(last) <= STILL_ABOVE:
+        return ""
+    return STILL if max(last) > STILL_ABOVE else STEERED
 
 
 def _reason(what: Pass, index: int) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,8 +42,8 @@ def passed(watched: list, probed: list, acted: list | None = None, guidance: flo
     for number, (one, other) in enumerate(zip(watched, probed)):
         pair = (None if rows is None else judged(rows, limits) for rows, limits in ((one, LIMITS["watch"]), (other, LIMITS["probe"])))
         named = {name: one for name, one in zip(LIMITS, pair) if one is not None}
-        readings.append(Reading(torch.ones(batch), guidance, named, None if acted is None else damped(acted[number])))
-    return Pass(readings, len(readings), batch, object(), doubt, (2.0, 30.0))
+        readings.append(Reading(torch.full((batch,), 0.5**number), guidance, named, None if acted is None else damped(acted[number])))
+    return Pass(readings, len(readings), batch, SimpleNamespace(parameterisation="sigma"), doubt, (2.0, 30.0))
 
 
 def rows(*z: tuple) -> np.ndarray:
@@ -221,17 +223,28 @@ def test_every_image_says_something():
 
 
 def test_the_outcome_is_what_the_last_evaluation_says_of_a_damped_image():
-    first, nobody = rows((20.0, 20.0), (20.0, 20.0), (20.0, 20.0), (0.0, 0.0)), None
-    last = rows((1.0, 1.0), (20.0, 20.0), (20.0, 20.0), (0.0, 0.0))
-    acted = [[True, True, False, False]] * 2
-    assert [v.outcome for v in verdicts(passed([first, last], [nobody] * 2, acted))] == [STEERED, STILL, "", ""]
+    first, nobody = rows(*[(20.0, 20.0)] * 4, (0.0, 0.0)), None
+    last = rows((-0.6, 5.0), (1.1, -1.0), (0.5, 0.5), (20.0, 20.0), (-1.0, -1.0))  # the rate decides, whatever the rule of the scores
+    acted = [[True, True, True, True, False]] * 2
+    expected = [STEERED, STILL, "", STILL, ""]
+    assert [v.outcome for v in verdicts(passed([first, last], [nobody] * 2, acted))] == expected
     # The probe may be the one that looks at the end; where nobody does, nothing is said.
-    assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, last], acted))] == [STEERED, STILL, "", ""]
-    assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, nobody], acted))] == [""] * 4
+    assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, last], acted))] == expected
+    assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, nobody], acted))] == [""] * 5
     # Either detector may see the copy.
-    assert [v.outcome for v in verdicts(passed([first, last], [nobody, last[::-1].copy()], acted))] == [STEERED, STILL, "", ""]
-    outside = rows((1.0, 1.0, 0, 1), (20.0, 20.0, 0, 1), (0.0, 0.0), (0.0, 0.0))
-    assert [v.outcome for v in verdicts(passed([first, outside], [nobody] * 2, acted))] == [""] * 4
+    assert [v.outcome for v in verdicts(passed([first, last], [nobody, first], acted))] == [STILL] * 4 + [""]
+    outside = rows((-0.6, 5.0, 0, 1), (20.0, 20.0, 0, 1), *[(0.0, 0.0)] * 3)
+    assert [v.outcome for v in verdicts(passed([first, outside], [nobody] * 2, acted))][:2] == [""] * 2
+
+
+def test_no_outcome_where_the_end_cannot_tell():
+    """Flow models, a schedule that ends in tiny steps, one evaluation."""
+    seen = passed([rows((20.0, 20.0)), rows((-2.0, -2.0))], [None] * 2, [[True]] * 2)
+    assert verdicts(seen)[0].outcome == STEERED
+    assert verdicts(replace(seen, region=SimpleNamespace(parameterisation="flow")))[0].outcome == ""
+    close = [seen.readings[0]._replace(sigma=torch.tensor([0.033])), seen.readings[1]._replace(sigma=torch.tensor([0.03]))]
+    assert verdicts(replace(seen, readings=close))[0].outcome == ""
+    assert verdicts(replace(seen, readings=seen.readings[1:]))[0].outcome == ""
 
 
 def test_the_last_part_of_a_pass_says_how_it_ended():
