@@ -15,12 +15,12 @@ from .readings import Judged, Pass
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
 _BEYOND = "guidance above the region"
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
-STEERED, STILL = "steered away", "still a copy"
-OUTCOMES = (STEERED, STILL)
-#: Deviation of the rate at the last evaluation above which a damped image is still a copy, and up to which it was steered away; in between nothing is
-#: said. Of the testbed's copies that nobody damped at most 3 % lie at or below the lower bound, of ordinary runs at most 1 % above the upper one
-#: (second-order samplers of few steps: up to all; uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15).
-STILL_ABOVE, STEERED_BELOW = 1.0, -0.5
+STEERED, UNCERTAIN = "steered away", "uncertain"
+OUTCOMES = (STEERED, UNCERTAIN)
+#: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
+#: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
+#: memorization none of 56 reworded pictures was one, and 44 lay above.
+STEERED_BELOW = -0.5
 #: Where the last two noise levels lie closer than by this factor the last update is too small to tell (Karras, 50 steps: a fifth of the copies would
 #: pass for steered away).
 APART = 1.25
@@ -49,7 +49,7 @@ class Verdict:
         Evaluation (from 1) from which on the image was blanked.
     outcome : one of :data:`OUTCOMES` or ""
         Of a damped image: what the prediction for its own prompt says at the last evaluation. Empty where nothing was damped, where nobody has looked
-        there or where that cannot tell (flow models, schedules that end in tiny steps, numbers between the bounds).
+        there or where that cannot tell (flow models, schedules that end in tiny steps).
     """
 
     verdict: str
@@ -156,9 +156,7 @@ def _outcome(what: Pass, seen: dict[str, _Seen], index: int) -> str:
     if what.region is None or what.region.parameterisation == "flow" or len(levels) < 2 or levels[1] < APART * levels[0]:
         return ""
     last = [float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]]
-    if not last or STEERED_BELOW < max(last) <= STILL_ABOVE:
-        return ""
-    return STILL if max(last) > STILL_ABOVE else STEERED
+    return (STEERED if max(last) <= STEERED_BELOW else UNCERTAIN) if last else ""
 
 
 def _reason(what: Pass, index: int) -> str:

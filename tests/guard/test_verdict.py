@@ -16,7 +16,7 @@ from lib_stability.guard.guard import UNKNOWN_NEGATIVE
 from lib_stability.guard.norms import Norms
 from lib_stability.guard.readings import Acted, Judged, Pass, Reading
 from lib_stability.guard.sensitivity import Thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STEERED, STILL, STRONG, Verdict, merge, verdicts
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STEERED, STRONG, UNCERTAIN, Verdict, merge, verdicts
 
 LIMITS = {"watch": Thresholds(3.0, 14.0, 0.01, True), "probe": Thresholds(2.0, 9.0, 0.01, True)}
 
@@ -226,13 +226,13 @@ def test_the_outcome_is_what_the_last_evaluation_says_of_a_damped_image():
     first, nobody = rows(*[(20.0, 20.0)] * 4, (0.0, 0.0)), None
     last = rows((-0.6, 5.0), (1.1, -1.0), (0.5, 0.5), (20.0, 20.0), (-1.0, -1.0))  # the rate decides, whatever the rule of the scores
     acted = [[True, True, True, True, False]] * 2
-    expected = [STEERED, STILL, "", STILL, ""]
+    expected = [STEERED, UNCERTAIN, UNCERTAIN, UNCERTAIN, ""]
     assert [v.outcome for v in verdicts(passed([first, last], [nobody] * 2, acted))] == expected
     # The probe may be the one that looks at the end; where nobody does, nothing is said.
     assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, last], acted))] == expected
     assert [v.outcome for v in verdicts(passed([nobody] * 2, [first, nobody], acted))] == [""] * 5
     # Either detector may see the copy.
-    assert [v.outcome for v in verdicts(passed([first, last], [nobody, first], acted))] == [STILL] * 4 + [""]
+    assert [v.outcome for v in verdicts(passed([first, last], [nobody, first], acted))] == [UNCERTAIN] * 4 + [""]
     outside = rows((-0.6, 5.0, 0, 1), (20.0, 20.0, 0, 1), *[(0.0, 0.0)] * 3)
     assert [v.outcome for v in verdicts(passed([first, outside], [nobody] * 2, acted))][:2] == [""] * 2
 
@@ -249,7 +249,7 @@ def test_no_outcome_where_the_end_cannot_tell():
 
 def test_the_last_part_of_a_pass_says_how_it_ended():
     parts = [
-        Verdict(STRONG, 20.0, 3.0, 2, 10, damped=4, detector="watch", outcome=STILL),
+        Verdict(STRONG, 20.0, 3.0, 2, 10, damped=4, detector="watch", outcome=UNCERTAIN),
         Verdict(STABLE, 1.0, 3.0, evaluations=8, damped=8, outcome=STEERED),
     ]
-    assert merge(parts).outcome == STEERED and merge(parts[::-1]).outcome == STILL
+    assert merge(parts).outcome == STEERED and merge(parts[::-1]).outcome == UNCERTAIN

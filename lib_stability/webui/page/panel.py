@@ -7,7 +7,7 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...guard.verdict import NOT_JUDGED, STEERED, STILL, Verdict, gravest
+from ...guard.verdict import NOT_JUDGED, STEERED, UNCERTAIN, Verdict, gravest
 from ...pictures import chart, overlay
 from ...trail.reading import verdicts_of
 from ..host import callbacks
@@ -24,7 +24,7 @@ _SAID = {
 #: Damped images as people read them.
 _ENDED = {
     STEERED: "Steered away: it would have reproduced a training picture; the finished picture no longer looks like one",
-    STILL: "Still a copy: damping did not steer it away; this image very probably reproduces a training picture",
+    UNCERTAIN: "Damped: this run would have reproduced a training picture; whether the finished picture still does could not be told",
 }
 #: The badge of an image that was steered away: short enough for the smallest thumbnails.
 _STEERED_BADGE = "steered"
