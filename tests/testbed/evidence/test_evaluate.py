@@ -107,7 +107,7 @@ def test_memorized_and_ordinary_captions_are_told_apart(setting):
     row = detection.row(setting, "whole", profile(), positive, negative)
     assert row["auc"] >= 0.995 and row["auc_after_3"] >= 0.99
     assert row["levels"]["medium"]["caught"] >= 0.95 and row["levels"]["medium"]["false_alarms"] <= 0.06
-    assert row["extra_evaluations"] <= 2
+    assert row["extra_evaluations"] <= 3
 
 
 def test_a_later_look_finds_what_the_first_does_not():
