@@ -310,11 +310,30 @@ def test_the_probe_disturbs_no_counter(generate, host):
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("sampler, steps, looks", [("Euler", 20, [0, 3]), ("Heun", 10, [0, 3]), ("Euler", 50, [0, 8]), ("Euler", 6, [0, 1])])
-def test_the_second_look_is_taken_at_the_same_part_of_every_pass(generate, sampler, steps, looks):
-    generate({"probe": "always"}, sampler_name=sampler, steps=steps)
-    seen = generate.last()["images"][0]["first"]["trajectory"]
-    assert [number for number, one in enumerate(seen) if one["probe"] is not None] == looks
+@pytest.mark.parametrize(
+    "sampler, steps, smaller, late",
+    [
+        ("Euler", 20, [0, 3, 5], [0, 1, 19]),
+        ("Heun", 10, [0, 3, 5], [0, 1, 18]),
+        ("DPM++ SDE", 5, [0, 1, 2], [0, 1, 8]),
+        ("Euler", 50, [0, 8, 12], [0, 2, 49]),
+        ("Euler", 6, [0, 1, 2], [0, 1, 5]),
+    ],
+)
+def test_looks_are_taken_at_the_same_part_of_every_pass(generate, monkeypatch, sampler, steps, smaller, late):
+    """Those of a profile of version 0.1, and of a later one: then the last evaluation, which samplers of second order reach one earlier."""
+    from lib_stability.guard import probe
+
+    def looked() -> list[int]:
+        generate({"probe": "always"}, sampler_name=sampler, steps=steps)
+        seen = generate.last()["images"][0]["first"]["trajectory"]
+        assert len(seen) == late[-1] + 1
+        return [number for number, one in enumerate(seen) if one["probe"] is not None]
+
+    assert looked() == smaller
+    own = probe.looks
+    monkeypatch.setattr(probe, "looks", lambda expected, evaluations, rule, flow: own(expected, evaluations, "late rate", flow))
+    assert looked() == late
 
 
 def test_the_probe_does_not_depend_on_negative_prompt_and_guidance(generate):
