@@ -19,7 +19,7 @@ STEERED, UNCERTAIN = "steered away", "uncertain"
 OUTCOMES = (STEERED, UNCERTAIN)
 #: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
 #: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
-#: memorization none of 56 reworded pictures was one, and 44 lay above.
+#: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of `testbed kinds`; no table keeps it.)
 STEERED_BELOW = -0.5
 #: Where the last two noise levels lie closer than by this factor the last update is too small to tell (Karras, 50 steps: a fifth of the copies would
 #: pass for steered away).
@@ -124,12 +124,13 @@ def verdicts(what: Pass) -> list[Verdict]:
     beyond = torch.stack([~(r.guidance <= high) if isinstance(r.guidance, torch.Tensor) else idle | (not r.guidance <= high) for r in readings])
     beyond = beyond.any(0).cpu()
     seen = {name: _collect(what, name, batch) for name in NAMES if any(name in r.judged for r in readings)}
-    found = [_verdict(what, index, seen, finite[:, index], int(acted[index]), bool(beyond[index])) for index in range(batch)]
+    levels = torch.stack([reading.sigma for reading in readings[-3:]]).cpu()
+    found = [_verdict(what, index, seen, finite[:, index], int(acted[index]), bool(beyond[index]), levels[:, index]) for index in range(batch)]
     return found + [unseen] * (what.batch - batch)  # a batch that grew: its new images were never looked at
 
 
-def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool) -> Verdict:
-    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=_outcome(what, seen, index) if damped else "")
+def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool, ends: torch.Tensor) -> Verdict:
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=_outcome(what, seen, index, ends) if damped else "")
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
@@ -151,8 +152,8 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
-def _outcome(what: Pass, seen: dict[str, _Seen], index: int) -> str:
-    levels = sorted({float(reading.sigma[index]) for reading in what.readings[-3:]})
+def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor) -> str:
+    levels = sorted(set(ends.tolist()))
     if what.region is None or what.region.parameterisation == "flow" or len(levels) < 2 or levels[1] < APART * levels[0]:
         return ""
     last = [float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]]
