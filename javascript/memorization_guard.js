@@ -128,17 +128,30 @@
         }
     }
 
-    window.memorizationGuardLevel = (tab) => levels[tab] || "";
+    // Of each tab, the level that "Custom" is to start from, once a person has chosen it.
+    const starts = {};
+    const settling = {};
 
-    // A person has chosen a level: "Custom" starts from the one before.
-    document.addEventListener("change", (event) => {
+    window.memorizationGuardLevel = (tab) => starts[tab] || "";
+
+    function personChanges(event) {
         for (const tab of TABS) {
-            if (event.target.closest?.(`#memorization_guard_${tab}_sensitivity`)) {
-                noteLevel(tab);
-                setTimeout(() => root().querySelector(`#memorization_guard_${tab}_custom`)?.click(), 200);
+            const within = (name) => event.target.closest?.(`#memorization_guard_${tab}_${name}`);
+            if (!within("sensitivity") && !within("tau")) {
+                continue;
             }
+            starts[tab] = "";
+            if (within("sensitivity")) {
+                noteLevel(tab);
+                starts[tab] = levels[tab] || "";
+            }
+            clearTimeout(settling[tab]);
+            settling[tab] = setTimeout(() => root().querySelector(`#memorization_guard_${tab}_settle`)?.click(), 200);
         }
-    }, true);
+    }
+
+    document.addEventListener("change", personChanges, true);
+    document.addEventListener("input", personChanges, true);
 
     // The button beside "No profile" leads to the tab; what it costs is agreed to there.
     document.addEventListener("click", (event) => {

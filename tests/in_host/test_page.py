@@ -255,6 +255,20 @@ def test_custom_starts_from_the_level_in_force(page, options):  # noqa: F811
     page.locator(TAU).wait_for(state="visible", timeout=20_000)
 
 
+def test_quick_changes_end_at_the_last_one(page, options):  # noqa: F811
+    """While an answer is under way gradio 3 drops the next change of the same control."""
+    level = page.locator("#memorization_guard_txt2img_sensitivity")
+    for word in ("High", "Custom", "Medium", "Custom", "Low", "High", "Custom"):
+        level.get_by_text(word, exact=True).click()
+    page.locator(TAU).wait_for(state="visible", timeout=20_000)
+    line = "() => document.querySelector('#memorization_guard_txt2img_line').innerText"
+    page.wait_for_function(f"() => ({line})().includes('5 %')", timeout=20_000)
+    for word in ("Custom", "Low", "Custom", "Medium"):
+        level.get_by_text(word, exact=True).click()
+    page.locator(TAU).wait_for(state="hidden", timeout=20_000)
+    page.wait_for_function(f"() => ({line})().includes('1 %')", timeout=20_000)
+
+
 def test_a_pasted_threshold_stays(page, options):  # noqa: F811
     fill(page, "paste_text", "x\nSteps: 3, Sampler: Euler, Seed: 5, Size: 64x64, MG sensitivity: custom, MG threshold: 2.5, MG version: 0.1.0")
     page.locator("#txt2img_paste").click()

@@ -57,7 +57,7 @@ def _served(profile: str) -> Served | None:
     return LIBRARY.serve(profile, host.describe(model), settings.general_prior_allowed())
 
 
-def custom_threshold(level: str, before: str, profile: str) -> object:
+def custom_threshold(level: str, before: str, profile: str) -> dict:
     """Where a person who chooses "Custom" starts: at the threshold of the level that was in force."""
     if level.lower() != "custom" or before.lower() not in LEVELS[:-1]:
         return gr.update()
@@ -67,9 +67,10 @@ def custom_threshold(level: str, before: str, profile: str) -> object:
     return gr.update(value=round(thresholds(served.profile.watch, before.lower()).mild, 1))
 
 
-def custom_shown(level: str) -> object:
-    """The threshold is there for "Custom" alone."""
-    return gr.update(visible=level.lower() == "custom")
+def settled(level: str, before: str, profile: str, tau: float) -> tuple:
+    """Threshold and line once a person has ceased to change them: gradio 3 drops a change while the answer to the one before is under way."""
+    start = custom_threshold(level, before, profile)
+    return start, profile_line(profile, level, start.get("value", tau))
 
 
 def _as_control(name: str, value: object) -> object:
@@ -110,7 +111,7 @@ class Controls:
                     self.probe_evaluations = self._slider(
                         "probe_evaluations", "Probed evaluations", (1, MAX_EVALUATIONS), float(start.probe_evaluations), 1
                     )
-            start_custom, renew = (gr.Button(visible=False, elem_id=self._id(name)) for name in ("custom", "renew"))
+            settle, renew = (gr.Button(visible=False, elem_id=self._id(name)) for name in ("settle", "renew"))
         # The Settings section keeps the defaults; the host would freeze those of the first start.
         for control in (*self.all(), getattr(self.enabled, "accordion", None)):
             if control is not None:
@@ -118,11 +119,13 @@ class Controls:
         shown = [self.profile, self.sensitivity, self.tau]
         for control in (self.enabled, *shown):
             control.change(profile_line, inputs=shown, outputs=[line], show_progress="hidden")
-        self.sensitivity.change(custom_shown, inputs=[self.sensitivity], outputs=[self.tau], show_progress="hidden")
-        # Pressed by the page's script where a person chooses a level: gradio tells of a pasted one just so, whose threshold has to stay.
-        before = f"(level, _, profile) => [level, memorizationGuardLevel('{tab}'), profile]"
-        chosen = [self.sensitivity, line, self.profile]
-        start_custom.click(custom_threshold, _js=before, inputs=chosen, outputs=[self.tau], show_progress="hidden", queue=False)
+        # In the browser alone: no answer that could be dropped or come late.
+        only_custom = "(level) => [{visible: level === 'Custom', __type__: 'update'}]"
+        self.sensitivity.change(None, _js=only_custom, inputs=[self.sensitivity], outputs=[self.tau])
+        # Pressed by the page's script where a person changes something: gradio tells of a pasted level just so, whose threshold has to stay.
+        before = f"(level, _, profile, tau) => [level, memorizationGuardLevel('{tab}'), profile, tau]"
+        chosen = [self.sensitivity, line, self.profile, self.tau]
+        settle.click(settled, _js=before, inputs=chosen, outputs=[self.tau, line], show_progress="hidden", queue=False)
         asking = f"() => memorizationGuardChanged('{tab}')"
         renew.click(self.renewed, _js=asking, inputs=[line], outputs=self.all(), show_progress="hidden", queue=False)
         refresh.click(self._refresh, inputs=shown, outputs=[self.profile, line], show_progress="hidden")
