@@ -245,7 +245,8 @@ def test_an_open_page_follows_what_changes_in_the_settings(page, options):  # no
     assert page.evaluate(CHOSEN, "sensitivity") == "high"
 
 
-def test_custom_starts_from_the_level_in_force(page, options):  # noqa: F811
+def test_custom_starts_from_the_level_in_force(page, options, checkpoint):  # noqa: F811
+    checkpoint("testbed", "sd1")
     assert not page.locator(TAU).is_visible()
     page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
     page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('5 %')", timeout=20_000)
@@ -255,8 +256,9 @@ def test_custom_starts_from_the_level_in_force(page, options):  # noqa: F811
     page.locator(TAU).wait_for(state="visible", timeout=20_000)
 
 
-def test_quick_changes_end_at_the_last_one(page, options):  # noqa: F811
+def test_quick_changes_end_at_the_last_one(page, options, checkpoint):  # noqa: F811
     """While an answer is under way gradio 3 drops the next change of the same control."""
+    checkpoint("testbed", "sd1")
     level = page.locator("#memorization_guard_txt2img_sensitivity")
     for word in ("High", "Custom", "Medium", "Custom", "Low", "High", "Custom"):
         level.get_by_text(word, exact=True).click()
