@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .dampers import Damper, damper_for
+from .dampers.reword import Reword
 from .dampers.stop import Stop
 from .damping import Marks
 from .detectors import Detector, detectors
@@ -88,6 +89,7 @@ class Guard:
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
         self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
         self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
+        self._chosen = self.damper  # whatever it hands over to, what it found stays
         self.evaluations = self.batch = 0
         self.trouble = Trouble()
         self.readings: list[Reading] = []
@@ -221,4 +223,7 @@ class Guard:
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""
-        return verdicts(self.seen())
+        seen = self.seen()
+        if isinstance(self._chosen, Reword):
+            seen.carriers = self._chosen.rewording.carriers()
+        return verdicts(seen)

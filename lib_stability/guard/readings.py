@@ -110,6 +110,8 @@ class Pass:
     stopping : bool
         Whether strongly flagged images were blanked.
     trouble : Trouble
+    carriers : list of str
+        Of each image: see :meth:`.rewording.Rewording.carriers`; shorter than the batch where nobody looked.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -120,3 +122,4 @@ class Pass:
     guidance_range: tuple[float, float] = (0.0, 0.0)
     stopping: bool = False
     trouble: Trouble = field(default_factory=Trouble)
+    carriers: list[str] = field(default_factory=list)

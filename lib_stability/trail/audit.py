@@ -164,7 +164,7 @@ def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
     """Write rows as CSV or JSON lines, by the ending of `path`; the file is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    columns = [*COLUMNS, *(["prompt"] if prompts else [])]
+    columns = [*COLUMNS, *(["prompt", "carriers"] if prompts else [])]
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if path.suffix.lower() == ".csv":

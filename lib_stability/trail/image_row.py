@@ -59,7 +59,7 @@ def describe(verdict: Verdict | None, prefix: str = "") -> dict:
 
 
 def examine(item: Item, prompts: bool = False) -> dict | None:
-    """The row of one file under the names of :data:`COLUMNS`, and "prompt" where asked for. Never raises.
+    """The row of one file under the names of :data:`COLUMNS`; "prompt" and "carriers", words of it, where asked for. Never raises.
 
     None for a text file that nobody named and that holds no infotext: a folder of pictures may hold any text.
     """
@@ -89,7 +89,13 @@ def examine(item: Item, prompts: bool = False) -> dict | None:
     if settings.enabled:
         values |= {name: getattr(settings, name) for name in ("mode", "sensitivity", "profile")}
     values |= {name: params[key][:_LONGEST] for name, key in _PARAMETERS.items() if isinstance(params.get(key), str)}
-    return _row(item, **values, prompt_hash=prompt_hash(found.prompt), problem="; ".join(malformed), **({"prompt": found.prompt} if prompts else {}))
+    return _row(item, **values, prompt_hash=prompt_hash(found.prompt), problem="; ".join(malformed), **(_told(found) if prompts else {}))
+
+
+def _told(found: object) -> dict:
+    """What names words of the prompt."""
+    carriers = [one.carriers for one in (found.first, found.hires) if one is not None and one.carriers]
+    return {"prompt": found.prompt, "carriers": "; ".join(carriers) or None}
 
 
 def _row(item: Item, **values: object) -> dict:

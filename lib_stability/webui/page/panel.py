@@ -140,6 +140,8 @@ def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
         said.append(f"flagged at evaluation {verdict.flagged_at} of {verdict.evaluations} by the {verdict.detector or 'watch'}")
     if verdict.damped:
         said.append(f"damped in {verdict.damped}")
+    if verdict.carriers:
+        said.append(f"carried by: {verdict.carriers}")
     if verdict.stopped_at:
         said.append(f"blanked from evaluation {verdict.stopped_at} on")
     if judge:
