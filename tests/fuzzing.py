@@ -88,7 +88,8 @@ def value(draw: random.Random, depth: int = 3) -> object:
         return [value(draw, depth - 1) for _ in range(draw.randint(0, 4))]
     if depth and kind < 0.4:
         return {text(draw, 2): value(draw, depth - 1) for _ in range(draw.randint(0, 4))}
-    return draw.choice(ODD_VALUES) if kind < 0.8 else text(draw)
+    # A copy: whoever spoils it further must not spoil the next case, or put a value into itself.
+    return copy.deepcopy(draw.choice(ODD_VALUES)) if kind < 0.8 else text(draw)
 
 
 def spoiled_json(draw: random.Random, document: object, times: int = 3) -> object:

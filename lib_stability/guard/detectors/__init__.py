@@ -1,7 +1,7 @@
 """The detectors: each looks at an evaluation and says which images are unstable, ``judge(evaluation) -> Judged | None``.
 
-A new one is a new module here with a class that has `name`, `judge` and `awaits`, its name in :data:`NAMES` and one line in :func:`detectors`. Those that see
-the guided prediction come first: later ones may be wanted only where they could not judge.
+A new one is a new module here with a class that has `name`, `judge` and `awaits`, its name in :data:`NAMES` and one line in :func:`detectors`. Those
+that see the guided prediction come first: later ones may be wanted only where they could not judge.
 """
 
 from __future__ import annotations
