@@ -159,3 +159,40 @@ def test_a_file_does_not_say_where_it_comes_from(mine, tmp_path):
     files.hand_out("My model (v2)", tmp_path / "out.json", [folder])
     assert "origin" not in storage.read(tmp_path / "out.json").provenance
     assert {profile.origin for profile in storage.load_all([storage.BUNDLED])[0]} == {"bundled"}
+
+
+def test_a_file_of_another_profile_is_not_written_over(mine, capsys):
+    """It lies where the new one's usually would; both are there afterwards, and stay apart."""
+    path, folder = mine
+    folder.mkdir()
+    usual = folder / files.file_name("My model (v2)")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    usual.write_text(json.dumps({**data, "name": "Another"}), encoding="utf-8")
+    before = usual.read_bytes()
+    for note in ("first", "second"):
+        rewritten(path, note=note)
+        assert run(capsys, folder, "import", str(path), "--yes")[0] == 0
+    assert usual.read_bytes() == before and len(list(folder.glob("*.json"))) == 2
+    (found,) = files.find("My model (v2)", folder)
+    assert found.name == usual.name.replace(".json", "-2.json") and [one.name for _, one in older.versions("My model (v2)", folder)] == [
+        "My model (v2)"
+    ]
+    assert run(capsys, folder, "delete", "My model (v2)")[0] == 0 and usual.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone"), Path.mkdir])
+def test_what_is_no_file_in_the_place_of_a_profile_stays(mine, capsys, make):
+    path, folder = mine
+    folder.mkdir()
+    make(folder / files.file_name("My model (v2)"))
+    assert run(capsys, folder, "import", str(path), "--yes")[0] == 0 and len(files.find("My model (v2)", folder)) == 1
+    assert os.path.lexists(folder / files.file_name("My model (v2)"))
+
+
+def test_what_nobody_can_read_is_replaced_and_kept(mine, capsys):
+    path, folder = mine
+    folder.mkdir()
+    (folder / files.file_name("My model (v2)")).write_text("{", encoding="utf-8")
+    assert run(capsys, folder, "import", str(path), "--yes")[0] == 0
+    assert len(list(folder.glob("*.json"))) == 1 and [one.read_text() for one in (folder / older.FOLDER).iterdir()] == ["{"]

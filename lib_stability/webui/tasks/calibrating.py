@@ -124,8 +124,7 @@ def run(options: Options, running: Task) -> dict:
     )
     profile = replace(profile, negative=_negative(options.negative_prompt), origin="own")
     running.progress(options.runs, options.runs, "writing")  # the last chance to cancel
-    there = files.find(profile.name, folder)
-    path = there[-1] if there else folder / f"{profile.name}.json"
+    path = files.place(profile.name, folder, f"{profile.name}.json")
     Profile.from_json(profile.to_json(), path.name)  # what could not be read again is not written
     changes = LIBRARY.outlook(profile).lines
     _keep(profile, path)
