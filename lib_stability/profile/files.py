@@ -25,7 +25,7 @@ def find(name: str, folder: Path) -> list[Path]:
 
 
 def place(name: str, folder: Path, usual: str) -> Path:
-    """The file that a profile called `name` is written to: the one that holds it; else `usual`, and where another profile lies there, one beside it."""
+    """The file for a profile called `name`: the one that holds it, else `usual`, or one beside that where another profile lies there."""
     there = find(name, folder)
     beside = (folder / f"{usual.removesuffix('.json')}-{number}.json" for number in count(2))
     return there[-1] if there else next(filter(_free, chain([folder / usual], beside)))

@@ -4,7 +4,8 @@ Every line holds the SHA-256 of the previous line (its bytes without the newline
 from the last line of the day before, and names that file and its own. Several processes may append at once. The files are named after days in UTC.
 
 Nothing is lost unsaid: how many lines could not be written stands in the next one that could ("lost", see :mod:`.ledger_loss`), and a line that a
-crash has torn is taken out, and that it was stands in the line in its place ("healed"). :mod:`.ledger_check` tells what a chain shows and what it cannot show.
+crash has torn is taken out, and that it was stands in the line in its place ("healed"). :mod:`.ledger_check` tells what a chain shows and what it
+cannot show.
 """
 
 from __future__ import annotations
