@@ -105,7 +105,8 @@ def spoiled_json(draw: random.Random, document: object, times: int = 3) -> objec
         elif kind < 0.75:
             del holder[key]
         elif kind < 0.9 and isinstance(holder[key], (int, float)) and not isinstance(holder[key], bool):
-            holder[key] = holder[key] * draw.choice((-1, 0, 1e-9, 1e9, 1e300))
+            factor = draw.choice((-1, 0, 1e-9, 1e9, 1e300))
+            holder[key] = holder[key] * (factor if abs(holder[key]) < 1e300 else -1)  # whole numbers may be beyond what a float holds
         elif isinstance(holder, list):
             holder.insert(key, copy.deepcopy(holder[key]))
         else:
