@@ -65,3 +65,25 @@ class Evaluation:
     def watched(self) -> Judged | None:
         """What was found in the guided prediction itself."""
         return next((one for one in self.judged.values() if one.prediction is self.denoised), None)
+
+
+def checked(
+    number: int, batch: int, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor, parameterisation: str
+) -> Evaluation:
+    """The evaluation that a sampler hands over in a pass of `batch` images, noise levels and scales as float32 on the latent's device.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not go together, or guidance that is no number.
+    """
+    sigma = sigma.to(device=x.device, dtype=torch.float32)
+    if len(x) != batch or sigma.shape != (batch,) or denoised.shape != x.shape:
+        raise ValueError(f"batch of {batch}: latent {tuple(x.shape)}, prediction {tuple(denoised.shape)}, noise levels {tuple(sigma.shape)}")
+    if isinstance(guidance, torch.Tensor):
+        if guidance.shape != (batch,):
+            raise ValueError(f"guidance: of shape {tuple(guidance.shape)} for a batch of {batch}")
+        guidance = guidance.to(device=x.device, dtype=torch.float32)
+    elif not isinstance(guidance, (int, float)):
+        raise TypeError(f"guidance: {guidance!r} is no number")
+    return Evaluation(number, x, denoised, sigma, guidance, parameterisation)

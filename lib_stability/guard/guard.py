@@ -16,7 +16,7 @@ from .dampers.stop import Stop
 from .damping import Marks
 from .detectors import Detector, detectors
 from .detectors.watch import Watch
-from .evaluation import Evaluation
+from .evaluation import Evaluation, checked
 from .locality import Locator
 from .norms import rms
 from .options import Options
@@ -94,6 +94,8 @@ class Guard:
         self.trouble = Trouble()
         self.readings: list[Reading] = []
         self._flagged: Marks | None = None
+        #: Whether another guard has gone on with the pass: what is still to be seen is that one's to see.
+        self._succeeded = False
         self._locator = Locator() if options.locate else None
 
     def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
@@ -115,7 +117,10 @@ class Guard:
         """
         self.batch, before = max(self.batch, len(x)), len(self.readings)
         try:
-            return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance))
+            if self.region is None:
+                return denoised
+            batch = len(self.readings[0].sigma) if self.readings else len(x)
+            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation))
         except Exception as error:
             self.trouble.note(EVALUATION, error)
             self.trouble.missed += len(self.readings) == before
@@ -185,22 +190,9 @@ class Guard:
                 self._flagged = Marks(len(unstable), unstable.device)
             self._flagged.tensor |= unstable
 
-    def _evaluation(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> Evaluation:
-        sigma = sigma.to(device=x.device, dtype=torch.float32)
-        batch = len(self.readings[0].sigma) if self.readings else len(x)
-        if len(x) != batch or sigma.shape != (batch,) or denoised.shape != x.shape:
-            raise ValueError(f"batch of {batch}: latent {tuple(x.shape)}, prediction {tuple(denoised.shape)}, noise levels {tuple(sigma.shape)}")
-        if isinstance(guidance, torch.Tensor):
-            if guidance.shape != (batch,):
-                raise ValueError(f"guidance: of shape {tuple(guidance.shape)} for a batch of {batch}")
-            guidance = guidance.to(device=x.device, dtype=torch.float32)
-        elif not isinstance(guidance, (int, float)):
-            raise TypeError(f"guidance: {guidance!r} is no number")
-        return Evaluation(self.evaluations, x, denoised, sigma, guidance, self.parameterisation)
-
     def succeed(self, before: Guard) -> None:
         """Take over from the guard that watched the pass up to here, where another model goes on with the same images."""
-        self._flagged = before._flagged
+        self._flagged, before._succeeded = before._flagged, True
         if self.damper is not None and before.damper is not None:
             self.damper.succeed(before.damper)
         if self._locator and before._locator:
@@ -219,7 +211,14 @@ class Guard:
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
         watched = next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0))
-        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, self.stopped is not None, self.trouble)
+        stopping = self.stopped is not None
+        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, stopping, self._awaited(), self.trouble)
+
+    def _awaited(self) -> bool:
+        if self._succeeded or not self.readings:
+            return False
+        last = self.readings[-1].judged
+        return any(one.awaits(self.evaluations, any(name != one.name for name in last)) for one in self.detectors)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""

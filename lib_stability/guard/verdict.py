@@ -13,7 +13,7 @@ from .detectors.watch import Watch
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
-_BEYOND = "guidance above the region"
+_BEYOND, _AWAITED = "guidance above the region", "ended before the last look"
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
 STEERED, UNCERTAIN = "steered away", "uncertain"
 OUTCOMES = (STEERED, UNCERTAIN)
@@ -139,7 +139,7 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
-    trouble = what.trouble.against_stable(*whole) or (_BEYOND if beyond and [*judging] == [Watch.name] else "")
+    trouble = what.trouble.against_stable(*whole) or (_BEYOND if beyond and [*judging] == [Watch.name] else _AWAITED if what.awaited else "")
     if not judging:
         return replace(blank, reason=trouble or _reason(what, index))
     # The detector that flagged first; where none did, the one that came closest to its threshold.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 from test_judging import FULL, MEMORIZED, pixels, said, verdict
 
-from lib_stability.guard import guard, locality, rewording
+from lib_stability.guard import guard, locality, probe, rewording
 from lib_stability.guard.dampers import Directional
 from lib_stability.webui.host import host as asked
 from lib_stability.webui.host import probing, versions
@@ -193,3 +194,19 @@ def test_a_directional_damper_that_fails_hands_over_to_the_radial_one(generate, 
     one = verdict(generate({"mode": "damp", "damping": "directional"}, prompt=MEMORIZED, **FULL))
     assert one.flagged and one.damped > 0 and one.reason == "error RuntimeError in the directional"
     logged.clear()
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DDIM", "DDIM CFG++", "PLMS", "UniPC", "DPM fast", "Restart", "LCM"])
+@pytest.mark.parametrize(
+    "tab, more", [("txt2img", {}), ("txt2img", {"enable_hr": True, "hr_scale": 1.5, "hr_second_pass_steps": 6}), ("img2img", {})]
+)
+def test_no_sampler_ends_before_the_last_look(generate, monkeypatch, sampler, tab, more):
+    own = probe.looks
+    monkeypatch.setattr(probe, "looks", lambda expected, evaluations, rule, flow: own(expected, evaluations, "late rate", flow))
+    fields = {**FULL, "steps": 11, "sampler_name": sampler, "negative_prompt": "big red circle", **more}
+    if tab == "img2img":
+        fields |= {"init_images": [Image.new("RGB", (128, 128), "grey")], "denoising_strength": 0.7}
+    generate({}, tab, prompt=ORDINARY, **fields)
+    (image,) = generate.last()["images"]
+    for found in [image["first"], *([image["hires"]] if more else [])]:
+        assert found["verdict"] != "not judged", found["reason"]

@@ -448,7 +448,7 @@ def test_buttons_look_at_nothing_for_a_visitor(host, command, monkeypatch):
     from lib_stability.webui.page import tab_calibrate, tab_profiles
 
     command(disable_extension_access=True)
-    monkeypatch.setattr(tab_profiles.files, "offered", lambda *_: pytest.fail("a file was read"))
+    monkeypatch.setattr(tab_profiles.own_profiles, "offered", lambda *_: pytest.fail("a file was read"))
     monkeypatch.setattr(tab_calibrate.calibrating, "outlook", lambda *_: pytest.fail("a checkpoint was hashed"))
     assert "open to others" in tab_profiles.ask_import("/etc/hostname")[0]
     assert "open to others" in tab_calibrate.start(100, 20, 0, 0, 4, tab_calibrate.IN_TURN, "", "")[0]

@@ -233,3 +233,19 @@ def call_of(params: object, guided: object) -> SimpleNamespace:
     """
     batch = len(guided.x)
     return SimpleNamespace(denoiser=params.denoiser, params=params, x=params.x[-batch:], sigma=params.sigma[-batch:], out=guided.x)
+
+
+def evaluations(denoiser: object) -> int:
+    """Model evaluations that the pass at hand will make, 0 where the host does not tell.
+
+    Samplers of second order make two a step, for which the host counts, but one at the last. Samplers that count in timesteps make one at each; how
+    many there are is not always the number of steps, and where a picture is started from the host says one more than there are. DDIM makes none at
+    the last one.
+    """
+    total, steps = (getattr(denoiser, name, None) or 0 for name in ("total_steps", "steps"))
+    sampler = getattr(denoiser, "sampler", None)
+    if steps and hasattr(sampler, "get_timesteps"):
+        started = getattr(denoiser, "init_latent", None) is not None
+        count = steps - 1 if started else len(sampler.get_timesteps(denoiser.p, steps))
+        return max(count - getattr(sampler.func, "__name__", "").startswith("ddim"), 1)
+    return total - 1 if total > steps > 0 else total

@@ -129,7 +129,7 @@ class Pass:
         ready = self._empty is not None and self._empty[0][:2] == (model, getattr(model, "sd_checkpoint_info", None)) and not self.guards
         broken = self._unready.get("probe")
         if profile is not None and profile.probe is not None and (ready or broken or described.distilled):
-            expected = _evaluations(denoiser)
+            expected = host.evaluations(denoiser) or USUAL
             # A probe that an error keeps away fails when it is wanted, not before.
             probe = Probe(
                 profile.probe,
@@ -279,9 +279,3 @@ class Failed:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _evaluations(denoiser: object) -> int:
-    """Model evaluations that the pass will make: samplers of second order make two a step, for which the host counts, but one at the last."""
-    total, steps = (getattr(denoiser, name, None) or 0 for name in ("total_steps", "steps"))
-    return (total - 1 if total > steps > 0 else total) or USUAL

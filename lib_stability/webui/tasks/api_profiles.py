@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...profile import files, older
+from ...profile import older, own_profiles
 from ...validation import Field, ValidationError
 from ..job.library import LIBRARY
 from . import bodies, calibrating
@@ -59,13 +59,13 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
     def back(body: object = Depends(bodies.read)) -> JSONResponse:
         def work(given: dict) -> dict:
             number = Field(given.get("version", 1), "version").integer(1, older.MOST)
-            profile = files.back(given["name"], LIBRARY.folders[-1], number)
+            profile = own_profiles.back(given["name"], LIBRARY.folders[-1], number)
             return {"name": profile.name, "said": profile.evidence, **described(profile)}
 
         return act(body, work, ("name", "version"))
 
     def delete(body: object = Depends(bodies.read)) -> JSONResponse:
-        return act(body, lambda given: {"deleted": len(files.delete(given["name"], LIBRARY.folders[-1], LIBRARY.folders[0]))}, ("name",))
+        return act(body, lambda given: {"deleted": len(own_profiles.delete(given["name"], LIBRARY.folders[-1], LIBRARY.folders[0]))}, ("name",))
 
     outlook.__annotations__ = {"runs": int, "negative_prompt": str}
     versions.__annotations__ = {"name": str}

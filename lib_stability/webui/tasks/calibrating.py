@@ -13,7 +13,7 @@ import numpy as np
 from ...guard.probe import REFERENCE_GUIDANCE
 from ...guard.region import StabilityRegion, Trajectory
 from ...guard.sensitivity import TARGETS, thresholds
-from ...profile import files, older, own_prompts, reference, storage, trimming
+from ...profile import older, own_profiles, own_prompts, reference, storage, trimming
 from ...profile.calibration import DISTILLED_RANGE, DISTILLED_REFERENCE, GUIDANCE_RANGE, caution, fit_profile, spread_guidance
 from ...profile.displacing import Outlook, planned
 from ...profile.profiles import AUTO, FEW, Model, Profile
@@ -124,8 +124,7 @@ def run(options: Options, running: Task) -> dict:
     )
     profile = replace(profile, negative=_negative(options.negative_prompt), origin="own")
     running.progress(options.runs, options.runs, "writing")  # the last chance to cancel
-    there = files.find(profile.name, folder)
-    path = there[-1] if there else folder / f"{profile.name}.json"
+    path = own_profiles.place(profile.name, folder, f"{profile.name}.json")
     Profile.from_json(profile.to_json(), path.name)  # what could not be read again is not written
     changes = LIBRARY.outlook(profile).lines
     _keep(profile, path)
