@@ -1,6 +1,6 @@
 """Guidance of a flagged image by its prompt with a part left out: by those versions that are ordinary themselves.
 
-What was memorized was memorized for certain words. Which, no norm of the whole prompt's prediction tells; but leave one of them out and the prediction
+What was memorized was memorized for certain words. Which, no norm of the whole prompt's prediction tells; but without one of them the prediction
 is an ordinary one. So a flagged image's versions are all judged once: those that lack one part each, and where none of them is stable those that lack
 more (group testing). From then on the stable ones guide it in turn; one that becomes unstable is dropped, and where none is left the next stage is
 tried. With one stable version out of twelve the part that it lacks is what carries the copy; with all of them stable every part is.

@@ -477,15 +477,15 @@ def test_the_guard_adds_no_synchronisation_per_step(generate, chosen, sampler, m
     from lib_stability.shell.counting import Dispatched
     from lib_stability.webui.host.stopping import Poll
 
-    is_true, asked = Poll.is_true, []
+    read, asked = Poll.__call__, []
 
     def polled(self, value):
         # Rewording's mark: read at once on the CPU, an evaluation late and without waiting where waiting would cost.
         asked.append(1)
         with _disable_current_modes():
-            return is_true(self, value)
+            return read(self, value)
 
-    monkeypatch.setattr(Poll, "is_true", polled)
+    monkeypatch.setattr(Poll, "__call__", polled)
 
     def waits(guard, steps):
         with Dispatched() as counted:
