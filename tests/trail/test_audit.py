@@ -441,7 +441,7 @@ def test_out(capsys, tree, tmp_path, suffix):
     run(capsys, tree, "--out", target, "--prompts")
     with open(target, encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file)) if suffix == "csv" else [json.loads(line) for line in file]
-    assert list(table[0]) == [*COLUMNS, "prompt"] and len(table) == 8
+    assert list(table[0]) == [*COLUMNS, "prompt", "carriers"] and len(table) == 8
     by_name = {Path(row["file"]).name: row for row in table}
     assert by_name["0.png"]["verdict"] == "strong" and str(by_name["0.png"]["score"]) == "18.2" and by_name["0.png"]["prompt"] == "a red fox"
     assert by_name["1.jpeg"]["hires_verdict"] == "mild" and by_name["2.webp"]["reason"] == "no profile"
