@@ -18,6 +18,8 @@ from ..validation import Field
 TOLERANCE = 0.1
 #: Networks of one profile at most, and what a weight may be.
 MOST, WEIGHTS = 16, (-100.0, 100.0)
+#: How the reason begins where nothing serves networks that are on.
+UNKNOWN = "networks that no profile knows"
 _SHA256 = re.compile(r"[0-9a-f]{64}|")
 
 
@@ -103,8 +105,8 @@ def distance(known: Networks, on: Networks) -> float | None:
 
 
 def describe(networks: Networks, longest: int = 10**6) -> str:
-    """For people: "mine 0.8 + other 1", as many as fit."""
-    said = [str(one) for one in networks]
+    """For people: "mine 0.8 + other 1" in the order of their names, as many as fit."""
+    said = sorted(map(str, networks))
     for count in range(len(said), 0, -1):
         left = len(said) - count
         text = " + ".join(said[:count]) + (f" + {left} more" if left else "")
@@ -123,4 +125,4 @@ def key(networks: Networks) -> str:
 
 def unknown(networks: Networks) -> str:
     """Why nothing serves them."""
-    return f"networks that no profile knows ({describe(networks, 44)})"
+    return f"{UNKNOWN} ({describe(networks, 44)})"

@@ -10,7 +10,7 @@ import torch
 from ...guard.probe import virtual
 from ...guard.rewording import Rewording, Version
 from ...wording import versions
-from . import host, probing
+from . import host, networks, probing
 from .stopping import Poll
 
 #: By image of the batch: conditionings of its prompt's versions in the host's schedule format; none where the prompt has fewer than two words.
@@ -28,6 +28,7 @@ class Prepared:
         hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
         prompts = list(hires or getattr(p, "prompts", None) or [])
         made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p), host.distilled_setting(p))
+        made_for += (networks.active(p.sd_model, p),)
         texts = [tuple(versions(prompt, negative=negative)) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
         known = {(made_for, own): self._known.get((made_for, own)) for own in texts}
         self._known = {key: probing.conditionings(p, list(key[1])) if found is None else found for key, found in known.items()}
