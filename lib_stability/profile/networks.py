@@ -1,7 +1,7 @@
 """The extra networks (LoRA and the like) that change a checkpoint: what a profile was calibrated with, and whether it knows those that are on.
 
-A network moves the norms of everything that it touches: on one model the checkpoint's own region called seven of ten ordinary images copies once a LoRA
-was on. So a profile serves the networks that it was calibrated with, and no others.
+A network moves the norms of everything that it touches: on one model the checkpoint's own region called seven of ten ordinary images copies once a
+LoRA was on. So a profile serves the networks that it was calibrated with, and no others.
 """
 
 from __future__ import annotations

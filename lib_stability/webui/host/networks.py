@@ -7,29 +7,18 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from ...profile.networks import Network, Networks, ordered
+from ...wording import TAG, without_tags
 from . import host
 
-_TAG = re.compile(r"<(\w+):([^<>]+)>")
 LORA, HYPERNETWORK = "lora", "hypernet"
 #: What no host tells more of.
 _PATCHED = "patches of another extension"
-
-
-def tags(text: str) -> list[str]:
-    """The tags of networks in a prompt, as they stand there."""
-    return [found.group() for found in _TAG.finditer(text)]
-
-
-def without(text: str) -> str:
-    """A prompt without its tags."""
-    return _TAG.sub("", text)
 
 
 # -- what is on --------------------------------------------------------------------------------------------------------------------------
@@ -178,10 +167,10 @@ def wanted(text: str) -> Networks:
     ValueError
         Naming what is no tag, or which network the host cannot find.
     """
-    rest = without(text).strip(" ,;\n\t")
+    rest = without_tags(text).strip(" ,;\n\t")
     if rest:
         raise ValueError(f"networks: {rest[:60]!r} is not the tag of a network, such as <lora:name:0.8>")
-    found = [_wanted(*tag.groups()) for tag in _TAG.finditer(text)]
+    found = [_wanted(*tag.groups()) for tag in TAG.finditer(text)]
     return ordered(one for one in found if one.unet or one.text)
 
 

@@ -10,7 +10,8 @@ from functools import cache
 
 import torch
 
-from . import host, networks
+from ...wording import without_tags
+from . import host
 
 #: Schedules that keep to the noise levels of a flow model, two kinds and what stands in for each: those whose last evaluation comes the earlier the
 #: fewer steps there are, and those that go down to the lowest level. "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
@@ -43,7 +44,7 @@ def _processing() -> type:
 
 def plain(prompt: str) -> str:
     """The prompt without extra networks and without AND, which would make it several prompts."""
-    return re.sub(r"\bAND\b", "and", networks.without(prompt)).strip()
+    return re.sub(r"\bAND\b", "and", without_tags(prompt)).strip()
 
 
 def samplers(wanted: tuple[str, ...] | None = None) -> list[str]:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from ...guard.verdict import NOT_JUDGED, STEERED, UNCERTAIN, Verdict, gravest
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
-from ...trail.reading import verdicts_of
-from ..host import callbacks, networks
+from ...trail.reading import Reading, verdicts_of
+from ...wording import tags
+from ..host import callbacks
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
 
@@ -105,16 +106,16 @@ def lines(text: str) -> str:
     parts = []
     for hires, verdict in enumerate((found.first, found.hires)):
         if verdict is not None:
-            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)), _tags(text, found, bool(hires)))
+            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)), _tags(found, bool(hires)))
             parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
     if ledgering.trouble():
         parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(parts)
 
 
-def _tags(text: str, found: object, hires: bool) -> str:
-    """The tags of the pass that an infotext is about, as its prompt has them."""
-    return " ".join(networks.tags((found.params.get("Hires prompt") if hires else None) or text))
+def _tags(found: Reading, hires: bool) -> str:
+    """The tags of networks in the prompt of a pass."""
+    return " ".join(tags((found.params.get("Hires prompt") if hires else "") or found.prompt))
 
 
 def _chart(params: dict[str, str], hires: bool) -> str:
@@ -158,6 +159,4 @@ def _calibrate(verdict: Verdict, tags: str) -> str:
     """Where no profile knows the networks, a button that leads to the calibration with them; the page's script fills in the tags."""
     if not verdict.reason.startswith(UNKNOWN):
         return ""
-    return (
-        f" <button type='button' class='memorization-guard-calibrate' data-networks=\"{html.escape(tags)}\">Calibrate with these networks</button>"
-    )
+    return f" <button type='button' class='memorization-guard-calibrate' data-networks=\"{html.escape(tags)}\">Calibrate with these networks</button>"
