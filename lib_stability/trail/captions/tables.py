@@ -80,8 +80,8 @@ def parquet(path: Path, problems: list[str]) -> Iterator[Found]:
     """The captions of a Parquet file; of columns that hold pictures nothing is read."""
     try:
         import pyarrow.parquet as table
-    except ModuleNotFoundError:
-        problems.append(f"{path.name}: reading Parquet needs pyarrow (pip install pyarrow), left out")
+    except ImportError as error:  # not there, or not for the NumPy that is
+        problems.append(f"{path.name}: reading Parquet needs pyarrow (pip install pyarrow; {error}), left out")
         return
     try:
         file = table.ParquetFile(path)
