@@ -80,8 +80,9 @@ def test_a_network_that_was_not_asked_for_is_named(folder, host, lora, logged, m
     """As a host's setting has it that adds one to every prompt."""
     mine = host.extra_networks.parse_prompts([lora("mine")])[1]["lora"]
     activate = host.networks.ExtraNetworkLora.activate
-    monkeypatch.setattr(host.networks.ExtraNetworkLora, "activate", lambda self, p, params: activate(self, p, params + mine))
-    assert "mine 0.8 is on and was not asked for" in failed(calibrating, **SMALL)
+    with monkeypatch.context() as patch:
+        patch.setattr(host.networks.ExtraNetworkLora, "activate", lambda self, p, params: activate(self, p, params + mine))
+        assert "mine 0.8 is on and was not asked for" in failed(calibrating, **SMALL)
     logged.clear()
 
 
@@ -206,7 +207,7 @@ def test_a_sweep_calibrates_first_where_asked_to(folder, server, lora, capsys, t
     captions = tmp_path / "captions.txt"
     captions.write_text(ORDINARY, encoding="utf-8")
     arguments = ["scan", "--webui-url", server, str(captions), "--out", str(tmp_path / "out"), "--seeds", "1", "--profile", "Auto"]
-    arguments += ["--width", "64", "--height", "64", "--each", str(tmp_path / "Lora" / "*.safetensors"), "--weight", "0.5", "--calibrate", "20"]
+    arguments += ["--width", "128", "--height", "128", "--each", str(tmp_path / "Lora" / "*.safetensors"), "--weight", "0.5", "--calibrate", "20"]
     status, said, shown = run(capsys, *arguments)
     assert status == 0 and "mine-1: 0 of 1 captions flagged" in said, shown
     (made,) = folder.glob("*.json")
