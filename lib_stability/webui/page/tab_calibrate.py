@@ -139,7 +139,7 @@ def build(profiles: object) -> object:
         negative = text("negative", "Negative prompt (empty: for generations without one; the probe serves all)", 1)
         with gr.Row():
             tags = text("networks", "Networks (LoRA and the like) that are on in every run, as in a prompt: <lora:name:0.8>", 1)
-            fill = button("networks_fill", "From the prompt")
+            fill = button("networks_fill", "From the prompt", scale=0, min_width=160)
         prompts = text("prompts", "Ordinary prompts of your own, one a line (empty: the bundled ones)", 3)
         before = gr.HTML(said_before(first.runs, ""), elem_id=id_of("calibrate_before"))
         with gr.Row():
