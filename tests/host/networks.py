@@ -1,7 +1,7 @@
 """LoRA as the hosts have it: files of a folder by name and alias, those that are loaded, and their weights added to the network's.
 
-A1111 keeps what is on in `loaded_networks`, with the weights. Forge keeps it at the checkpoint: as the text of a list, and in patches; what it does
-not find leaves everything as it was in the job before. Forge Neo and ersatzForge leave out what they do not find.
+A1111 keeps what is on in `loaded_networks`, with the weights. Forge keeps it at the checkpoint: as the text of a list, and in patches; where it
+does not find one, an error leaves none on. Forge Neo and ersatzForge leave out what they do not find.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Extra networks on a host: which are on for a pass, and which some tags would switch on. Asked of what the host itself keeps, not of the prompt:
-a tag may name what is not there, and what was on in the job before may have stayed.
+a tag may name what is not there, and a job without extra networks leaves on what the one before had.
 """
 
 from __future__ import annotations

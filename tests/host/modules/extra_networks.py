@@ -55,3 +55,4 @@ def activate(p, data):
             one.activate(p, params)
         except Exception:
             errors.report(f"activating extra network {one.name}", exc_info=True)
+            one.activate(p, [])  # whatever was on is off then
