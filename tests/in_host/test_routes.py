@@ -219,7 +219,7 @@ def test_where_the_page_is_open_to_others_a_visitor_changes_no_profile(host, com
         status, answer = ask(method, CALIBRATE, SPOILED if method == "POST" else None)
         assert status == 403 and roles.NAMED in answer["detail"]
     pressed = {
-        "calibrate": (20, 4, 64, 64, 4, "Several in turn", "", ""),
+        "calibrate": (20, 4, 64, 64, 4, "Several in turn", "", "", ""),
         "cancel_calibrate": (),
         "profile_delete": ("Testbed",),
         "profile_really": ("",),
