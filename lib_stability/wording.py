@@ -1,4 +1,4 @@
-"""Versions of a prompt with one part left out each: text in, text out, in the prompt syntax of the web UIs."""
+"""Versions of a prompt with one part left out each, and its tags of networks: text in, text out, in the prompt syntax of the web UIs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 _JOINTS = frozenset({"AND", "BREAK"})
 #: Extra networks are not words of the prompt.
 _NETWORK = re.compile(r"<[^<>]*>")
+#: The tag of one: its kind, and what it is told.
+TAG = re.compile(r"<(\w+):([^<>]+)>")
+
+
+def tags(text: str) -> list[str]:
+    """The tags of networks in a prompt, as they stand there."""
+    return [found.group() for found in TAG.finditer(text)]
+
+
+def without_tags(text: str) -> str:
+    """A prompt without its tags of networks."""
+    return TAG.sub("", text)
 
 
 def words(prompt: str) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from test_judging import FULL, MEMORIZED, pixels, said, verdict
 from lib_stability.guard import guard, locality, probe, rewording
 from lib_stability.guard.dampers import Directional
 from lib_stability.webui.host import host as asked
-from lib_stability.webui.host import probing, versions
+from lib_stability.webui.host import networks, probing, versions
 from lib_stability.webui.job import hooks, infotexts, job, last_job, ledgering, mapping, passes, saved_files, settings
 
 ORDINARY = "small blue square"
@@ -169,7 +169,8 @@ def test_an_extra_that_fails_costs_no_verdict(generate, monkeypatch, logged, opt
 CORE = {
     "settings": (settings, "defaults"),
     "verdicts read": (guard.Guard, "report"),
-    "a profile chosen": (passes.Library, "serve"),
+    "a profile chosen": (job.Library, "serve"),
+    "networks asked": (networks, "active"),
     "guidance asked": (asked, "guidance"),
     "the checkpoint described": (asked, "describe"),
     "a guard made": (passes, "Guard"),

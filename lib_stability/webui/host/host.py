@@ -70,7 +70,8 @@ def _prediction(model: object) -> str:
 
 
 def describe(model: object) -> Model:
-    """Family, prediction type ("" where no profile can know it), name and hash of a loaded checkpoint, and whether its guidance is distilled."""
+    """Family, prediction type ("" where no profile can know it), name and hash of a loaded checkpoint, and whether its guidance is distilled; its
+    networks are :mod:`.networks`' to tell."""
     info = getattr(model, "sd_checkpoint_info", None)
     name, sha256 = getattr(info, "name_for_extra", "") or "", getattr(info, "sha256", None) or ""
     return Model(_family(model), _prediction(model), name, sha256, is_distilled(model))

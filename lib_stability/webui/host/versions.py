@@ -11,7 +11,7 @@ import torch
 from ...guard.probe import virtual
 from ...guard.rewording import Rewording, Version
 from ...wording import Without, stages
-from . import host, probing
+from . import host, networks, probing
 from .stopping import Poll
 
 
@@ -39,6 +39,7 @@ class Prepared:
         hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
         prompts = list(hires or getattr(p, "prompts", None) or [])
         made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p), host.distilled_setting(p))
+        made_for += (networks.active(p.sd_model, p),)
         texts = [tuple(map(tuple, stages(prompt, negative=negative))) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
         known = {(made_for, own): self._known.get((made_for, own)) for own in texts}
         self._known = {key: self._conditioned(p, key[1]) if found is None else found for key, found in known.items()}

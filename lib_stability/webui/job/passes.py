@@ -22,7 +22,7 @@ from ..host import host, probing
 from ..host.latents import LEAST_COVERAGE, View
 from ..host.stopping import Poll
 from ..host.versions import Conditionings, Reworder
-from .library import Library, Served
+from .library import Served
 from .pace import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,8 @@ class Pass:
     ----------
     denoiser : the host's CFGDenoiser
     settings : Settings
-    library : Library
-    general : bool
-        Whether a general prior may serve.
+    serve : callable
+        Of the loaded model and `p`, the profile that judges it.
     empty : Empty or None
         See :func:`.probing.empty_conditioning`; None rules the probe out.
     negatives : list of str
@@ -67,15 +66,14 @@ class Pass:
         self,
         denoiser: object,
         settings: Settings,
-        library: Library,
-        general: bool,
+        serve: Callable[[object, object], Served],
         empty: tuple[tuple, list] | None,
         negatives: list[str],
         versions: Conditionings = (),
         locate: bool = False,
         unready: dict[str, Exception] | None = None,
     ) -> None:
-        self.settings, self.library, self.general, self.negatives = settings, library, general, negatives
+        self.settings, self._serve, self.negatives = settings, serve, negatives
         self.weights = host.prompt_weights(denoiser)
         self.view = View(denoiser)
         self.options = replace(settings.to_options(), locate=locate)
@@ -112,7 +110,7 @@ class Pass:
         """A guard for the model that evaluates from now on; a refiner gets its own."""
         described = host.describe(model)
         flow, unguided = described.prediction == "flow", host.nominal_guidance(denoiser) == 1.0
-        served = self.library.serve(self.settings.profile, described, self.general)
+        served = self._serve(model, denoiser.p)
         profile, doubt, probe = served.profile, self._doubt, None
         if self.view.coverage < LEAST_COVERAGE:
             profile, doubt = None, "inpainting mask too small"
@@ -121,7 +119,7 @@ class Pass:
         elif host.guided_by_pictures(denoiser.p):
             profile = None
         elif profile is None:
-            doubt = ""
+            doubt = served.reason
         elif not doubt and not knows_negatives(profile, [] if described.distilled and unguided else self.negatives):
             doubt = UNKNOWN_NEGATIVE  # at CFG 1 a distilled model is told no negative prompt
         # A refiner that takes over at the first evaluation has other conditioning than was made for the base; what a distilled model is asked for is

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -20,7 +21,7 @@ from ...guard.probe import REFERENCE_GUIDANCE, virtual
 from ...guard.region import Trajectory
 from ...profile.calibration import Recorder
 from ...profile.profiles import Model
-from ..host import host, probing
+from ..host import host, networks, probing
 from ..host.sampling import Cancelled
 from . import job
 
@@ -37,7 +38,7 @@ class Recording:
     probe_guidance : float
         Scale of the virtual prediction.
     expected : Model or None
-        The checkpoint that has to be loaded.
+        The checkpoint that has to be loaded, with the networks that have to be on, and no others.
     stop : threading.Event or None
         Set from another thread, it ends the sampling.
     """
@@ -67,8 +68,11 @@ class Recording:
     def prepare(self, p: object) -> None:
         """Before sampling: conditioning of the empty and of the negative prompt."""
         described = host.describe(p.sd_model)
-        if self.expected is not None and described != self.expected:
+        if self.expected is not None and described != replace(self.expected, networks=()):
             raise RuntimeError(f"the checkpoint was changed from {self.expected.checkpoint} to {described.checkpoint}")
+        trouble = networks.differ(self.expected.networks, networks.active(p.sd_model, p)) if self.expected is not None else ""
+        if trouble:
+            raise ValueError(f"networks: {trouble}")
         self._distilled, self._flow = described.distilled, described.prediction == "flow"
         self._recorder = Recorder("flow" if self._flow else "sigma", self.probe_guidance)
         if not self._distilled:

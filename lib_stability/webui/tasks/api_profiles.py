@@ -32,9 +32,9 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
     def refusal(where: str, error: ValidationError) -> JSONResponse:
         return JSONResponse({"detail": bodies.refusal(where, error)}, 422)
 
-    def outlook(runs: int = calibrating.Options.runs, negative_prompt: str = "") -> JSONResponse:
+    def outlook(runs: int = calibrating.Options.runs, negative_prompt: str = "", networks: str = "") -> JSONResponse:
         try:
-            options = calibrating.Options.parse({"runs": runs, "negative_prompt": negative_prompt})
+            options = calibrating.Options.parse({"runs": runs, "negative_prompt": negative_prompt, "networks": networks})
         except ValidationError as error:
             return refusal("query", error)
         found = calibrating.outlook(options)
@@ -67,7 +67,7 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
     def delete(body: object = Depends(bodies.read)) -> JSONResponse:
         return act(body, lambda given: {"deleted": len(own_profiles.delete(given["name"], LIBRARY.folders[-1], LIBRARY.folders[0]))}, ("name",))
 
-    outlook.__annotations__ = {"runs": int, "negative_prompt": str}
+    outlook.__annotations__ = {"runs": int, "negative_prompt": str, "networks": str}
     versions.__annotations__ = {"name": str}
     back.__annotations__ = delete.__annotations__ = {}
     return {"outlook": ("GET", outlook), "versions": ("GET", versions), "back": ("POST", back), "delete": ("POST", delete)}

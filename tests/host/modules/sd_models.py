@@ -6,6 +6,7 @@ import hashlib
 from functools import cache
 from types import SimpleNamespace
 
+import networks
 import torch
 from k_diffusion.external import CompVisDenoiser, CompVisVDenoiser
 from modules import shape, shared
@@ -55,7 +56,8 @@ class Checkpoint:
         if shape.FORGE:
             network = SimpleNamespace(predictor=Predictor(kind), apply_model=self.denoise)
             unet = SimpleNamespace(model=network, model_options={}, controlnet_linked_list=None, extra_concat_condition=None)
-            self.forge_objects = SimpleNamespace(unet=unet)
+            unet.lora_patches, self.current_lora_hash = {}, str([])
+            self.forge_objects = SimpleNamespace(unet=unet, clip=SimpleNamespace(patcher=SimpleNamespace(lora_patches={})))
             self.extra_generation_params = {}
         else:
             self.lowvram = False
@@ -95,7 +97,7 @@ class Checkpoint:
             self._take_pictures()
         known = set(all_words())
         words = [" ".join(w for w in text.lower().replace(",", " ").split() if w in known) for text in texts]
-        cross = _bed().encode_text(words)
+        cross = networks.told_text(_bed().encode_text(words))
         if self.is_sdxl:
             size = torch.tensor([float(getattr(texts, "width", None) or 0), float(getattr(texts, "height", None) or 0)])
             return DictWithShape({"crossattn": cross, "vector": size.expand(len(words), 2).contiguous()})
@@ -106,6 +108,7 @@ class Checkpoint:
 
     def _epsilon(self, z, t, cross):
         self.evaluations += 1
+        networks.apply()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16):
             return _bed().unet(z, t, cross).sample.float()
 
