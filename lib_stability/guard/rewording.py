@@ -173,14 +173,14 @@ class Rewording:
 
         asked = self._asked(self._read_mask, mask)
         if asked is not None:
-            self._use(mask & (state.tried > 0), asked, evaluation, look, sums)
+            self._use(state, mask & (state.tried > 0), asked, evaluation, look, sums)
         for number in range(len(self.stages)):
-            self._try(number, mask, look, sums)
+            self._try(state, number, mask, look, sums)
         return sums.mean() if sums.any else None
 
-    def _use(self, mask: torch.Tensor, asked: list[bool], evaluation: int, look: Callable, sums: _Sums) -> None:
+    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], evaluation: int, look: Callable, sums: _Sums) -> None:
         """The versions that are due, of those that were stable when last heard of."""
-        heard = self._read_stable(self._state.stable)
+        heard = self._read_stable(state.stable)
         if heard is None:
             return
         stable = [row.nonzero()[:, 0].tolist() if wanted else [] for row, wanted in zip(heard, asked)]
@@ -191,15 +191,14 @@ class Rewording:
                 return
             there = torch.tensor([[column is not None, column or 0] for column in columns]).to(mask.device, non_blocking=True)
             due = there[:, 1:]
-            wanted = mask & there[:, 0].bool() & self._state.stable.gather(1, due)[:, 0]
+            wanted = mask & there[:, 0].bool() & state.stable.gather(1, due)[:, 0]
             guided, seen = look(columns)
             sums.add(guided, wanted & ~seen.unstable)
-            self._state.stable.scatter_(1, due, (self._state.stable.gather(1, due)[:, 0] & ~(seen.unstable & wanted))[:, None])
+            state.stable.scatter_(1, due, (state.stable.gather(1, due)[:, 0] & ~(seen.unstable & wanted))[:, None])
 
-    def _try(self, number: int, mask: torch.Tensor, look: Callable, sums: _Sums) -> None:
+    def _try(self, state: _State, number: int, mask: torch.Tensor, look: Callable, sums: _Sums) -> None:
         """Judge all versions of a stage, of the images that have come to it and have no stable version; keep the stable ones that point least at
         what is remembered."""
-        state = self._state
         wanted = mask & (state.tried == number) & ~state.stable.any(1)
         asked = self._asked(self._readers[number], wanted)
         if asked is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from ..validation import Field
@@ -82,7 +82,7 @@ def read(field: Field) -> Networks:
     return ordered(Network.from_json(Field(one, f"{field.path}[{number}]")) for number, one in enumerate(field.value))
 
 
-def ordered(networks: Sequence[Network]) -> Networks:
+def ordered(networks: Iterable[Network]) -> Networks:
     """In the order that profiles and hosts share."""
     return tuple(sorted(networks, key=lambda one: one.rank))
 

@@ -255,8 +255,9 @@ def choose(
     """
     wanted = prediction, distilled
     fitting = [profile for profile in profiles if (profile.model.prediction, profile.model.distilled) == wanted and not profile.trial]
-    away = {id(profile): extra.distance(profile.model.networks, networks) for profile in fitting}
-    fitting = [profile for profile in fitting if away[id(profile)] is not None]
+    measured = [(profile, extra.distance(profile.model.networks, networks)) for profile in fitting]
+    away = {id(profile): far for profile, far in measured if far is not None}
+    fitting = [profile for profile in fitting if id(profile) in away]
     ranked = sorted(fitting, key=lambda profile: (profile.kind == "calibrated", not profile.negative, -away[id(profile)], profile.weight))
     for profile in reversed(ranked):
         if sha256 and profile.model.sha256 == sha256:
