@@ -6,6 +6,7 @@ Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -94,7 +95,14 @@ class Guard:
         self._flagged: Marks | None = None
         self._locator = Locator() if options.locate else None
 
-    def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
+    def step(
+        self,
+        x: torch.Tensor,
+        denoised: torch.Tensor,
+        sigma: torch.Tensor,
+        guidance: float | torch.Tensor,
+        difference: Callable[[], torch.Tensor | None] | None = None,
+    ) -> torch.Tensor:
         """Judge one model evaluation; returns `denoised`, damped where an image is flagged and the mode is "damp".
 
         Parameters
@@ -107,13 +115,15 @@ class Guard:
             Noise levels.
         guidance : float or tensor of shape ``(batch,)``
             Effective guidance scale of this evaluation.
+        difference : callable, optional
+            Gives :attr:`.Evaluation.difference`, if a detector asks for it; called while this lasts, if at all.
 
         An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
         next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
         """
         self.batch, before = max(self.batch, len(x)), len(self.readings)
         try:
-            return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance))
+            return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance, difference))
         except Exception as error:
             self.trouble.note(EVALUATION, error)
             self.trouble.missed += len(self.readings) == before
@@ -183,7 +193,14 @@ class Guard:
                 self._flagged = Marks(len(unstable), unstable.device)
             self._flagged.tensor |= unstable
 
-    def _evaluation(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> Evaluation:
+    def _evaluation(
+        self,
+        x: torch.Tensor,
+        denoised: torch.Tensor,
+        sigma: torch.Tensor,
+        guidance: float | torch.Tensor,
+        difference: Callable[[], torch.Tensor | None] | None,
+    ) -> Evaluation:
         sigma = sigma.to(device=x.device, dtype=torch.float32)
         batch = len(self.readings[0].sigma) if self.readings else len(x)
         if len(x) != batch or sigma.shape != (batch,) or denoised.shape != x.shape:
@@ -194,7 +211,7 @@ class Guard:
             guidance = guidance.to(device=x.device, dtype=torch.float32)
         elif not isinstance(guidance, (int, float)):
             raise TypeError(f"guidance: {guidance!r} is no number")
-        return Evaluation(self.evaluations, x, denoised, sigma, guidance, self.parameterisation)
+        return Evaluation(self.evaluations, x, denoised, sigma, guidance, self.parameterisation, difference)
 
     def succeed(self, before: Guard) -> None:
         """Take over from the guard that watched the pass up to here, where another model goes on with the same images."""

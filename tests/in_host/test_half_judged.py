@@ -37,7 +37,7 @@ def breaking(host):
                 params.x[list(images)] = float("nan")
 
         installed.append(breaks)
-        script_callbacks.callback_map["cfg_after_cfg"].insert(0, script_callbacks.Callback("test", breaks))
+        script_callbacks.callback_map["callbacks_cfg_after_cfg"].insert(0, script_callbacks.Callback("test", breaks))
 
     yield install
     for one in installed:

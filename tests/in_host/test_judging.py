@@ -258,7 +258,7 @@ def test_nan_images_do_not_disturb_their_neighbours(generate, host):
         params.x = params.x.clone()
         params.x[0] = float("nan")
 
-    script_callbacks.callback_map["cfg_after_cfg"].insert(0, script_callbacks.Callback("test", break_first))
+    script_callbacks.callback_map["callbacks_cfg_after_cfg"].insert(0, script_callbacks.Callback("test", break_first))
     try:
         done = generate({"mode": "damp"}, batch_size=2)
     finally:
