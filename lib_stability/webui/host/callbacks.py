@@ -17,8 +17,9 @@ def once(event: str, function: Callable) -> None:
 
 
 def _on_a_short_stack(call: Callable[[], object]) -> None:
-    """Hosts look up the module of every function that a registration comes through, each among all modules that are loaded: from where scripts are
-    loaded that takes longer than all the rest of this extension's start, from a thread's beginning a fraction. Whose callback it is they see alike."""
+    """Hosts look up the module of every function that a registration comes through, each among all modules that are loaded: from where scripts
+    are loaded that takes longer than all the rest of this extension's start, from a thread's beginning a fraction. Whose callback it is they see
+    alike."""
     failed: list[Exception] = []
 
     def run() -> None:
