@@ -25,7 +25,7 @@ def _resident() -> float:
 
 
 def measure() -> dict:
-    """Processor seconds and MB of loading the scripts and of building the page, each beyond those of the web UI alone, and the modules that came with them."""
+    """Processor seconds and MB of loading the scripts and of building the page, beyond those of the web UI alone; modules that came with them."""
     with tempfile.TemporaryDirectory() as empty:
         host = launch.start(Path(empty))
         began = time.process_time()
