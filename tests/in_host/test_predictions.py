@@ -131,7 +131,7 @@ def test_calibration_takes_no_row_more_than_a_generation(counted, host):
 
 
 @pytest.mark.parametrize("negative", ["", "green star"])
-@pytest.mark.parametrize("sampler", ["Euler", "Euler a", "Heun", "DPM++ 2M", "DDIM", "DDIM CFG++", "PLMS", "UniPC", "LCM"])
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DDIM", "DDIM CFG++", "UniPC"])
 def test_scores_are_the_same(counted, generate, longer_way, sampler, negative):
     assert check_scores(counted, generate, longer_way, sampler_name=sampler, negative_prompt=negative) > 0
 
