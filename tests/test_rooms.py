@@ -56,6 +56,9 @@ UNLOADED = {
     "import lib_stability.guard.guard": f"{DRAWING} {OTHERS}",
     "from lib_stability import Guard, choose_profile, load_profiles, Recorder": f"{DRAWING} {OTHERS}",
     "import lib_stability.shell.cli": f"{DRAWING} {OTHERS}",
+    "import lib_stability.webui.tasks.api, lib_stability.webui.job.hooks, lib_stability.webui.job.ledgering, lib_stability.webui.page.tab": (
+        f"matplotlib concurrent.futures.process {OTHERS.replace('filelock', '')}"
+    ),
     "import lib_stability.trail.audit, lib_stability.pictures.figures": f"matplotlib {OTHERS.replace('filelock', '')}",
 }
 

@@ -6,6 +6,7 @@ Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -98,7 +99,14 @@ class Guard:
         self._succeeded = False
         self._locator = Locator() if options.locate else None
 
-    def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
+    def step(
+        self,
+        x: torch.Tensor,
+        denoised: torch.Tensor,
+        sigma: torch.Tensor,
+        guidance: float | torch.Tensor,
+        difference: Callable[[], torch.Tensor | None] | None = None,
+    ) -> torch.Tensor:
         """Judge one model evaluation; returns `denoised`, damped where an image is flagged and the mode is "damp".
 
         Parameters
@@ -111,6 +119,8 @@ class Guard:
             Noise levels.
         guidance : float or tensor of shape ``(batch,)``
             Effective guidance scale of this evaluation.
+        difference : callable, optional
+            Gives :attr:`.Evaluation.difference`, if a detector asks for it; called while this lasts, if at all.
 
         An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
         next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
@@ -120,7 +130,7 @@ class Guard:
             if self.region is None:
                 return denoised
             batch = len(self.readings[0].sigma) if self.readings else len(x)
-            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation))
+            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation, difference))
         except Exception as error:
             self.trouble.note(EVALUATION, error)
             self.trouble.missed += len(self.readings) == before

@@ -183,7 +183,7 @@ class Rewording:
         heard = self._read_stable(state.stable)
         if heard is None:
             return
-        stable = [row.nonzero()[:, 0].tolist() if wanted else [] for row, wanted in zip(heard, asked)]
+        stable = [row.nonzero()[0].tolist() if wanted else [] for row, wanted in zip(heard.numpy(), asked)]
         for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
             place = turn - evaluation * self.each
             columns = [own[turn_of(turn, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable]
@@ -225,7 +225,8 @@ class Rewording:
     def _asked(read: Reader, mask: torch.Tensor) -> list[bool] | None:
         """Which images want something, as far as heard; None where none does."""
         heard = read(mask)
-        return heard.tolist() if heard is not None and heard.any() else None
+        found = [] if heard is None else heard.numpy().tolist()
+        return found if any(found) else None
 
     def _begin(self, x: torch.Tensor) -> _State:
         exists = torch.tensor([[number is not None for number in own] for own in self._numbers]).to(x.device, non_blocking=True)

@@ -10,7 +10,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -135,6 +134,8 @@ def rows(items: list[Item], prompts: bool = False, jobs: int = 0) -> Iterator[di
         for chunk in chunks:
             yield from filter(None, work(chunk))
         return
+    from concurrent.futures import ProcessPoolExecutor  # not every web UI that starts needs the machinery of processes
+
     pool = ProcessPoolExecutor(jobs)
     try:
         for done in pool.map(work, chunks):

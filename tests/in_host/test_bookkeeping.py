@@ -249,7 +249,7 @@ def test_reloading_the_scripts_twice_judges_once(generate, host):
     from lib_stability.webui.job import hooks
 
     for event, function in (("cfg_denoiser", hooks.before_evaluation), ("cfg_after_cfg", hooks.after_evaluation)):
-        assert [one.callback for one in script_callbacks.callback_map[event]].count(function) == 1
+        assert [one.callback for one in script_callbacks.callback_map[f"callbacks_{event}"]].count(function) == 1
 
 
 # -- other extensions -------------------------------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ class Extension:
 
         for event, function in self.callbacks.items():
             one = script_callbacks.Callback("other", function)
-            script_callbacks.callback_map[event].insert(0 if self.first else 1000, one)
+            script_callbacks.callback_map[f"callbacks_{event}"].insert(0 if self.first else 1000, one)
         return self
 
     def __exit__(self, *args):

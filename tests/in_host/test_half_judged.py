@@ -38,7 +38,7 @@ def breaking(host):
                 params.x[list(images)] = float("nan")
 
         installed.append(breaks)
-        script_callbacks.callback_map["cfg_after_cfg"].insert(0, script_callbacks.Callback("test", breaks))
+        script_callbacks.callback_map["callbacks_cfg_after_cfg"].insert(0, script_callbacks.Callback("test", breaks))
 
     yield install
     for one in installed:
@@ -80,10 +80,10 @@ def test_an_interruption_leaves_no_stable_image(generate, host, monkeypatch, pro
 def test_evaluations_that_a_hook_misses(generate, monkeypatch, logged):
     count = 0
 
-    def call_of(params, guided, real=asked.call_of):
+    def call_of(*args, real=asked.call_of):
         nonlocal count
         count += 1
-        return raising() if count <= 3 else real(params, guided)
+        return raising() if count <= 3 else real(*args)
 
     monkeypatch.setattr(hooks.host, "call_of", call_of)
     one = verdict(generate({}, prompt=ORDINARY, **FULL))

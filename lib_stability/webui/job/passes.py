@@ -20,6 +20,7 @@ from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, probing
 from ..host.latents import LEAST_COVERAGE, View
+from ..host.predictions import predictions
 from ..host.stopping import Poll
 from ..host.versions import Conditionings, Reworder
 from .library import Served
@@ -174,13 +175,19 @@ class Pass:
         call.guidance = call.cfg * self._told
         read = self.view.read(call, call.out)
         self._call = call
-        result = guard.step(*read, call.guidance)
+        result = guard.step(*read, call.guidance, lambda: self._difference(call))
         self._call = None
         if self.settings.mode == "stop" and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
             shared.state.skipped = self.skipped = True
             # The host hands out this where a batch is skipped; the prediction that it holds is the copy.
             call.denoiser.sampler.last_latent = torch.zeros_like(call.x)
         return None if result is read[1] else self.view.write(call, read, result)
+
+    def _difference(self, call: SimpleNamespace) -> torch.Tensor | None:
+        known = predictions(call)
+        if known is None or known.negative is None:
+            return None
+        return self.view.read(call, known.conditional)[1] - self.view.read(call, known.negative)[1]
 
     def miss(self, error: Exception, batch: int = 0) -> None:
         """An evaluation could not be judged for an error around the guards; the next ones are judged all the same."""

@@ -2,7 +2,8 @@
 
 The host has one guidance scale a job, a region needs many. So the job runs at guidance 1, where the host's own prediction is the conditional one,
 and the empty prompt is evaluated here, once an evaluation: from the two come the guided prediction of every image at its own scale, which the
-sampler goes on with, and the virtual one of the probe. On Forge that costs what an ordinary generation costs, on A1111 a quarter more.
+sampler goes on with, and the virtual one of the probe. That costs what an ordinary generation costs: where the host evaluates the negative prompt
+all the same, as A1111 does, and that is the empty one, its own prediction serves. A negative prompt costs another row an evaluation.
 
 A distilled model is told its scale image by image: the job runs at the probe's, and the prompt is evaluated here once more, at every image's own.
 """
@@ -99,7 +100,7 @@ class Recording:
             self._refuse_levels(call)
         if self._distilled:
             return self._told(call)
-        against = [probing.plain_prediction(call, cond) for cond in self._conds]
+        against = [probing.unconditional(call, cond) for cond in self._conds]
         scales = self.scales.to(call.out.device, torch.float32)
         guided = torch.lerp(against[-1], call.out, per_sample(scales, call.out).to(call.out.dtype))
         probed = virtual(against[0], call.out, self.probe_guidance)
