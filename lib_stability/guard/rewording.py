@@ -43,12 +43,12 @@ class Seen(NamedTuple):
 
 
 #: What the caller hears of a tensor of the device: its values, perhaps those of an evaluation before; None while nothing was heard.
-Reader = Callable[[torch.Tensor], "torch.Tensor | None"]
+Reader = Callable[[torch.Tensor], "list | None"]
 
 
 def at_once() -> Reader:
     """Reads the values as they are. Waits for the device: fit for the CPU only."""
-    return torch.Tensor.cpu
+    return torch.Tensor.tolist
 
 
 Count = TypeVar("Count", int, torch.Tensor)
@@ -183,7 +183,7 @@ class Rewording:
         heard = self._read_stable(state.stable)
         if heard is None:
             return
-        stable = [row.nonzero()[0].tolist() if wanted else [] for row, wanted in zip(heard.numpy(), asked)]
+        stable = [[column for column, good in enumerate(row) if good and wanted] for row, wanted in zip(heard, asked)]
         for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
             place = turn - evaluation * self.each
             columns = [own[turn_of(turn, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable]
@@ -225,8 +225,7 @@ class Rewording:
     def _asked(read: Reader, mask: torch.Tensor) -> list[bool] | None:
         """Which images want something, as far as heard; None where none does."""
         heard = read(mask)
-        found = [] if heard is None else heard.numpy().tolist()
-        return found if any(found) else None
+        return heard if heard and any(heard) else None
 
     def _begin(self, x: torch.Tensor) -> _State:
         exists = torch.tensor([[number is not None for number in own] for own in self._numbers]).to(x.device, non_blocking=True)

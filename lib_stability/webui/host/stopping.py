@@ -15,12 +15,12 @@ class Poll:
         self._answer: torch.Tensor | None = None
         self._copied: torch.cuda.Event | None = None
 
-    def __call__(self, value: torch.Tensor) -> torch.Tensor | None:
-        """`value` as it was when last heard of, on the processor; None where nothing was heard since the last answer."""
+    def __call__(self, value: torch.Tensor) -> list | bool | None:
+        """`value` as it was when last heard of, as plain values; None where nothing was heard since the last answer."""
         if value.device.type != "cuda":
-            return value.cpu()
+            return value.tolist()
         heard = self._copied is not None and self._copied.query()
-        result = self._answer.clone() if heard else None
+        result = self._answer.tolist() if heard else None
         if heard or self._copied is None:
             self._answer = torch.empty(value.shape, dtype=value.dtype, pin_memory=True) if self._answer is None else self._answer
             self._answer.copy_(value, non_blocking=True)
