@@ -69,7 +69,8 @@ def _patch(targets: list[list]) -> None:
         return
     model.current_lora_hash = str(targets)
     objects = model.forge_objects
-    objects.unet = SimpleNamespace(**{**vars(objects.unet), "lora_patches": {}})
+    objects.unet = objects.unet.clone()
+    objects.unet.lora_patches = {}
     objects.clip = SimpleNamespace(patcher=SimpleNamespace(lora_patches={}))
     for file, unet, te, online in targets:
         keys = load_file(file)
