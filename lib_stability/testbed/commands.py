@@ -115,6 +115,17 @@ def kinds(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def damping(arguments: argparse.Namespace) -> int:
+    """What damping leaves of each kind of memorization."""
+    from .evidence import kinds_damping as measuring
+
+    bed, profile = model.Testbed.load(KINDS.weights), storage.read(KINDS.profile)
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.damp(bed, profile, arguments.out, arguments.draws, tick=bar.update)
+    print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
+    return 0
+
+
 def pictures(arguments: argparse.Namespace) -> int:
     """A sheet of memorized and ordinary training pictures."""
     items = [(item.caption, item.scene) for item in memorized()] + ordinary_samples(18, 3)
