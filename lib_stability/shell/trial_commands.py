@@ -69,6 +69,8 @@ def main(arguments: argparse.Namespace) -> int:
     from ..trial.store import Store
 
     plan = _plan(arguments)
+    if arguments.sscd or arguments.originals:
+        running.check_judges(arguments.sscd, arguments.originals)  # now, not after hours of work
     client = Client(arguments.webui_url, arguments.auth, timeout=TIMEOUT)
     _check_samplers(client, plan)
     webui = generating.Webui(client, plan)

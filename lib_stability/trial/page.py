@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
-from .plan import BEFORE, DAMP, REPORT, Plan
+from .plan import BEFORE, DAMP, OFF, REPORT, Plan
 from .store import picture_of
 
 #: Cards that the page shows; the rows have all.
@@ -45,6 +45,8 @@ def _pairs(rows: Sequence[dict]) -> list[dict[str, dict]]:
     """Images by prompt and seed with their modes side by side, the gravest and highest first."""
     found: dict[tuple, dict[str, dict]] = defaultdict(dict)
     for row in rows:
+        if row["mode"] == OFF:
+            continue
         found[row["phase"], row["setting"], row["set"], row["prompt"], row["seed"]][row["mode"]] = row
 
     def order(pair: dict[str, dict]) -> tuple:

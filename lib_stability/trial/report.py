@@ -75,8 +75,8 @@ def markdown(found: dict) -> str:
         _about(found),
         "## Detection",
         lines(detection, [_detection(one, found) for one in entries]),
-        "AUC and TPR count the highest score of an image in thresholds of the level Medium; *of copies* leaves out pictures of memorized prompts that "
-        f"are none. {_resolution(found)}",
+        "AUC and TPR count the highest score of an image in thresholds of the level Medium; *of copies* leaves out pictures of memorized prompts "
+        f"that are none. {_resolution(found)}",
         "## Copies",
         _copies(found["copies"]),
         lines(copies, [_copied(one) for one in (entries if len(first) == len(entries) else [*first, *(x for x in entries if x["phase"] == AFTER)])]),
@@ -93,8 +93,9 @@ def _about(found: dict) -> str:
     several = len(found["profiles"]) > 1
     judged = "; ".join(f"{f'{phase} calibrating: ' * several}{', '.join(names) or 'nothing'}" for phase, names in found["profiles"].items())
     done, asked = found["images"]["done"], found["images"]["asked"]
+    checkpoint, webui = (found[name] or "unknown" for name in ("checkpoint", "webui"))
     parts = [
-        f"Checkpoint {found['checkpoint'] or 'unknown'}, web UI {found['webui'] or 'unknown'}, Memorization Guard {found['software']}, {found['date']}.",
+        f"Checkpoint {checkpoint}, web UI {webui}, Memorization Guard {found['software']}, {found['date']}.",
         f"{sets}, {found['seeds']} seeds each, {found['size']}, sensitivity {found['sensitivity']}.",
         f"Judged by {judged}.",
         f"**Unfinished: {done} of {asked} images.**" if done < asked else "",

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from . import copies, likeness
 from .generating import Made, Webui
 from .plan import AFTER, OFF, Plan, Request
@@ -81,7 +79,7 @@ class Judged:
     Attributes
     ----------
     rows : list of dict
-        But for those without the guard, which only tell the time.
+        Those without the guard only tell the time, and have no picture.
     how : dict
         `by` ("SSCD" or "pixels"), `against` ("originals" or "seeds"), `limit`, `ordinary`, `why`, and where there are originals `proxy`:
         how well agreement between seeds would have done.
@@ -91,21 +89,33 @@ class Judged:
         self, store: Store, sscd: Path | None = None, originals: Path | None = None, tick: Callable[[int, int, str], None] = lambda *told: None
     ) -> None:
         describe = likeness.sscd(sscd) if sscd else likeness.correlation
-        self.rows = [dict(row) for row in store.rows if row["mode"] != OFF]
+        self.rows = [dict(row) for row in store.rows]
+        seen = [row for row in self.rows if row["mode"] != OFF]
         files = likeness.pictures_in(originals) if originals else []
-        if originals and not files:
-            raise ValueError(f"{originals} holds no picture")
-        total = len(self.rows) + len(files)
-        vectors = likeness.of_files([store.folder / picture_of(row) for row in self.rows], describe, lambda done: tick(done, total, "likeness"))
-        known = likeness.of_files(files, describe, lambda done: tick(len(self.rows) + done, total, "originals")) if files else None
-        found = copies.judge(self.rows, vectors, known)
-        by_seeds = copies.judge(self.rows, vectors) if files else found
-        for row, value, copy in zip(self.rows, found.likeness, found.copies):
+        total = len(seen) + len(files)
+        vectors = likeness.of_files([store.folder / picture_of(row) for row in seen], describe, lambda done: tick(done, total, "likeness"))
+        known = likeness.of_files(files, describe, lambda done: tick(len(seen) + done, total, "originals")) if files else None
+        found = copies.judge(seen, vectors, known)
+        by_seeds = copies.judge(seen, vectors) if files else found
+        for row, value, copy in zip(seen, found.likeness, found.copies):
             row |= {"likeness": value, "copy": copy}
         self.how = {"by": "SSCD" if sscd else "pixels", "against": "originals" if files else "seeds", "originals": len(files)}
         self.how |= {"limit": found.limit, "ordinary": found.ordinary, "why": found.why}
         self.how["proxy"] = copies.of_each_other(by_seeds.copies, found.copies) if files and by_seeds.limit is not None else None
-        self.unread = int(np.sum(~vectors.any(1))) if len(vectors) else 0
+
+
+def check_judges(sscd: Path | None, originals: Path | None) -> None:
+    """Refuse a copy detector that cannot be loaded, and a folder without pictures.
+
+    Raises
+    ------
+    ValueError
+        Naming it.
+    """
+    if sscd:
+        likeness.sscd(sscd)
+    if originals and not likeness.pictures_in(originals):
+        raise ValueError(f"{originals} holds no picture")
 
 
 def everything(plan: Plan) -> set[tuple]:

@@ -39,8 +39,11 @@ class Store:
         self.done = {key(row) for row in self.rows}
 
     def add(self, made: Sequence) -> None:
-        """Keep pictures and rows of a request: the pictures first, so that no row is without one."""
+        """Keep pictures and rows of a request: the pictures first, so that no row is without one. Those
+        without the guard are the same as those that it reports on."""
         for picture, row in made:
+            if row["mode"] == OFF:
+                continue
             small = picture.copy()
             small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
             small.save(self.folder / picture_of(row), "JPEG", quality=QUALITY)
