@@ -63,8 +63,6 @@ def test_figures_of_a_guard_that_is_right(tmp_path):
     assert found["checkpoint"] == "0123456789" and found["profiles"] == {"before": ["own calibrated, 200 runs"]}
     strong = next(row for row in rows if row["set"] == "memorized" and row["mode"] == "report")
     assert [strong["levels"][level] * LEVELS[level]["threshold"] for level in ("low", "medium")] == pytest.approx([strong["score"]] * 2, rel=1e-3)
-        strong["score"] / 4, rel=1e-3
-    )
 
 
 def test_false_alarms_are_counted_at_every_level_from_one_run():
@@ -315,8 +313,6 @@ def test_what_is_shared_holds_no_prompt_picture_or_name(tmp_path):
     assert "SECRET" not in text and "Mine" not in text and ".jpg" not in text and "plain" not in text
     scores = shared["table"][0]["scores"]
     assert len(scores["ordinary"]) == 24 and scores["memorized"] == sorted(scores["memorized"])
-        shared["table"][0]["scores"]["memorized"]
-    )
 
 
 def shared_file(tmp_path, name: str, change=lambda data: None):
