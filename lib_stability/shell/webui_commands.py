@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from ..profile.calibration import FEW, caution
 from ..profile.reference import read_prompts
 from ..trail import scan_report
-from . import webui_answers
+from . import pictures_command, webui_answers
 from .profile_commands import agreed
 from .progress import Bar
 from .webui_client import Client, ClientError
@@ -39,7 +39,8 @@ def add_commands(commands: argparse._SubParsersAction, bounded: Callable) -> Non
 
     scan = commands.add_parser("scan", help="rank captions by how much a web UI's checkpoint seems to have memorized them")
     _add_server(scan)
-    scan.add_argument("captions", type=Path, metavar="FILE", help="captions, one a line")
+    scan.add_argument("captions", type=Path, nargs="?", metavar="FILE", help="captions, one a line")
+    pictures_command.add_arguments(scan)
     scan.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for scan.html, scan.csv and scan.jsonl; there it goes on")
     scan.add_argument("--seeds", type=bounded(int, 1, 64), default=4, help="seeds per caption (%(default)s)")
     _add_batches(scan, bounded, 8, 256)
@@ -101,6 +102,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
 
 def scan(arguments: argparse.Namespace) -> int:
     """Scan what is not in the folder's results yet, then write the reports."""
+    if arguments.pictures:
+        return pictures_command.scan(arguments)
+    if arguments.captions is None:
+        raise ValueError("scan wants a FILE of captions, or --pictures")
     captions = read_prompts(arguments.captions)
     client = Client(arguments.webui_url, arguments.auth)
     names = ("seeds", "width", "height", "sensitivity", "profile")
