@@ -107,6 +107,8 @@ def build_parser() -> argparse.ArgumentParser:
     told = actions.add_parser("kinds", help="what a profile catches of each kind of memorization, and how often it is wrong")
     told.add_argument("--out", type=Path, default=Path("outputs/kinds"), help="folder for kinds.json and kinds.md (%(default)s)")
     told.add_argument("--tapes", type=Path, default=Path("outputs/tapes"), help="folder where sampled runs are kept: half an hour (%(default)s)")
+    agreement = actions.add_parser("agreement", help="how well copies are told without originals, by agreement between seeds")
+    agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
     pictures = actions.add_parser("pictures", help="a sheet of training pictures with their captions")
     pictures.add_argument("--out", type=Path, default=Path("outputs/testbed-pictures.png"))
     regroup = actions.add_parser("regroup", help="train the U-Net that Forge's sizes can hold, or resume")

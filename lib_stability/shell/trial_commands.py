@@ -72,13 +72,15 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.sscd or arguments.originals:
         running.check_judges(arguments.sscd, arguments.originals)  # now, not after hours of work
     client = Client(arguments.webui_url, arguments.auth, timeout=TIMEOUT)
-    _check_samplers(client, plan)
     webui = generating.Webui(client, plan)
     store = Store(arguments.out, plan)
-    _foresee(webui, store)
+    todo = len(running.everything(plan) - store.done)
+    if todo:  # else it is only judged anew, for which no web UI is wanted
+        _check_samplers(client, plan)
+        _foresee(webui, store, todo)
     if arguments.estimate:
         return 0
-    bar = Bar("images", len(store.done))
+    bar = Bar("images", plan.images() - todo)
     try:
         running.run(webui, store, lambda: _calibrate(client, plan), lambda done, total, note: bar(done, total, note))
     except KeyboardInterrupt:
@@ -120,13 +122,10 @@ def _check_samplers(client: Client, plan: Plan) -> None:
             raise ValueError(f"the web UI has no {path[:-1]} {name!r}; it has {', '.join(sorted(known))[:300]}")
 
 
-def _foresee(webui: Webui, store: Store) -> None:
-    from ..trial import generating, running
+def _foresee(webui: Webui, store: Store, todo: int) -> None:
+    from ..trial import generating
 
     plan = webui.plan
-    todo = plan.images() - len(store.done & running.everything(plan))
-    if not todo:
-        return
     print(f"trial: {todo} images to make; measuring how long one takes", file=sys.stderr)
     seconds = generating.estimate(plan, generating.pace(webui, plan.profile), store.done)
     more = " and a calibration" if plan.calibrate and not store.calibrated else ""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from .containers import Unreadable
-from .image_row import NO_VERDICT, UNREADABLE, Item
+from .image_row import NO_VERDICT, UNREADABLE, Item, is_picture
 from .imagetext import OTHERS, read_text
 from .reading import Reading, verdicts_of
 
@@ -50,8 +50,8 @@ class Picture(NamedTuple):
 
 
 def read(items: Iterable[Item]) -> list[Picture]:
-    """The pictures among what :func:`.audit.find` has found; never raises for one of them."""
-    return [_read(item) for item in items]
+    """The pictures among what :func:`.audit.find` has found; never raises for one of them. Texts without a picture are nobody's."""
+    return [_read(item) for item in items if is_picture(item.path)]
 
 
 def _read(item: Item) -> Picture:

@@ -13,7 +13,7 @@ from .prompts import digest
 
 FORMAT, VERSION = "memorization-guard-trial", 1
 #: What agreement between seeds was worth on the testbed, where pictures can be held against the truth; see docs/evaluation/agreement.md.
-PROXY = "On the testbed, agreement between four seeds found {found} of the copies of whole pictures and called {wrong} of the other pictures copies."
+PROXY = "On the testbed, agreement between four seeds found {found} of the copies of whole pictures, and called {wrong} of the others copies."
 
 
 def result(plan: Plan, rows: Sequence[dict], how: dict, done: int) -> dict:
@@ -161,7 +161,7 @@ def testbed_proxy() -> str:
 
 
 #: Of ``testbed agreement``, held against docs/evaluation/agreement.json by a test.
-MEASURED = {"found": "–", "wrong": "–"}
+MEASURED = {"found": "100 %", "wrong": "0.3 %"}
 
 
 def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

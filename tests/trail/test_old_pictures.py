@@ -76,6 +76,8 @@ def test_broken_and_foreign_files_are_told_of(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     (tmp_path / "b.bmp").write_bytes(b"BM")
     problems = [picture.problem for picture in old_pictures.read(audit.find([tmp_path]))]
+    (tmp_path / "params.txt").write_text(PLAIN)
+    assert len(old_pictures.read(audit.find([tmp_path]))) == 2
     assert len(problems) == 2 and all(problems) and problems[1] == old_pictures.NOT_READ
 
 

@@ -53,7 +53,7 @@ def measure(bed: Testbed, profile: Profile, out: Path, ordinary: int = 50, tick:
     ):
         rows, truth, items = ([each[number] for number in chosen] for each in (made.rows, made.truth, made.items))
         found = copies.judge(rows, made.vectors[chosen], known)
-        for kind in ("whole", "template"):
+        for kind in ("whole", "template") if known is None else ("whole",):  # a template has no one original
             for mode in (REPORT, DAMP):
                 own = [number for number, row in enumerate(rows) if row["mode"] == mode and items[number] is not None and items[number].kind == kind]
                 result["rows"].append({"told by": told, "kind": kind, "mode": mode, "limit": found.limit, **_held(found, truth, own)})
@@ -78,6 +78,14 @@ def report(result: dict) -> str:
     heads = ["told by", "captions", "mode", "limit", "copies", "found", "others", "called copies"]
     said = f"Pictures of {result['side']} pixels a side, Euler 20, w = 7.5; the limit is what 1 % of {result['ordinary']} ordinary pictures exceed."
     return f"# Copies without originals\n\n{said}\n\n{tables.markdown(heads, rows)}\n"
+
+
+def worth(result: dict) -> dict[str, str]:
+    """What a field trial's report says of agreement between :data:`SEEDS` seeds: copies of whole pictures found, and of all others called copies."""
+    own = [row for row in result["rows"] if row["told by"] == f"agreement of {SEEDS} seeds"]
+    found = next(row["found"] for row in own if row["kind"] == "whole" and row["mode"] == REPORT)
+    wrong, others = (sum((row["wrong"] if name else 1) * row["others"] for row in own if row["others"]) for name in (True, False))
+    return {"found": f"{100 * found:.0f} %", "wrong": f"{100 * wrong / others:.1f} %"}
 
 
 def _small(pixels: torch.Tensor) -> np.ndarray:
