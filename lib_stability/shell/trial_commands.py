@@ -49,6 +49,7 @@ def add_command(commands: argparse._SubParsersAction, bounded: Callable) -> None
     trial.add_argument("--sensitivity", choices=("low", "medium", "high", "paper"), default="medium", help="what damping acts at (%(default)s)")
     trial.add_argument("--profile", default="", help="profile to judge by (the web UI's setting)")
     trial.add_argument("--calibrate", type=bounded(int, 20, 5000), default=0, metavar="RUNS", help="calibrate in between, and do all of it again")
+    trial.add_argument("--calibration-prompts", type=Path, metavar="FILE", help="with --calibrate: ordinary prompts of your own, and no others")
     trial.add_argument("--sscd", type=Path, metavar="FILE", help="SSCD as TorchScript: tells copies better than pixels do")
     trial.add_argument(
         "--originals", type=Path, metavar="DIR", help="training pictures that the memorized prompts may copy (else: agreement of seeds)"
@@ -69,6 +70,7 @@ def main(arguments: argparse.Namespace) -> int:
     from ..trial.store import Store
 
     plan = _plan(arguments)
+    own = _own_prompts(arguments, plan)
     if arguments.sscd or arguments.originals:
         running.check_judges(arguments.sscd, arguments.originals)  # now, not after hours of work
     client = Client(arguments.webui_url, arguments.auth, timeout=TIMEOUT)
@@ -82,7 +84,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     bar = Bar("images", plan.images() - todo)
     try:
-        running.run(webui, store, lambda: _calibrate(client, plan), lambda done, total, note: bar(done, total, note))
+        running.run(webui, store, lambda: _calibrate(client, plan, own), lambda done, total, note: bar(done, total, note))
     except KeyboardInterrupt:
         with suppress(ValueError, OSError):
             client.request("POST", "/sdapi/v1/interrupt", {})
@@ -136,10 +138,21 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} seconds"
 
 
-def _calibrate(client: Client, plan: Plan) -> str:
+def _own_prompts(arguments: argparse.Namespace, plan: Plan) -> list[str]:
+    """What a calibration is to use: it may not be fitted to what is tried."""
+    if arguments.calibration_prompts is None:
+        return []
+    found = prompts.read(arguments.calibration_prompts)
+    tried = [text for text in found if text in {*plan.memorized, *plan.ordinary}]
+    if tried:
+        raise ValueError(f"{arguments.calibration_prompts.name}: {len(tried)} of its prompts are tried as well, such as {tried[0][:60]!r}")
+    return found
+
+
+def _calibrate(client: Client, plan: Plan, own: list[str]) -> str:
     if caution(plan.calibrate):
         print(f"trial: {caution(plan.calibrate)}", file=sys.stderr)
-    body = {"runs": plan.calibrate, "width": plan.width, "height": plan.height, "batch_size": plan.batch_size}
+    body = {"runs": plan.calibrate, "width": plan.width, "height": plan.height, "batch_size": plan.batch_size, "prompts": own}
     return webui_answers.calibration(client.follow("calibrate", body))["profile"]
 
 

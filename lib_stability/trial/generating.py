@@ -144,7 +144,10 @@ class Webui:
 
 
 def _standing(judges: list[dict]) -> str:
-    return ", ".join(dict.fromkeys(f"{one['origin']} {'trial' if one['trial'] else one['kind']}, {int(one['runs'])} runs" for one in judges))[:200]
+    """Where what judged comes from and what it rests on; not its name, which may be that of a checkpoint."""
+    kinds = [(f"{one['origin']} {'trial' if one['trial'] else one['kind']}", int(one["runs"])) for one in judges]
+    told = [f"{kind}, {runs} runs" if runs else kind for kind, runs in kinds]
+    return ", ".join(dict.fromkeys(told))[:200]
 
 
 def _evaluated(trajectory: Sequence[dict], limits: dict[str, dict[str, float]]) -> dict:

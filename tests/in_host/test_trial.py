@@ -83,10 +83,17 @@ def test_before_and_after_a_calibration_by_a_command(server, options, files, tmp
         (["--sampler", "Magic"], "no sampler 'Magic'"),
         (["--originals", "/nowhere"], "holds no picture"),
         (["--memorized", "/nowhere.txt"], "nowhere.txt"),
+        (["--ordinary", "{memorized}"], "stand in both files"),
+        (["--calibrate", "20", "--calibration-prompts", "{memorized}"], "1 of its prompts are tried as well"),
     ],
 )
 def test_bad_use_in_one_line(server, options, files, tmp_path, capsys, more, said):
-    assert trial(server, files, tmp_path / "out", "--prompts", "1", "--seeds", "1", "--mode", "report", *more) == 2
+    assert (
+        trial(
+            server, files, tmp_path / "out", "--prompts", "1", "--seeds", "1", "--mode", "report", *(one.format(memorized=files[1]) for one in more)
+        )
+        == 2
+    )
     assert said in capsys.readouterr().err.strip().splitlines()[-1]
 
 
