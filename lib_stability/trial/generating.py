@@ -145,7 +145,8 @@ class Webui:
 
 def _standing(judges: list[dict]) -> str:
     """Where what judged comes from and what it rests on; not its name, which may be that of a checkpoint."""
-    kinds = [(f"{one['origin']} {'trial' if one['trial'] else one['kind']}", int(one["runs"])) for one in judges]
+    words = {"calibrated": "calibration"}
+    kinds = [(f"{one['origin']} {'trial' if one['trial'] else words.get(one['kind'], one['kind'])}", int(one["runs"])) for one in judges]
     told = [f"{kind}, {runs} runs" if runs else kind for kind, runs in kinds]
     return ", ".join(dict.fromkeys(told))[:200]
 

@@ -48,7 +48,7 @@ def test_a_trial_of_this_host(server, options, files, tmp_path, capsys):
         assert entry["auc"] == 1.0 and entry["flagged"]["memorized"] == 1.0 and entry["flagged"]["ordinary"] == 0.0 and entry["not_judged"] == 0.0
         assert entry["cost"]["damped"]["memorized"] > 0 and entry["cost"]["damped"]["ordinary"] == 0
     assert plain["cost"]["looks"] == 0 and negative["cost"]["looks"] >= 2  # a negative prompt leaves it to the probe
-    assert found["profiles"] == {"before": ["bundled calibrated, 1592 runs"]}
+    assert found["profiles"] == {"before": ["bundled calibration, 1592 runs"]}
     page = (out / "trial.html").read_text()
     assert page.index(WHOLE[0]) < page.index("class='stable'") and page.count("<img") == 48
     assert WHOLE[0] not in shared.read_text() and "fog" not in shared.read_text()

@@ -60,7 +60,7 @@ def test_figures_of_a_guard_that_is_right(tmp_path):
     assert entry["copies"]["report"] == {"memorized": 1.0, "ordinary": 0.0} and entry["copies"]["damp"]["memorized"] == 0.0
     assert entry["cost"]["evaluations"] == 2 and entry["cost"]["looks"] == 1 and entry["cost"]["damped"] == {"memorized": 5.0, "ordinary": 0.0}
     assert all(value is not None for value in entry["cost"]["seconds"].values())
-    assert found["checkpoint"] == "0123456789" and found["profiles"] == {"before": ["own calibrated, 200 runs"]}
+    assert found["checkpoint"] == "0123456789" and found["profiles"] == {"before": ["own calibration, 200 runs"]}
     strong = next(row for row in rows if row["set"] == "memorized" and row["mode"] == "report")
     assert [strong["levels"][level] * LEVELS[level]["threshold"] for level in ("low", "medium")] == pytest.approx([strong["score"]] * 2, rel=1e-3)
 
@@ -328,7 +328,7 @@ def test_many_shared_trials_make_one_table(tmp_path):
     other = sharing.read(shared_file(tmp_path, "other.json", lambda data: data.update(checkpoint="ffff")))
     text = sharing.merged([other, one])
     assert "2 trials, 2 checkpoints" in text and text.index("0123456789") < text.index("ffff")
-    assert "100.0 %" in text and "own calibrated, 200 runs" in text
+    assert "100.0 %" in text and "own calibration, 200 runs" in text
 
 
 @pytest.mark.parametrize(
