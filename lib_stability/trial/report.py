@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date
 
+from ..trail.infotext import clean
 from ..version import __version__
 from . import figures
 from .plan import AFTER, BEFORE, DAMP, MEMORIZED, ORDINARY, REPORT, SETS, Plan
@@ -24,7 +25,7 @@ def result(plan: Plan, rows: Sequence[dict], how: dict, done: int) -> dict:
         "version": VERSION,
         "date": date.today().isoformat(),
         "software": first.get("guard") or __version__,
-        "webui": first.get("webui", ""),
+        "webui": clean(first.get("webui", ""), 60),
         "checkpoint": first.get("model", ""),
         "size": f"{plan.width}x{plan.height}",
         "seeds": plan.seeds,

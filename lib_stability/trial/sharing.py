@@ -16,7 +16,7 @@ from .report import FORMAT, VERSION, lines, named, number, percent
 #: Bytes of a shared file, and settings in one, at most.
 MAX_BYTES, MOST = 20_000_000, 10_000
 _HASH = re.compile(r"[0-9a-f]{0,64}")
-_PLAIN = re.compile(r"[\w .,+()/:-]*")
+_PLAIN = re.compile(r"[\w .,+()\[\]%=/:-]*")
 
 
 def share(plan: Plan, rows: Sequence[dict], found: dict) -> dict:
