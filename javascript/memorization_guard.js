@@ -153,9 +153,32 @@
     document.addEventListener("change", personChanges, true);
     document.addEventListener("input", personChanges, true);
 
+    // The tags of networks in a prompt.
+    function tagsOf(text) {
+        return (text.match(/<\w+:[^<>]+>/g) || []).join(" ");
+    }
+
+    function fillNetworks(tags) {
+        const box = root().querySelector("#memorization_guard_tab_networks textarea, #memorization_guard_tab_networks input");
+        if (box) {
+            box.value = tags;
+            box.dispatchEvent(new Event("input", {bubbles: true}));
+        }
+    }
+
+    // The tab's button "From the prompt": that of txt2img, or of img2img where that has none.
+    window.memorizationGuardNetworks = function () {
+        const prompts = TABS.map((tab) => tagsOf(root().querySelector(`#${tab}_prompt textarea`)?.value || ""));
+        return [prompts.find((tags) => tags) || ""];
+    };
+
     // The button beside "No profile" leads to the tab; what it costs is agreed to there.
     document.addEventListener("click", (event) => {
-        if (event.target.closest?.(".memorization-guard-calibrate")) {
+        const wanted = event.target.closest?.(".memorization-guard-calibrate");
+        if (wanted) {
+            if (wanted.dataset.networks !== undefined) {
+                fillNetworks(wanted.dataset.networks);
+            }
             const names = Array.from(root().querySelectorAll("#tabs > .tab-nav button, #tabs > .tab-wrapper button"));
             names.find((one) => one.innerText.trim() === "Memorization Guard")?.click();
             setTimeout(() => root().querySelector("#memorization_guard_tab_calibrate")?.scrollIntoView({block: "center"}), 200);

@@ -1,9 +1,10 @@
-"""Versions of a prompt with one part left out each: text in, text out, in the prompt syntax of the web UIs."""
+"""Versions of a prompt with one part left out each, and its tags of networks: text in, text out, in the prompt syntax of the web UIs."""
 
 from __future__ import annotations
 
 import itertools
 import re
+from typing import NamedTuple
 
 #: Versions of a prompt at most; a longer prompt is left out by stretches of neighbouring words.
 MOST = 12
@@ -12,6 +13,18 @@ _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 _JOINTS = frozenset({"AND", "BREAK"})
 #: Extra networks are not words of the prompt.
 _NETWORK = re.compile(r"<[^<>]*>")
+#: The tag of one: its kind, and what it is told.
+TAG = re.compile(r"<(\w+):([^<>]+)>")
+
+
+def tags(text: str) -> list[str]:
+    """The tags of networks in a prompt, as they stand there."""
+    return [found.group() for found in TAG.finditer(text)]
+
+
+def without_tags(text: str) -> str:
+    """A prompt without its tags of networks."""
+    return TAG.sub("", text)
 
 
 def words(prompt: str) -> list[tuple[int, int]]:
@@ -33,17 +46,44 @@ def parts(prompt: str, most: int = MOST, negative: str = "") -> list[list[tuple[
     against = {negative[start:end].casefold() for start, end in words(negative)}
     free = [(start, end) for start, end in found if prompt[start:end].casefold() not in against]
     found = free if len(free) > 1 else found
-    count = min(most, len(found))
-    bounds = [round(number * len(found) / count) for number in range(count + 1)]
-    return [found[low:high] for low, high in itertools.pairwise(bounds)]
+    return [found[low:high] for low, high in _bounds(len(found), min(most, len(found)))]
+
+
+class Without(NamedTuple):
+    """A version of a prompt: its text, and the words that it lacks."""
+
+    text: str
+    words: tuple[str, ...]
+
+
+def stages(prompt: str, most: int = MOST, negative: str = "") -> list[list[Without]]:
+    """Versions of a prompt in the order in which they are tried: without each of its :func:`parts`, without each quarter, without each half.
+
+    Stages that would leave out no more than the one before are not there; none at all where there are fewer than two words.
+    """
+    each = parts(prompt, most, negative)
+    found = [[_without(prompt, part) for part in each]] if each else []
+    for count in (4, 2):
+        if len(each) > count:
+            groups = [each[low:high] for low, high in _bounds(len(each), count)]
+            found.append([_without(prompt, [span for part in group for span in part]) for group in groups])
+    return found
 
 
 def versions(prompt: str, most: int = MOST, negative: str = "") -> list[str]:
-    """The prompt without each of its :func:`parts` in turn; brackets, weights and separators stay where they are."""
-    out = []
-    for stretch in parts(prompt, most, negative):
-        text = prompt
-        for start, end in reversed(stretch):
-            text = text[:start] + text[end:]
-        out.append(re.sub(r" {2,}", " ", text).strip())
-    return out
+    """The prompt without each of its :func:`parts` in turn."""
+    return [_without(prompt, stretch).text for stretch in parts(prompt, most, negative)]
+
+
+def _without(prompt: str, spans: list[tuple[int, int]]) -> Without:
+    """Brackets, weights and separators stay where they are."""
+    text = prompt
+    for start, end in reversed(spans):
+        text = text[:start] + text[end:]
+    return Without(re.sub(r" {2,}", " ", text).strip(), tuple(prompt[start:end] for start, end in spans))
+
+
+def _bounds(length: int, count: int) -> list[tuple[int, int]]:
+    """`length` things in `count` neighbourhoods of nearly equal size, each as (first, last + 1)."""
+    edges = [round(number * length / count) for number in range(count + 1)]
+    return list(itertools.pairwise(edges))

@@ -88,7 +88,8 @@ def value(draw: random.Random, depth: int = 3) -> object:
         return [value(draw, depth - 1) for _ in range(draw.randint(0, 4))]
     if depth and kind < 0.4:
         return {text(draw, 2): value(draw, depth - 1) for _ in range(draw.randint(0, 4))}
-    return draw.choice(ODD_VALUES) if kind < 0.8 else text(draw)
+    # A copy: whoever spoils it further must not spoil the next case, or put a value into itself.
+    return copy.deepcopy(draw.choice(ODD_VALUES)) if kind < 0.8 else text(draw)
 
 
 def spoiled_json(draw: random.Random, document: object, times: int = 3) -> object:
@@ -104,7 +105,8 @@ def spoiled_json(draw: random.Random, document: object, times: int = 3) -> objec
         elif kind < 0.75:
             del holder[key]
         elif kind < 0.9 and isinstance(holder[key], (int, float)) and not isinstance(holder[key], bool):
-            holder[key] = holder[key] * draw.choice((-1, 0, 1e-9, 1e9, 1e300))
+            factor = draw.choice((-1, 0, 1e-9, 1e9, 1e300))
+            holder[key] = holder[key] * (factor if abs(holder[key]) < 1e300 else -1)  # whole numbers may be beyond what a float holds
         elif isinstance(holder, list):
             holder.insert(key, copy.deepcopy(holder[key]))
         else:

@@ -30,14 +30,14 @@ RULES = {
     "guard": Room("validation", _CORE),
     "profile": Room("guard validation version", _CORE),
     "pictures": Room("guard", f"{_CORE} PIL", late="matplotlib"),
-    "trail": Room("guard profile validation version", "PIL filelock", late="tqdm"),
+    "trail": Room("guard profile validation version wording", "PIL filelock", late="tqdm pyarrow"),
     "trial": Room("guard profile trail ranking validation version", f"{_CORE} PIL"),
     # Inside a web UI.
     "webui": Room("webui.job webui.page webui.tasks"),
     "webui.host": Room("guard profile validation wording", _CORE, late=_HOST),
     "webui.job": Room("guard profile trail pictures validation wording webui.host", f"{_CORE} PIL", late=_HOST),
-    "webui.tasks": Room("guard profile trail validation webui.host webui.job", _CORE, late=_HOST),
-    "webui.page": Room("guard profile trail pictures validation webui.host webui.job webui.tasks", f"PIL {_HOST}"),
+    "webui.tasks": Room("guard profile trail validation wording webui.host webui.job", _CORE, late=_HOST),
+    "webui.page": Room("guard profile trail pictures validation wording webui.host webui.job webui.tasks", f"PIL {_HOST}"),
     # On a command line.
     "shell": Room("* -webui -webui.host -webui.job -webui.page -webui.tasks -__main__", f"{_CORE} requests", late="diffusers tqdm"),
     # The model that was made to memorize. Nothing outside but the command line may know it.
@@ -60,6 +60,9 @@ UNLOADED = {
     "import lib_stability.guard.guard": f"{DRAWING} {OTHERS}",
     "from lib_stability import Guard, choose_profile, load_profiles, Recorder": f"{DRAWING} {OTHERS}",
     "import lib_stability.shell.cli": f"{DRAWING} {OTHERS}",
+    "import lib_stability.webui.tasks.api, lib_stability.webui.job.hooks, lib_stability.webui.job.ledgering, lib_stability.webui.page.tab": (
+        f"matplotlib concurrent.futures.process {OTHERS.replace('filelock', '')}"
+    ),
     "import lib_stability.trail.audit, lib_stability.pictures.figures": f"matplotlib {OTHERS.replace('filelock', '')}",
 }
 

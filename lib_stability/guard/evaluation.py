@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+
 import torch
 
 from .deviation import Expected
@@ -22,6 +25,8 @@ class Evaluation:
     sigma : float32 tensor of shape ``(batch,)``
     guidance : float or float32 tensor of shape ``(batch,)``
     parameterisation : "sigma" or "flow"
+    difference : callable, optional
+        See :attr:`difference`, which it gives.
 
     Attributes
     ----------
@@ -34,10 +39,17 @@ class Evaluation:
     """
 
     def __init__(
-        self, number: int, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor, parameterisation: str
+        self,
+        number: int,
+        x: torch.Tensor,
+        denoised: torch.Tensor,
+        sigma: torch.Tensor,
+        guidance: float | torch.Tensor,
+        parameterisation: str,
+        difference: Callable[[], torch.Tensor | None] | None = None,
     ) -> None:
         self.number, self.x, self.denoised, self.sigma, self.guidance = number, x, denoised, sigma, guidance
-        self.parameterisation = parameterisation
+        self.parameterisation, self._ask_difference = parameterisation, difference
         self.judged: dict[str, Judged] = {}
         self.unstable: torch.Tensor | None = None
         self.source = denoised
@@ -61,7 +73,42 @@ class Evaluation:
             self._expected = region.look_up(self.sigma, self.guidance)
         return self._expected
 
+    @cached_property
+    def difference(self) -> torch.Tensor | None:
+        """The prediction for the prompt less that for the negative prompt, like `x`: what guidance multiplies. None where the sampler has not got
+        both; it costs no model evaluation."""
+        return None if self._ask_difference is None else self._ask_difference()
+
     @property
     def watched(self) -> Judged | None:
         """What was found in the guided prediction itself."""
         return next((one for one in self.judged.values() if one.prediction is self.denoised), None)
+
+
+def checked(
+    number: int,
+    batch: int,
+    x: torch.Tensor,
+    denoised: torch.Tensor,
+    sigma: torch.Tensor,
+    guidance: float | torch.Tensor,
+    parameterisation: str,
+    difference: Callable[[], torch.Tensor | None] | None = None,
+) -> Evaluation:
+    """The evaluation that a sampler hands over in a pass of `batch` images, noise levels and scales as float32 on the latent's device.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Shapes that do not go together, or guidance that is no number.
+    """
+    sigma = sigma.to(device=x.device, dtype=torch.float32)
+    if len(x) != batch or sigma.shape != (batch,) or denoised.shape != x.shape:
+        raise ValueError(f"batch of {batch}: latent {tuple(x.shape)}, prediction {tuple(denoised.shape)}, noise levels {tuple(sigma.shape)}")
+    if isinstance(guidance, torch.Tensor):
+        if guidance.shape != (batch,):
+            raise ValueError(f"guidance: of shape {tuple(guidance.shape)} for a batch of {batch}")
+        guidance = guidance.to(device=x.device, dtype=torch.float32)
+    elif not isinstance(guidance, (int, float)):
+        raise TypeError(f"guidance: {guidance!r} is no number")
+    return Evaluation(number, x, denoised, sigma, guidance, parameterisation, difference)

@@ -6,16 +6,18 @@ Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from .dampers import Damper, damper_for
+from .dampers.reword import Reword
 from .dampers.stop import Stop
 from .damping import Marks
 from .detectors import Detector, detectors
 from .detectors.watch import Watch
-from .evaluation import Evaluation
+from .evaluation import Evaluation, checked
 from .locality import Locator
 from .norms import rms
 from .options import Options
@@ -88,13 +90,23 @@ class Guard:
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
         self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
         self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
+        self._chosen = self.damper  # whatever it hands over to, what it found stays
         self.evaluations = self.batch = 0
         self.trouble = Trouble()
         self.readings: list[Reading] = []
         self._flagged: Marks | None = None
+        #: Whether another guard has gone on with the pass: what is still to be seen is that one's to see.
+        self._succeeded = False
         self._locator = Locator() if options.locate else None
 
-    def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
+    def step(
+        self,
+        x: torch.Tensor,
+        denoised: torch.Tensor,
+        sigma: torch.Tensor,
+        guidance: float | torch.Tensor,
+        difference: Callable[[], torch.Tensor | None] | None = None,
+    ) -> torch.Tensor:
         """Judge one model evaluation; returns `denoised`, damped where an image is flagged and the mode is "damp".
 
         Parameters
@@ -107,13 +119,18 @@ class Guard:
             Noise levels.
         guidance : float or tensor of shape ``(batch,)``
             Effective guidance scale of this evaluation.
+        difference : callable, optional
+            Gives :attr:`.Evaluation.difference`, if a detector asks for it; called while this lasts, if at all.
 
         An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
         next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
         """
         self.batch, before = max(self.batch, len(x)), len(self.readings)
         try:
-            return denoised if self.region is None else self._step(self._evaluation(x, denoised, sigma, guidance))
+            if self.region is None:
+                return denoised
+            batch = len(self.readings[0].sigma) if self.readings else len(x)
+            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation, difference))
         except Exception as error:
             self.trouble.note(EVALUATION, error)
             self.trouble.missed += len(self.readings) == before
@@ -183,22 +200,9 @@ class Guard:
                 self._flagged = Marks(len(unstable), unstable.device)
             self._flagged.tensor |= unstable
 
-    def _evaluation(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> Evaluation:
-        sigma = sigma.to(device=x.device, dtype=torch.float32)
-        batch = len(self.readings[0].sigma) if self.readings else len(x)
-        if len(x) != batch or sigma.shape != (batch,) or denoised.shape != x.shape:
-            raise ValueError(f"batch of {batch}: latent {tuple(x.shape)}, prediction {tuple(denoised.shape)}, noise levels {tuple(sigma.shape)}")
-        if isinstance(guidance, torch.Tensor):
-            if guidance.shape != (batch,):
-                raise ValueError(f"guidance: of shape {tuple(guidance.shape)} for a batch of {batch}")
-            guidance = guidance.to(device=x.device, dtype=torch.float32)
-        elif not isinstance(guidance, (int, float)):
-            raise TypeError(f"guidance: {guidance!r} is no number")
-        return Evaluation(self.evaluations, x, denoised, sigma, guidance, self.parameterisation)
-
     def succeed(self, before: Guard) -> None:
         """Take over from the guard that watched the pass up to here, where another model goes on with the same images."""
-        self._flagged = before._flagged
+        self._flagged, before._succeeded = before._flagged, True
         if self.damper is not None and before.damper is not None:
             self.damper.succeed(before.damper)
         if self._locator and before._locator:
@@ -217,8 +221,18 @@ class Guard:
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
         watched = next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0))
-        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, self.stopped is not None, self.trouble)
+        stopping = self.stopped is not None
+        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, stopping, self._awaited(), self.trouble)
+
+    def _awaited(self) -> bool:
+        if self._succeeded or not self.readings:
+            return False
+        last = self.readings[-1].judged
+        return any(one.awaits(self.evaluations, any(name != one.name for name in last)) for one in self.detectors)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""
-        return verdicts(self.seen())
+        seen = self.seen()
+        if isinstance(self._chosen, Reword):
+            seen.carriers = self._chosen.rewording.carriers()
+        return verdicts(seen)

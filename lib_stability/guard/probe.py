@@ -71,7 +71,7 @@ class Probe:
     guidance : float
         The scale at which `predict` combines its predictions.
     expected : int
-        Evaluations that the pass will make.
+        Evaluations that the pass will make. In one that makes fewer a look is missed, and nothing that it would have judged is stable.
 
     Raises
     ------

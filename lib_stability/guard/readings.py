@@ -109,7 +109,11 @@ class Pass:
         Scales that the watch judges.
     stopping : bool
         Whether strongly flagged images were blanked.
+    awaited : bool
+        Whether a detector wanted a look later than the last evaluation.
     trouble : Trouble
+    carriers : list of str
+        Of each image: see :meth:`.rewording.Rewording.carriers`; shorter than the batch where nobody looked.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -119,4 +123,6 @@ class Pass:
     doubt: str = ""
     guidance_range: tuple[float, float] = (0.0, 0.0)
     stopping: bool = False
+    awaited: bool = False
     trouble: Trouble = field(default_factory=Trouble)
+    carriers: list[str] = field(default_factory=list)

@@ -13,7 +13,7 @@ from .detectors.watch import Watch
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
-_BEYOND = "guidance above the region"
+_BEYOND, _AWAITED = "guidance above the region", "ended before the last look"
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
 STEERED, UNCERTAIN = "steered away", "uncertain"
 OUTCOMES = (STEERED, UNCERTAIN)
@@ -50,6 +50,8 @@ class Verdict:
     outcome : one of :data:`OUTCOMES` or ""
         Of a damped image: what the prediction for its own prompt says at the last evaluation. Empty where nothing was damped, where nobody has looked
         there or where that cannot tell (flow models, schedules that end in tiny steps).
+    carriers : str
+        Of a reworded image: the parts of its prompt without which the copy broke, joined by plus signs.
     """
 
     verdict: str
@@ -62,6 +64,7 @@ class Verdict:
     reason: str = ""
     stopped_at: int | None = None
     outcome: str = ""
+    carriers: str = ""
 
     @property
     def flagged(self) -> bool:
@@ -130,11 +133,13 @@ def verdicts(what: Pass) -> list[Verdict]:
 
 
 def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool, ends: torch.Tensor) -> Verdict:
-    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=_outcome(what, seen, index, ends) if damped else "")
+    carriers = what.carriers[index] if index < len(what.carriers) else ""
+    outcome = _outcome(what, seen, index, ends) if damped else ""
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=outcome, carriers=carriers)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
-    trouble = what.trouble.against_stable(*whole) or (_BEYOND if beyond and [*judging] == [Watch.name] else "")
+    trouble = what.trouble.against_stable(*whole) or (_BEYOND if beyond and [*judging] == [Watch.name] else _AWAITED if what.awaited else "")
     if not judging:
         return replace(blank, reason=trouble or _reason(what, index))
     # The detector that flagged first; where none did, the one that came closest to its threshold.
@@ -184,4 +189,5 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
         total += part.evaluations
     if not shifted:
         return Verdict(NOT_JUDGED, reason="nothing sampled")
-    return replace(gravest(shifted), evaluations=total, damped=sum(part.damped for part in parts), outcome=parts[-1].outcome)
+    carriers = next((part.carriers for part in parts if part.carriers), "")
+    return replace(gravest(shifted), evaluations=total, damped=sum(part.damped for part in parts), outcome=parts[-1].outcome, carriers=carriers)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..guard.region import StabilityRegion
+from .networks import describe
 from .profiles import ANY, Model, Profile, choose
 
 
@@ -38,7 +39,7 @@ def outlook(new: Profile, present: Sequence[Profile]) -> Outlook:
     if new.trial:
         return Outlook([*lines, f"It is a trial ({new.trial}): it serves only where the setting Profile names it."], same)
     model = new.model
-    asked = model.sha256, model.family, model.prediction, model.distilled
+    asked = model.sha256, model.family, model.prediction, model.distilled, model.networks
     before = choose(present, *asked)[0]
     after = choose([*(one for one in present if one.name != new.name), new], *asked)[0]
     where = _where(model)
@@ -53,6 +54,7 @@ def outlook(new: Profile, present: Sequence[Profile]) -> Outlook:
 
 def _where(model: Model) -> str:
     if model.sha256:
-        return model.checkpoint or f"the checkpoint {model.sha256[:10]}"
+        name = model.checkpoint or f"the checkpoint {model.sha256[:10]}"
+        return f"{name} with {describe(model.networks)}" if model.networks else name
     whose = "whatever its family" if model.family == ANY else f"of the family {model.family}"
     return f"every checkpoint {whose} ({model.prediction}) that has no profile of its own"

@@ -1,4 +1,4 @@
-"""Versions of the user's profiles: what is replaced is kept in the folder "older" beside them; :func:`.files.back` puts it in force again.
+"""Versions of the user's profiles: what is replaced is kept in the folder "older" beside them; :func:`.own_profiles.back` puts it in force again.
 
 File names are made here, of the profile's name and the time; the newest :data:`MOST` of a name are kept.
 """

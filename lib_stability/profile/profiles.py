@@ -13,11 +13,13 @@ from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import SCORED_GUIDANCE, StabilityRegion
 from ..guard.sensitivity import false_alarm_table
 from ..validation import Field
+from . import networks as extra
 from . import plausibility
 
 log = logging.getLogger(__name__)
 
-FORMAT, VERSION = "memorization-guard-profile", 1
+#: Profiles of a checkpoint alone are written as version 1; version 2 has networks, which an older reader would pass over.
+FORMAT, VERSION = "memorization-guard-profile", 2
 KINDS = ("prior", "calibrated")
 PREDICTIONS = ("epsilon", "v", "flow")
 #: Where a profile comes from: with the extension, from a calibration here, from elsewhere.
@@ -41,6 +43,8 @@ class Model:
         The checkpoint's name is for people; it is known by the SHA-256 of its file, 64 lower-case hexadecimal digits.
     distilled : bool
         Whether guidance is distilled into the model, with its scale as an input (Flux dev). Then guidance scales are those of that input.
+    networks : tuple of Network
+        The extra networks that are applied to it.
     """
 
     family: str
@@ -48,6 +52,7 @@ class Model:
     checkpoint: str = ""
     sha256: str = ""
     distilled: bool = False
+    networks: extra.Networks = ()
 
     @property
     def speaks(self) -> str:
@@ -56,7 +61,8 @@ class Model:
 
     def to_json(self) -> dict:
         """As a file has it, where the profile's provenance tells of distilled guidance."""
-        return {key: value for key, value in vars(self).items() if key != "distilled"}
+        found = {key: value for key, value in vars(self).items() if key not in ("distilled", "networks")}
+        return {**found, **({"networks": extra.to_json(self.networks)} if self.networks else {})}
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,7 @@ class Profile:
     def evidence(self) -> str:
         """For people: what it is and what it rests on."""
         facts = [self.standing, f"{self.runs} runs" if self.kind == "calibrated" else "", "distilled guidance" if self.model.distilled else ""]
+        facts.append(f"with {extra.describe(self.model.networks)}" if self.model.networks else "")
         facts.append(str(self.provenance.get("date") or "")[:10])
         return ", ".join(fact for fact in facts if fact)
 
@@ -145,7 +152,7 @@ class Profile:
         regions = {"watch": self.watch, "probe": self.probe}
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": VERSION if self.model.networks else 1,
             "name": self.name,
             "kind": self.kind,
             "model": self.model.to_json(),
@@ -186,6 +193,7 @@ class Profile:
                 model.get("checkpoint", "").text(300),
                 model.get("sha256", "").text(64, _SHA256),
                 provenance.get("distilled") is True,
+                extra.read(model.get("networks", [])),
             ),
             watch=StabilityRegion.from_json(root["watch"].value, f"{source}.watch"),
             probe=None if probe.value is None else StabilityRegion.from_json(probe.value, probe.path),
@@ -197,13 +205,20 @@ class Profile:
             if region is not None and (region.parameterisation == "flow") != (self.model.prediction == "flow"):
                 model["prediction"].fail(f"does not go with a region in the parameterisation {region.parameterisation!r}")
         plausibility.check(self.watch, f"{source}.watch", self.kind == "calibrated")
+        if self.model.networks and not self.model.sha256:
+            model["networks"].fail("wants the checkpoint's sha256 beside it")
         if self.probe is not None:
             plausibility.check(self.probe, f"{source}.probe", self.kind == "calibrated", self.probe_guidance, fixed=True)
         return self
 
 
 def choose(
-    profiles: Iterable[Profile], sha256: str = "", family: str = "", prediction: str = "epsilon", distilled: bool = False
+    profiles: Iterable[Profile],
+    sha256: str = "",
+    family: str = "",
+    prediction: str = "epsilon",
+    distilled: bool = False,
+    networks: extra.Networks = (),
 ) -> tuple[Profile | None, str]:
     """The profile that serves a checkpoint, and why: by hash, else by family, else one for any family; never a trial or one of another prediction.
 
@@ -220,6 +235,9 @@ def choose(
     prediction : "epsilon", "v" or "flow"
     distilled : bool
         Whether guidance is distilled into the checkpoint: profiles of such models serve no others, and none other serves them.
+    networks : tuple of Network
+        Extra networks that are on: with any, only a profile of this checkpoint that was calibrated with the same ones serves, the one of the nearest
+        weights first (see :func:`.networks.distance`); such a profile serves nothing else.
 
     Returns
     -------
@@ -237,10 +255,15 @@ def choose(
     """
     wanted = prediction, distilled
     fitting = [profile for profile in profiles if (profile.model.prediction, profile.model.distilled) == wanted and not profile.trial]
-    ranked = sorted(fitting, key=lambda profile: (profile.kind == "calibrated", not profile.negative, profile.weight))
+    measured = [(profile, extra.distance(profile.model.networks, networks)) for profile in fitting]
+    away = {id(profile): far for profile, far in measured if far is not None}
+    fitting = [profile for profile in fitting if id(profile) in away]
+    ranked = sorted(fitting, key=lambda profile: (profile.kind == "calibrated", not profile.negative, -away[id(profile)], profile.weight))
     for profile in reversed(ranked):
         if sha256 and profile.model.sha256 == sha256:
-            return profile, "made for this checkpoint"
+            return profile, "made for this checkpoint" + (" and these networks" if networks else "")
+    if networks:
+        return None, extra.unknown(networks)
     # A calibration of another checkpoint is not a guess at this one unless it names no hash.
     for profile in reversed(ranked):
         if family and profile.model.family == family and not profile.model.sha256:

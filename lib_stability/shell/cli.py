@@ -15,7 +15,7 @@ from ..guard import sensitivity
 from ..profile import storage
 from ..validation import ValidationError
 from ..version import __version__
-from . import profile_commands, trial_commands, webui_commands
+from . import profile_commands, scan_command, trial_commands, webui_commands
 
 TESTBED_PROFILE = storage.BUNDLED / "testbed.json"
 
@@ -223,7 +223,7 @@ def _never_mute() -> None:
 
 
 #: Commands whose modules do all of the work.
-_ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": webui_commands.scan, "trial": trial_commands.main}
+_ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": scan_command.scan, "trial": trial_commands.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -73,13 +73,19 @@ class _Judging:
 
     def row(self, picture: Picture) -> dict:
         """What the reports say of a picture."""
-        problem = picture.problem or self._foreign(picture)
-        found = None if problem else self.known.get(picture.asked) or self._judge(picture)
+        problem, found = picture.problem or self._foreign(picture), None
+        if not problem:
+            try:
+                found = self.known.get(picture.asked) or self._judge(picture)
+            except ClientError as error:
+                if not picture.networks:
+                    raise
+                problem = str(error)  # networks that are not here, or that no profile knows, are this picture's alone
         problem = problem or self._foreign(picture)  # which checkpoint is loaded, the first answer tells
         if problem or found is None:
             found = {"verdict": NOT_JUDGED, "median": None}
         elif found["verdict"] == NOT_JUDGED:
-            problem = "outside the region"
+            problem = found.get("reason") or "outside the region"
         told = {
             "file": picture.file,
             "prompt": picture.prompt,
@@ -100,7 +106,9 @@ class _Judging:
         result = self.client.follow("scan", body)
         # The size is each picture's own; all else may not change.
         about, (row,) = webui_answers.about(result) | {"size": ""}, webui_answers.rows(result, [prompt.strip()])
-        if self.about is not None and about != self.about:
+        if picture.networks:  # they have profiles of their own
+            about = self.about or about
+        elif self.about is not None and about != self.about:
             changed = ", ".join(f"{name} {self.about[name]} → {about[name]}" for name in about if about[name] != self.about[name])
             raise ClientError(f"{self.path} was made with something else ({changed}); use another --out")
         self.about, self.known[picture.asked] = about, row

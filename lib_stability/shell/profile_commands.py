@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..guard import sensitivity
-from ..profile import checking, files, older, profiles, storage
+from ..profile import checking, older, own_profiles, profiles, storage
 from ..profile.displacing import Outlook, outlook
 
 #: First words that are an action, and what has to follow.
@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> int:
         if words[0] == "check":
             return _check(Path(words[1]), arguments.against)
         if words[0] == "export":
-            files.hand_out(words[1], Path(words[2]), [storage.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.by, arguments.hardware)
+            own_profiles.hand_out(words[1], Path(words[2]), [storage.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.by, arguments.hardware)
             print(f"{words[1]} exported to {words[2]}")
             return 0
         return _act(words[0], words[1:], [storage.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.yes)
@@ -69,22 +69,22 @@ def _act(action: str, words: list[str], folders: list[Path], yes: bool) -> int:
             print(said)
         if found.displaced and not yes and not agreed("Import it?"):
             raise ValueError(f"{words[0]} was not imported; --yes imports it all the same")
-        name, target = files.bring(Path(words[0]), folders[-1])
+        name, target = own_profiles.bring(Path(words[0]), folders[-1])
         print(f"{name} imported as {target}")
     elif action == "versions":
         kept = older.versions(words[0], folders[-1])
         if not kept:
-            known = any(files.find(words[0], folder) for folder in folders)
+            known = any(own_profiles.find(words[0], folder) for folder in folders)
             raise ValueError(f"{words[0]!r} has no older versions" if known else f"no profile is named {words[0]!r}")
         for number, (_, one) in enumerate(kept, start=1):
             print(f"{number:3} {one.evidence}")
     elif action == "back":
         if len(words) == 2 and not words[1].isdecimal():
             raise ValueError(f"{words[1]!r} is not the number of a version")
-        profile = files.back(words[0], folders[-1], int(words[1]) if len(words) == 2 else 1)
+        profile = own_profiles.back(words[0], folders[-1], int(words[1]) if len(words) == 2 else 1)
         print(f"{words[0]} is an older version again ({profile.evidence}); back {words[0]} undoes that")
     else:
-        for path in files.delete(words[0], folders[-1]):
+        for path in own_profiles.delete(words[0], folders[-1]):
             print(f"{path} deleted")
     return 0
 
@@ -99,8 +99,8 @@ def _check(path: Path, against: Path | None) -> int:
 
 def _outlook(path: Path, folders: list[Path]) -> Outlook:
     """What an import would change; nothing where the same is there already."""
-    profile, present = files.offered(path), storage.load_all(folders)[0]
-    if any(files.same(profile, one) for one in present):
+    profile, present = own_profiles.offered(path), storage.load_all(folders)[0]
+    if any(own_profiles.same(profile, one) for one in present):
         return Outlook([], [])
     return outlook(profile, present)
 

@@ -109,6 +109,9 @@ def row(value: object) -> dict:
     scores = found["scores"]
     if not isinstance(scores.value, list) or len(scores.value) > _SEEDS:
         scores.fail(f"has to be a list of at most {_SEEDS} numbers")
+    told = {name: _text(found.get(name, ""), 300) for name in ("networks", "reason")}
+    if found.get("threshold", None).value is not None:
+        told["threshold"] = _number(found["threshold"])
     return {
         "caption": _text(found["caption"]),
         "scores": [_perhaps(Field(one, "row.scores")) for one in scores.value],
@@ -116,6 +119,7 @@ def row(value: object) -> dict:
         "max": _perhaps(found["max"]),
         "above": _count(found["above"]),
         "verdict": found["verdict"].choice((STABLE, MILD, STRONG, NOT_JUDGED)),
+        **{name: value for name, value in told.items() if value},
     }
 
 

@@ -13,7 +13,7 @@ from ..guard import sensitivity
 from ..pictures import figures
 from ..profile import storage
 from .evidence import calibrate as calibration
-from .evidence.mitigation import generate
+from .evidence.damping import generate
 from .network import model
 from .network.setting import EVALUATION_SEED, Setting
 from .network.variants import KINDS, MAIN, VARIANTS

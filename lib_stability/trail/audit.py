@@ -10,7 +10,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -135,6 +134,8 @@ def rows(items: list[Item], prompts: bool = False, jobs: int = 0) -> Iterator[di
         for chunk in chunks:
             yield from filter(None, work(chunk))
         return
+    from concurrent.futures import ProcessPoolExecutor  # not every web UI that starts needs the machinery of processes
+
     pool = ProcessPoolExecutor(jobs)
     try:
         for done in pool.map(work, chunks):
@@ -164,7 +165,7 @@ def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
     """Write rows as CSV or JSON lines, by the ending of `path`; the file is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    columns = [*COLUMNS, *(["prompt"] if prompts else [])]
+    columns = [*COLUMNS, *(["prompt", "carriers"] if prompts else [])]
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if path.suffix.lower() == ".csv":

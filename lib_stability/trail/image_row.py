@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from ..guard.verdict import Verdict
 from .containers import Unreadable
-from .imagetext import OTHERS, PICTURES, TEXTS, read_text
+from .imagetext import OTHERS, PICTURES, TEXTS, read_texts
 from .infotext import REGION_KEY, VERSION_KEY
-from .reading import verdicts_of
+from .reading import verdicts_of_all
 
 NO_VERDICT, UNREADABLE = "no verdict", "unreadable"
 #: Name of a value, and the attribute of a verdict that it comes from.
@@ -59,26 +59,27 @@ def describe(verdict: Verdict | None, prefix: str = "") -> dict:
 
 
 def examine(item: Item, prompts: bool = False) -> dict | None:
-    """The row of one file under the names of :data:`COLUMNS`, and "prompt" where asked for. Never raises.
+    """The row of one file under the names of :data:`COLUMNS`; "prompt" and "carriers", words of it, where asked for. Never raises.
 
     None for a text file that nobody named and that holds no infotext: a folder of pictures may hold any text.
     """
-    text, problem = None, ""
+    texts, problem = [], ""
     try:
         if item.path.lower().endswith(OTHERS):
             raise Unreadable(f"pictures of this kind are not read: {os.path.splitext(item.path)[1].lower()}")
-        text = read_text(item.path)
+        texts = read_texts(item.path)
     except (Unreadable, OSError) as error:
         problem = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
     except Exception as error:  # whatever the file did, the audit goes on
         problem = f"cannot be read ({type(error).__name__})"
-    if text is None and item.beside:
+    broken = bool(problem) and not item.path.lower().endswith(OTHERS)
+    if not texts and item.beside:
         with suppress(Unreadable, OSError):
-            text = read_text(item.beside)
+            texts = read_texts(item.beside)
     is_text = item.path.lower().endswith(TEXTS)
-    if text is None:
+    if not texts:
         return _row(item, verdict=UNREADABLE if problem else NO_VERDICT, problem=problem or "no infotext")
-    found = verdicts_of(text)
+    found = verdicts_of_all(texts)
     params, settings, first, hires = found.params, found.settings, found.first, found.hires
     if is_text and not params and not found.problems and not item.named:
         return None
@@ -86,10 +87,18 @@ def examine(item: Item, prompts: bool = False) -> dict | None:
     if first is None and not malformed:
         malformed.append("guard on, no verdict in it" if settings.enabled else "guard off" if params else "no infotext")
     values = {**describe(first), **describe(hires, HIRES), "verdict": first.verdict if first else NO_VERDICT}
+    if broken and not any(one is not None and one.flagged for one in (first, hires)):
+        values["verdict"] = UNREADABLE  # what the picture itself would say is not known, so nothing beside it makes it stable
     if settings.enabled:
         values |= {name: getattr(settings, name) for name in ("mode", "sensitivity", "profile")}
     values |= {name: params[key][:_LONGEST] for name, key in _PARAMETERS.items() if isinstance(params.get(key), str)}
-    return _row(item, **values, prompt_hash=prompt_hash(found.prompt), problem="; ".join(malformed), **({"prompt": found.prompt} if prompts else {}))
+    return _row(item, **values, prompt_hash=prompt_hash(found.prompt), problem="; ".join(malformed), **(_told(found) if prompts else {}))
+
+
+def _told(found: object) -> dict:
+    """What names words of the prompt."""
+    carriers = [one.carriers for one in (found.first, found.hires) if one is not None and one.carriers]
+    return {"prompt": found.prompt, "carriers": "; ".join(carriers) or None}
 
 
 def _row(item: Item, **values: object) -> dict:

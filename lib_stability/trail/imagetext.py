@@ -25,7 +25,12 @@ _MOST_BLOCKS = 1_000_000
 
 
 def read_text(path: str | Path) -> str | None:
-    """The infotext of a file, None where a sound picture holds none.
+    """The infotext of a file, None where a sound picture holds none; of several the last, as the hosts read it."""
+    return (read_texts(path) or [None])[-1]
+
+
+def read_texts(path: str | Path) -> list[str]:
+    """All infotexts of a file, in their order: a PNG may hold several.
 
     Parameters
     ----------
@@ -41,7 +46,7 @@ def read_text(path: str | Path) -> str | None:
     """
     with open(path, "rb") as file:
         if str(path).lower().endswith(TEXTS):
-            return _plain(file)
+            return [_plain(file)]
         start = file.read(12)
         if not start:
             raise Unreadable("is empty")
@@ -49,7 +54,8 @@ def read_text(path: str | Path) -> str | None:
             if known(start):
                 file.seek(begins)
                 try:
-                    return walk(file)
+                    found = walk(file)
+                    return found if isinstance(found, list) else [] if found is None else [found]
                 except (struct.error, IndexError):
                     raise Unreadable("its structure makes no sense") from None
         raise Unreadable("is no PNG, JPEG, WebP, AVIF, HEIF, JPEG XL or GIF")
@@ -68,12 +74,12 @@ def _plain(file: BinaryIO) -> str:
 # -- PNG --------------------------------------------------------------------------------------------------------------------------------
 
 
-def _png(file: BinaryIO) -> str | None:
-    """Like Pillow: the last such chunk before the pixels counts; behind them is searched only where there is none."""
-    found = None
+def _png(file: BinaryIO) -> list[str]:
+    """Those before the pixels; behind them is searched only where there is none, like Pillow does."""
+    found: list[str] = []
     for _ in range(MAX_PARTS):
         length, kind = struct.unpack(">I4s", exactly(file, 8))
-        if kind == b"IEND" or (kind == b"IDAT" and found is not None):
+        if kind == b"IEND" or (kind == b"IDAT" and found):
             return found
         skip = length + 4
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
@@ -83,7 +89,10 @@ def _png(file: BinaryIO) -> str | None:
                 data = start + exactly(file, length - 11)
                 if struct.unpack(">I", exactly(file, 4))[0] != zlib.crc32(kind + data):
                     raise Unreadable("the checksum of its text is wrong")
-                found, skip = _chunk_text(kind, data[11:]), 0
+                found.append(_chunk_text(kind, data[11:]))
+                skip = 0
+                if sum(map(len, found)) > MAX_TEXT:
+                    raise Unreadable(TOO_LONG)
         file.seek(skip, 1)
     raise Unreadable("holds too many chunks")
 

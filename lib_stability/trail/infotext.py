@@ -28,6 +28,8 @@ from ..validation import Field
 from ..version import __version__
 
 PREFIX, HIRES_PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG hires ", "MG version", "MG region"
+#: Letters of the carriers that an infotext has room for.
+MOST_CARRIERS = 150
 #: What a value may hold beside letters and digits.
 _PUNCTUATION = frozenset(" ._+-/%=()[]")
 
@@ -75,6 +77,7 @@ RESULTS = {
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "stopped_at": Result("stopped at", r"(?P<stopped_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "outcome": Result("outcome", rf"(?P<outcome>{'|'.join(OUTCOMES)})"),
+    "carriers": Result("carriers", r"(?P<carriers>.+)"),
     "detector": Result("flagged by", rf"(?P<detector>{'|'.join(DETECTORS)})"),
 }
 
@@ -138,6 +141,12 @@ def _show(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
 
 
+def _whole_parts(carriers: str) -> str:
+    """As many of the parts as there is room for."""
+    text = clean(carriers, MOST_CARRIERS + 1)
+    return text if len(text) <= MOST_CARRIERS else text.rpartition(" + ")[0]
+
+
 def _results(verdict: Verdict, hires: bool) -> dict[str, str]:
     reason = clean(verdict.reason, 80) if verdict.verdict != STABLE else ""
     texts = {
@@ -147,9 +156,10 @@ def _results(verdict: Verdict, hires: bool) -> dict[str, str]:
         "damped": f"{verdict.damped}/{verdict.evaluations}" if verdict.damped else "",
         "stopped_at": f"{verdict.stopped_at}/{verdict.evaluations}" if verdict.stopped_at else "",
         "outcome": verdict.outcome,
+        "carriers": _whole_parts(verdict.carriers),
         "detector": verdict.detector if verdict.flagged else "",
     }
-    return {result_key(name, hires): clean(text) for name, text in texts.items() if text}
+    return {result_key(name, hires): clean(text, MOST_CARRIERS) for name, text in texts.items() if text}
 
 
 def write(settings: Settings, verdict: Verdict | None, hires: Verdict | None = None, region: str = "") -> dict[str, str]:

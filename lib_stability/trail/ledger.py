@@ -3,8 +3,9 @@
 Every line holds the SHA-256 of the previous line (its bytes without the newline) and a number that counts through; the first line of a day continues
 from the last line of the day before, and names that file and its own. Several processes may append at once. The files are named after days in UTC.
 
-Nothing is lost unsaid: how many lines could not be written stands in the next one that could ("lost"), and a line that a crash has torn is taken
-out, and that it was stands in the line in its place ("healed"). :mod:`.ledger_check` tells what a chain shows and what it cannot show.
+Nothing is lost unsaid: how many lines could not be written stands in the next one that could ("lost", see :mod:`.ledger_loss`), and a line that a
+crash has torn is taken out, and that it was stands in the line in its place ("healed"). :mod:`.ledger_check` tells what a chain shows and what it
+cannot show.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
+from . import ledger_loss
 from .ledger_lock import locked
 
 GENESIS = "0" * 64
@@ -26,18 +28,6 @@ MAX_LINE = 1 << 16
 #: What a line says for the chain rather than about an image.
 CHAIN = ("number", "previous", "after", "opens", "lost", "lost_why", "healed")
 NAME = re.compile(r"ledger-\d{4}-\d{2}-\d{2}\.jsonl", re.ASCII)
-#: Per folder, what this process could not write since its last line.
-_lost: dict[Path, Loss] = {}
-
-
-class Loss(NamedTuple):
-    """Lines that could not be written, and why the last of them could not."""
-
-    count: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.count} {'line' if self.count == 1 else 'lines'} could not be written ({self.why})"
 
 
 class Line(NamedTuple):
@@ -59,7 +49,14 @@ class Line(NamedTuple):
 
 def files(folder: Path) -> list[Path]:
     """The day files of a ledger, oldest first."""
-    return sorted(path for path in Path(folder).glob("ledger-*.jsonl") if NAME.fullmatch(path.name) and path.is_file())
+    return sorted(path for path in Path(folder).glob("ledger-*.jsonl") if day(path.name) and path.is_file())
+
+
+def day(name: str) -> date | None:
+    """The day of a file's name; None where it is none's, also where the calendar has no such day."""
+    with suppress(ValueError):
+        return date.fromisoformat(name[7:17]) if NAME.fullmatch(name) else None
+    return None
 
 
 def _sha256(data: bytes) -> str:
@@ -86,25 +83,6 @@ class _End(NamedTuple):
     size: int
     torn: bytes
     healed: list[str]
-
-
-def lost(folder: Path) -> Loss | None:
-    """What this process could not write to a ledger since its last line there."""
-    return _lost.get(Path(folder))
-
-
-def miss(folder: Path, count: int, error: Exception) -> None:
-    """So many lines could not be written for `error`: the next line will say so."""
-    folder, why = Path(folder), (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    _lost[folder] = Loss(count + (_lost[folder].count if folder in _lost else 0), (why or type(error).__name__)[:200])
-
-
-def move_loss(before: Path, now: Path) -> None:
-    """The ledger goes on in another folder: what was lost to the one before is said there."""
-    old = _lost.pop(Path(before), None)
-    if old is not None:
-        count = _lost[Path(now)].count if Path(now) in _lost else 0
-        _lost[Path(now)] = Loss(old.count + count, old.why)
 
 
 def append(folder: Path, records: list[dict]) -> list[int]:
@@ -135,15 +113,15 @@ def append(folder: Path, records: list[dict]) -> list[int]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            numbers = _append(folder, records, _lost.get(folder))
+            numbers = _append(folder, records, ledger_loss.lost(folder))
+            ledger_loss.said(folder)
     except Exception as error:
-        miss(folder, len(records), error)
+        ledger_loss.miss(folder, len(records), error)
         raise
-    _lost.pop(folder, None)
     return numbers
 
 
-def _append(folder: Path, records: list[dict], missed: Loss | None) -> list[int]:
+def _append(folder: Path, records: list[dict], missed: ledger_loss.Loss | None) -> list[int]:
     now = datetime.now(timezone.utc)
     # A clock that was put back must not start a file before the newest: the chain goes by name.
     known = files(folder)

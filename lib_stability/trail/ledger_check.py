@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from .ledger import GENESIS, NAME, Line, files, lines
+from . import ledger_loss
+from .ledger import GENESIS, NAME, Line, day, files, lines
 
 
 @dataclass
@@ -50,7 +52,7 @@ def check(folder: Path, expect: str = "") -> Found:
     known = {line.hash: line for line in reversed(every)}
     present = {path.name for path in files(folder)}
     odd = [path.name for path in sorted(Path(folder).glob("ledger-*.jsonl")) if NAME.fullmatch(path.name) and path.name not in present]
-    found.trouble += [f"{name} is not a file" for name in odd]
+    found.trouble += [f"{name} is {'not a file' if day(name) else 'named after no day'}" for name in odd]
     if not every:
         found.trouble.append(f"{folder} holds no ledger")
     before, count = None, 0
@@ -61,6 +63,11 @@ def check(folder: Path, expect: str = "") -> Found:
             found.trouble += _placed(before, line)
             found.notes += _notes(line)
         before, count = line, line.number() or count + 1
+    # A clock that was ahead has begun it, or somebody has: lines go on in it, because a chain goes by the files' names.
+    tomorrow = datetime.now(timezone.utc).date() + timedelta(1)
+    found.notes += [f"{name} is named after a day that has not come" for name in sorted(present) if day(name) > tomorrow]
+    missed = ledger_loss.lost(folder)
+    found.notes += [f"since the last line, {missed}"] if missed else []
     if expect and expect != GENESIS and expect.lower() not in known:
         found.trouble.append(f"no line has the hash {expect}: the newest end was cut off or changed since it was noted")
     found.files, found.last_hash = len(present), before.hash if before else GENESIS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from .reading import Reading, verdicts_of
 
 #: Bounds of what a web UI is asked for: characters of a prompt, sides, seeds.
 LONGEST, SIDES, SEEDS = 2000, (64, 4096), (0, 2**32 - 1)
+NETWORKS = "made with networks"
+_NETWORK = re.compile(r"<\w+:[^<>]+>")
 NOT_READ = "pictures of this kind are not read"
 
 
@@ -42,6 +45,10 @@ class Picture(NamedTuple):
     said: str = NO_VERDICT
     note: str = ""
     problem: str = ""
+
+    @property
+    def networks(self) -> bool:
+        return NETWORKS in self.note
 
     @property
     def asked(self) -> tuple[str, int, int, int]:
@@ -102,6 +109,6 @@ def _notes(found: Reading) -> list[str]:
         notes.append("made from a picture")
     if "Variation seed" in params:
         notes.append("made with a variation seed")
-    if "<" in found.prompt and ":" in found.prompt.partition("<")[2]:
-        notes.append("made with networks")
+    if _NETWORK.search(found.prompt):
+        notes.append(NETWORKS)
     return notes

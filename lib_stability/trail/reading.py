@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import reduce
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -75,6 +76,11 @@ def verdicts_of(text: str) -> Reading:
     for before, block in pairwise(blocks):
         chosen = _graver(chosen, _read(text, block), before.template)
     return chosen
+
+
+def verdicts_of_all(texts: Sequence[str]) -> Reading:
+    """Read the infotexts of one picture, at least one: the last counts, as for the host, unless an earlier one says something graver."""
+    return reduce(lambda before, after: _graver(before, after, False), map(verdicts_of, texts))
 
 
 def _flags_alone(text: str, blocks: list[_Block]) -> Reading:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 #: Rows that the page shows; the CSV has all.
 SHOWN = 1000
-COLUMNS = ("rank", "verdict", "median", "max", "above", "seeds", "caption")
+COLUMNS = ("rank", "verdict", "median", "max", "above", "seeds", "caption", "count", "picture", "networks", "reason")
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; background: #fff; color: #222; }
@@ -22,8 +22,9 @@ STYLE = """
 .mg-scan td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .mg-scan td.caption { overflow-wrap: anywhere; }
 .mg-scan svg { display: block; }
+.mg-scan img { display: block; max-width: 6em; max-height: 6em; }
 """
-_COLOURS = {"stable": "#4477aa", "mild": "#ee9933", "strong": "#cc3311"}
+COLOURS = {"stable": "#4477aa", "mild": "#ee9933", "strong": "#cc3311"}
 _WIDTH = 160
 
 
@@ -39,11 +40,17 @@ def to_csv(rows: Sequence[dict]) -> str:
     writer.writerow(COLUMNS)
     for rank, row in enumerate(ranked(rows), start=1):
         numbers = ["" if row[name] is None else f"{row[name]:g}" for name in ("median", "max")]
-        writer.writerow([rank, _cell(row["verdict"]), *numbers, _cell(row["above"]), len(row["scores"]), _cell(row["caption"])])
+        writer.writerow([rank, cell(row["verdict"]), *numbers, cell(row["above"]), len(row["scores"]), *_told(row)])
     return out.getvalue()
 
 
-def _cell(value: object) -> object:
+def _told(row: dict) -> list:
+    """What is known of a caption beside its scores: how often training shows it, its first picture, the networks, and why nothing judged it."""
+    return [cell(row.get(name, blank)) for name, blank in (("caption", ""), ("count", 1), ("picture", ""), ("networks", ""), ("reason", ""))]
+
+
+def cell(value: object) -> object:
+    """A value as a cell of CSV that no spreadsheet takes for a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
@@ -57,27 +64,47 @@ def summary(rows: Sequence[dict], about: dict) -> str:
 
 
 def table(rows: Sequence[dict], about: dict) -> str:
-    """The ranking as an HTML table with a bar for each caption: median, a dot for every seed, and a line at the threshold."""
+    """The ranking as an HTML table with a bar for each caption: median, a dot for every seed, and a line at the threshold; beside it the training
+    picture and how often training shows it, where that is known."""
     ordered = ranked(rows)
-    most = max([about["threshold"], *(row["max"] for row in rows if row["max"] is not None)]) * 1.05
-    heads = "".join(f"<th>{text}</th>" for text in ("", "Caption", "Score", "Median", "Max", ""))
-    lines = [f"<p>{html.escape(summary(rows, about))}.</p><table><tr>{heads}</tr>"]
+    limit = _limits(about)
+    most = max([about["threshold"], *map(limit, rows), *(row["max"] for row in rows if row["max"] is not None)]) * 1.05
+    pictured, counted = any(row.get("thumbnail") for row in rows), any(row.get("count", 1) > 1 for row in rows)
+    heads = ["", *["Picture"] * pictured, "Caption", *["Times"] * counted, "Score", "Median", "Max", ""]
+    lines = [f"<p>{html.escape(summary(rows, about))}.</p><table><tr>{''.join(f'<th>{text}</th>' for text in heads)}</tr>"]
     for rank, row in enumerate(ordered[:SHOWN], start=1):
-        numbers = "".join(f"<td class='number'>{'–' if row[name] is None else f'{row[name]:.1f}'}</td>" for name in ("median", "max"))
-        bar = _bar(row, about["threshold"], most)
-        said = f"<td>{html.escape(row['verdict'])}, {html.escape(str(row['above']))}/{len(row['scores'])}</td>"
-        lines.append(f"<tr><td class='number'>{rank}</td><td class='caption'>{html.escape(row['caption'])}</td><td>{bar}</td>{numbers}{said}</tr>")
+        cells = [f"<td class='number'>{rank}</td>", f"<td>{_picture(row)}</td>" * pictured, f"<td class='caption'>{_caption(row)}</td>"]
+        cells += [f"<td class='number'>{html.escape(str(row.get('count', 1)))}</td>" * counted, f"<td>{_bar(row, limit(row), most)}</td>"]
+        cells += [f"<td class='number'>{'–' if row[name] is None else f'{row[name]:.1f}'}</td>" for name in ("median", "max")]
+        cells.append(f"<td>{html.escape(row['verdict'])}, {html.escape(str(row['above']))}/{len(row['scores'])}</td>")
+        lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</table>")
     if len(ordered) > SHOWN:
         lines.append(f"<p>{len(ordered) - SHOWN} more are not shown.</p>")
     return f"<div class='mg-scan'>{''.join(lines)}</div>"
 
 
+def _limits(about: dict) -> Callable[[dict], float]:
+    """The threshold of each row: captions with other networks are judged by another profile."""
+    return lambda row: row.get("threshold") or about["threshold"]
+
+
+def _picture(row: dict) -> str:
+    shown = row.get("thumbnail")
+    return f"<img src='{html.escape(shown)}' alt='{html.escape(row.get('picture', ''))}'>" if shown else ""
+
+
+def _caption(row: dict) -> str:
+    beside = [f"with {row['networks']}" if row.get("networks") else "", row.get("reason") or "", row.get("picture") or ""]
+    small = "".join(f"<br><small>{html.escape(one)}</small>" for one in beside if one)
+    return html.escape(row["caption"]) + small
+
+
 def _bar(row: dict, threshold: float, most: float) -> str:
     def place(score: float) -> float:
         return round(max(score, 0.0) / most * _WIDTH, 1)
 
-    colour = _COLOURS.get(row["verdict"], "#888888")
+    colour = COLOURS.get(row["verdict"], "#888888")
     parts = [f"<rect width='{place(row['median'] or 0.0)}' y='3' height='8' fill='{colour}'/>"]
     parts += [f"<circle cx='{place(score)}' cy='7' r='1.8' fill='currentColor'/>" for score in row["scores"] if score is not None]
     parts.append(f"<path d='M{place(threshold)} 0v14' stroke='currentColor' stroke-dasharray='2'/>")
@@ -87,8 +114,13 @@ def _bar(row: dict, threshold: float, most: float) -> str:
 
 def page(rows: Sequence[dict], about: dict) -> str:
     """The whole page."""
+    said = "<p>Scores come from the first model evaluation alone; a stable caption may still be memorized.</p>"
+    return whole("Memorization scan", f"{table(rows, about)}\n{said}")
+
+
+def whole(title: str, body: str) -> str:
+    """A page that needs nothing else, of a title and what is in it."""
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-        f"<title>Memorization scan</title><style>{_STYLE}{STYLE}</style></head>\n<body><h1>Memorization scan</h1>\n{table(rows, about)}\n"
-        f"<p>Scores come from the first model evaluation alone; a stable caption may still be memorized.</p></body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}{STYLE}</style></head>\n<body><h1>{title}</h1>\n{body}</body></html>\n"
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from lib_stability.guard.damping import Marks
 from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard
 from lib_stability.guard.norms import rms
 from lib_stability.guard.options import Options
+from lib_stability.guard.probe import Probe
 from lib_stability.guard.rewording import Rewording
 from lib_stability.guard.verdict import NOT_JUDGED, STABLE
 from lib_stability.shell.bench import kept_bytes
@@ -417,7 +419,7 @@ def test_a_skipped_uncond_evaluation_is_merely_not_judged():
 @pytest.mark.parametrize("tensor", [False, True])
 def test_guidance_above_the_region_for_a_part_of_the_pass_leaves_a_gap(scale, tensor):
     """Unlike an unguided evaluation it may show a copy, and nobody looks; the probe does not depend on it."""
-    for asked, verdict in ((None, NOT_JUDGED), (probe(predictions("ordinary", "ordinary"), policy="always"), STABLE)):
+    for asked, verdict in ((None, NOT_JUDGED), (probe(predictions("ordinary", "ordinary"), policy="always", expected=3), STABLE)):
         watcher = guard("report", probe=asked)
         for guidance in (GUIDANCE, scale, scale):
             step(watcher, noisy(2), predictions("ordinary", "ordinary"), guidance=torch.tensor([guidance, GUIDANCE]) if tensor else guidance)
@@ -671,6 +673,40 @@ def test_a_pass_that_was_cut_short_is_not_stable(kinds, verdict):
     watcher.trouble.cut_short, watcher.trouble.planned = "interrupted", 20
     (found,) = watcher.report()
     assert found.verdict == verdict and found.reason == ("interrupted - 1/20 judged" if verdict == NOT_JUDGED else "interrupted")
+
+
+@pytest.mark.parametrize("score", ["smaller", "late rate"])
+@pytest.mark.parametrize("kinds, judged", [(("ordinary",), NOT_JUDGED), (("strong",), "strong")])
+def test_a_pass_that_ends_before_the_probes_last_look_is_not_stable(score, kinds, judged):
+    """Fewer evaluations than were announced, and nobody says why."""
+    judging = copy(region())
+    judging.score = score
+    asked = Probe(judging, lambda x, sigma: predictions(*kinds), expected=20)
+    watcher = guard("report", probe=asked, doubt=UNKNOWN_NEGATIVE)
+    for _ in range(asked.looks[-1]):
+        step(watcher, noisy(1), predictions("ordinary"))
+    (early,) = watcher.report()
+    looks = len(asked.looks) - 1
+    assert (early.verdict, early.reason) == (judged, f"ended before the last look - {looks}/{asked.looks[-1]} judged" if judged == NOT_JUDGED else "")
+    step(watcher, noisy(1), predictions("ordinary"))
+    assert watcher.report()[0].verdict == (STABLE if judged == NOT_JUDGED else judged)
+
+
+def test_a_look_that_the_watch_makes_needless_is_not_waited_for():
+    for policy, verdict in (("auto", STABLE), ("never", STABLE), ("always", NOT_JUDGED)):
+        watcher = guard("report", probe=probe(predictions("ordinary"), policy=policy, expected=20))
+        for _ in range(3):
+            step(watcher, noisy(1), predictions("ordinary"))
+        assert watcher.report()[0].verdict == verdict
+
+
+def test_who_hands_over_to_another_guard_waits_for_no_look():
+    """A refiner's own detectors see the rest."""
+    watcher, after = guard("report", probe=probe(predictions("ordinary"), policy="always", expected=20)), guard("report")
+    step(watcher, noisy(1), predictions("ordinary"))
+    assert watcher.report()[0].verdict == NOT_JUDGED
+    after.succeed(watcher)
+    assert watcher.report()[0].verdict == STABLE
 
 
 def test_evaluations_that_were_never_shown_are_missed():

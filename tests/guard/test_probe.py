@@ -27,7 +27,7 @@ class Model:
 
 
 def sample(model: Model, length: int = 5, guidance: float = GUIDANCE, known: bool = True, kinds=("ordinary",), mode="damp", **more) -> Guard:
-    watcher = guard(mode, probe=Probe(region(), model, **more), doubt="" if known else UNKNOWN_NEGATIVE)
+    watcher = guard(mode, probe=Probe(region(), model, **{"expected": length, **more}), doubt="" if known else UNKNOWN_NEGATIVE)
     for number in range(length):
         step(watcher, noisy(len(kinds)), predictions(*kinds), 2.0 / (number + 1), guidance)
     assert watcher.error is None
@@ -89,7 +89,7 @@ def test_looks_keep_their_place_in_a_pass_of_any_length(expected, late, smaller,
 @pytest.mark.parametrize("guidance, known, unsure", [(GUIDANCE, True, False), (GUIDANCE, False, True), (1.0, True, True), (40.0, True, True)])
 def test_the_model_is_evaluated_only_as_often_as_asked(policy, guidance, known, unsure):
     model = Model("ordinary")
-    watcher = sample(model, guidance=guidance, known=known, policy=policy, evaluations=2)
+    watcher = sample(model, guidance=guidance, known=known, policy=policy, evaluations=2, expected=20)
     calls = 2 if policy == "always" or (policy == "auto" and unsure) else 0
     assert len(model.calls) == calls
     assert [reading.probed is not None for reading in watcher.readings] == [bool(calls) and number in (0, 3) for number in range(5)]
@@ -140,7 +140,7 @@ def test_another_reference_scale_is_honoured():
     model = Model("ordinary")
     model.predicted = model.predicted * clean_norm(3.0) / clean_norm()
     (verdict,) = sample(model, known=False, guidance=1.0, mode="report").report()
-    other = guard("report", probe=Probe(region(), model, **{"guidance": 3.0}), doubt=UNKNOWN_NEGATIVE)
+    other = guard("report", probe=Probe(region(), model, guidance=3.0, expected=1), doubt=UNKNOWN_NEGATIVE)
     step(other, noisy(1), predictions("ordinary"), 2.0)
     assert abs(other.report()[0].score) < 3 and verdict.score < other.report()[0].score
 

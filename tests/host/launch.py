@@ -15,7 +15,7 @@ from types import SimpleNamespace
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 _PARTS = "shape shared script_callbacks scripts prompt_parser sd_models sd_samplers sd_schedulers processing".split()
-_PARTS += "infotext_utils images gradio_extensions ui api".split()
+_PARTS += "infotext_utils images gradio_extensions ui api extra_networks".split()
 
 
 def start(*extensions: Path, profile: str = "Testbed") -> SimpleNamespace:
@@ -29,6 +29,8 @@ def start(*extensions: Path, profile: str = "Testbed") -> SimpleNamespace:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     host = SimpleNamespace(**{name: importlib.import_module(f"modules.{name}") for name in _PARTS})
+    host.networks = importlib.import_module("networks")
+    host.networks.register()
     folders = [HERE, *(extensions or (ROOT,))]
     # The testbed is no SD 1: without a name the prior for that family would serve it.
     host.shared.opts.set("memorization_guard_profile", profile)

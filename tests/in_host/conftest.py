@@ -68,6 +68,35 @@ def checkpoint(host):
     host.sd_models.model_data.load("testbed", "sd1")
 
 
+@pytest.fixture
+def lora(host, tmp_path):
+    """Put a LoRA into the host's folder: ``lora("name", strength)`` gives its tag at weight 0.8; everything is off again afterwards."""
+    from safetensors.torch import save_file
+
+    folder = tmp_path / "Lora"
+    folder.mkdir()
+    host.shared.cmd_opts.lora_dir = str(folder)
+    host.networks.list_available_networks()
+
+    def make(name: str, strength: float = 1.0, alias: str = "", text: bool = False, matching: bool = True) -> str:
+        draw, keys = torch.Generator().manual_seed(sum(map(ord, name))), {}
+        for module, one in host.networks._modules().items():
+            if "attn" in module and matching:
+                keys[f"{module}.lora_down.weight"] = torch.randn(2, one.in_features, generator=draw) / one.in_features**0.5
+                keys[f"{module}.lora_up.weight"] = strength * torch.randn(one.out_features, 2, generator=draw) / 4
+        if text:
+            keys["lora_te_all"] = torch.full((1,), 0.1)
+        save_file(keys or {"nothing": torch.zeros(1)}, folder / f"{name}.safetensors", {"ss_output_name": alias or name})
+        host.networks.list_available_networks()
+        return f"<lora:{name}:0.8>"
+
+    yield make
+    host.shared.cmd_opts.lora_dir = ""
+    host.networks.list_available_networks()
+    host.extra_networks.activate(None, {})
+    host.networks.apply()
+
+
 class Runner:
     """Generates through the host's own processing."""
 

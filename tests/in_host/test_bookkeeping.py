@@ -249,7 +249,7 @@ def test_reloading_the_scripts_twice_judges_once(generate, host):
     from lib_stability.webui.job import hooks
 
     for event, function in (("cfg_denoiser", hooks.before_evaluation), ("cfg_after_cfg", hooks.after_evaluation)):
-        assert [one.callback for one in script_callbacks.callback_map[event]].count(function) == 1
+        assert [one.callback for one in script_callbacks.callback_map[f"callbacks_{event}"]].count(function) == 1
 
 
 # -- other extensions -------------------------------------------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ class Extension:
 
         for event, function in self.callbacks.items():
             one = script_callbacks.Callback("other", function)
-            script_callbacks.callback_map[event].insert(0 if self.first else 1000, one)
+            script_callbacks.callback_map[f"callbacks_{event}"].insert(0 if self.first else 1000, one)
         return self
 
     def __exit__(self, *args):
@@ -318,10 +318,13 @@ def test_the_probe_disturbs_no_counter(generate, host):
         ("DPM++ SDE", 5, [0, 1, 2], [0, 1, 8]),
         ("Euler", 50, [0, 8, 12], [0, 2, 49]),
         ("Euler", 6, [0, 1, 2], [0, 1, 5]),
+        ("UniPC", 20, [0, 3, 5], [0, 1, 19]),
+        ("DDIM", 20, [0, 3, 5], [0, 1, 18]),
+        ("DDIM", 30, [0, 4, 8], [0, 2, 29]),
     ],
 )
 def test_looks_are_taken_at_the_same_part_of_every_pass(generate, monkeypatch, sampler, steps, smaller, late):
-    """Those of a profile of version 0.1, and of a later one: then the last evaluation, which samplers of second order reach one earlier."""
+    """Those of a profile of version 0.1, and of a later one: then the last evaluation, whatever the sampler makes of the steps."""
     from lib_stability.guard import probe
 
     def looked() -> list[int]:
@@ -474,15 +477,15 @@ def test_the_guard_adds_no_synchronisation_per_step(generate, chosen, sampler, m
     from lib_stability.shell.counting import Dispatched
     from lib_stability.webui.host.stopping import Poll
 
-    is_true, asked = Poll.is_true, []
+    read, asked = Poll.__call__, []
 
     def polled(self, value):
         # Rewording's mark: read at once on the CPU, an evaluation late and without waiting where waiting would cost.
         asked.append(1)
         with _disable_current_modes():
-            return is_true(self, value)
+            return read(self, value)
 
-    monkeypatch.setattr(Poll, "is_true", polled)
+    monkeypatch.setattr(Poll, "__call__", polled)
 
     def waits(guard, steps):
         with Dispatched() as counted:

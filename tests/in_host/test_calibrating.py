@@ -15,7 +15,7 @@ from conftest import FORGE
 
 from lib_stability.guard import sensitivity
 from lib_stability.guard.norms import Norms
-from lib_stability.profile import files, own_prompts, storage
+from lib_stability.profile import own_profiles, own_prompts, storage
 from lib_stability.testbed.world.captions import memorized, ordinary_samples
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import sampling
@@ -131,7 +131,7 @@ def test_better_evidence_stays_and_what_is_replaced_is_kept(folder, host):
     again = calibrated(**MANY, steps=5)
     assert (again["profile"], again["file"]) == (name, first["file"]) and "It replaces" in again["changes"][0]
     assert storage.read(folder / first["file"]).to_json() != before
-    assert files.back(name, folder).to_json() == before == storage.read(folder / first["file"]).to_json()
+    assert own_profiles.back(name, folder).to_json() == before == storage.read(folder / first["file"]).to_json()
     # Beside one of four times as many runs, made up here, the smaller one stands and does not serve.
     model, more = calibrating.checkpoint(), storage.read(folder / first["file"])
     more.watch.scores_ = more.probe.scores_ = numpy.linspace(-1, 3, 400)

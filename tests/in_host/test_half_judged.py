@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 from test_judging import FULL, MEMORIZED, pixels, said, verdict
 
-from lib_stability.guard import guard, locality, rewording
+from lib_stability.guard import guard, locality, probe, rewording
 from lib_stability.guard.dampers import Directional
 from lib_stability.webui.host import host as asked
-from lib_stability.webui.host import probing, versions
+from lib_stability.webui.host import networks, probing, versions
 from lib_stability.webui.job import hooks, infotexts, job, last_job, ledgering, mapping, passes, saved_files, settings
 
 ORDINARY = "small blue square"
@@ -37,7 +38,7 @@ def breaking(host):
                 params.x[list(images)] = float("nan")
 
         installed.append(breaks)
-        script_callbacks.callback_map["cfg_after_cfg"].insert(0, script_callbacks.Callback("test", breaks))
+        script_callbacks.callback_map["callbacks_cfg_after_cfg"].insert(0, script_callbacks.Callback("test", breaks))
 
     yield install
     for one in installed:
@@ -79,10 +80,10 @@ def test_an_interruption_leaves_no_stable_image(generate, host, monkeypatch, pro
 def test_evaluations_that_a_hook_misses(generate, monkeypatch, logged):
     count = 0
 
-    def call_of(params, guided, real=asked.call_of):
+    def call_of(*args, real=asked.call_of):
         nonlocal count
         count += 1
-        return raising() if count <= 3 else real(params, guided)
+        return raising() if count <= 3 else real(*args)
 
     monkeypatch.setattr(hooks.host, "call_of", call_of)
     one = verdict(generate({}, prompt=ORDINARY, **FULL))
@@ -168,7 +169,8 @@ def test_an_extra_that_fails_costs_no_verdict(generate, monkeypatch, logged, opt
 CORE = {
     "settings": (settings, "defaults"),
     "verdicts read": (guard.Guard, "report"),
-    "a profile chosen": (passes.Library, "serve"),
+    "a profile chosen": (job.Library, "serve"),
+    "networks asked": (networks, "active"),
     "guidance asked": (asked, "guidance"),
     "the checkpoint described": (asked, "describe"),
     "a guard made": (passes, "Guard"),
@@ -193,3 +195,19 @@ def test_a_directional_damper_that_fails_hands_over_to_the_radial_one(generate, 
     one = verdict(generate({"mode": "damp", "damping": "directional"}, prompt=MEMORIZED, **FULL))
     assert one.flagged and one.damped > 0 and one.reason == "error RuntimeError in the directional"
     logged.clear()
+
+
+@pytest.mark.parametrize("sampler", ["Euler", "Heun", "DDIM", "DDIM CFG++", "PLMS", "UniPC", "DPM fast", "Restart", "LCM"])
+@pytest.mark.parametrize(
+    "tab, more", [("txt2img", {}), ("txt2img", {"enable_hr": True, "hr_scale": 1.5, "hr_second_pass_steps": 6}), ("img2img", {})]
+)
+def test_no_sampler_ends_before_the_last_look(generate, monkeypatch, sampler, tab, more):
+    own = probe.looks
+    monkeypatch.setattr(probe, "looks", lambda expected, evaluations, rule, flow: own(expected, evaluations, "late rate", flow))
+    fields = {**FULL, "steps": 11, "sampler_name": sampler, "negative_prompt": "big red circle", **more}
+    if tab == "img2img":
+        fields |= {"init_images": [Image.new("RGB", (128, 128), "grey")], "denoising_strength": 0.7}
+    generate({}, tab, prompt=ORDINARY, **fields)
+    (image,) = generate.last()["images"]
+    for found in [image["first"], *([image["hires"]] if more else [])]:
+        assert found["verdict"] != "not judged", found["reason"]

@@ -7,7 +7,7 @@ import json
 import pytest
 from test_calibrating import call, folder  # noqa: F401
 
-from lib_stability.profile import files, profiles, storage
+from lib_stability.profile import own_profiles, profiles, storage
 from lib_stability.trail.imagetext import read_text
 from lib_stability.trail.infotext import parse_text
 from lib_stability.webui.job import infotexts, library
@@ -19,7 +19,7 @@ def imported(folder, tmp_path):  # noqa: F811
     """Import the testbed's profile under another name; the name."""
     data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "Somebody's".replace("'", " ")}
     (tmp_path / "x.json").write_text(json.dumps(data))
-    return files.bring(tmp_path / "x.json", folder)[0]
+    return own_profiles.bring(tmp_path / "x.json", folder)[0]
 
 
 def shown(done) -> str:
@@ -46,7 +46,7 @@ def test_a_bundled_one_is_named_by_the_page_alone(host, generate):
 def test_a_long_name_does_not_hide_where_it_comes_from(host, generate, folder, tmp_path):  # noqa: F811
     data = json.loads((storage.BUNDLED / "testbed.json").read_text(encoding="utf-8")) | {"name": "x" * 100}
     (tmp_path / "x.json").write_text(json.dumps(data))
-    files.bring(tmp_path / "x.json", folder)
+    own_profiles.bring(tmp_path / "x.json", folder)
     assert generate({"profile": "x" * 100}).infotexts[0].count("(imported calibration)") == 1
 
 
@@ -94,7 +94,7 @@ def test_over_http(server, imported, folder, host):  # noqa: F811
     data = json.loads(file.read_text())
     data["provenance"]["date"] = "2027-01-01"
     (folder.parent / "y.json").write_text(json.dumps(data))
-    files.bring(folder.parent / "y.json", folder)
+    own_profiles.bring(folder.parent / "y.json", folder)
     assert len(call(server, "GET", query)[1]["versions"]) == 1
     assert "2026-11-27" in call(server, "POST", "profiles/back", name)[1]["said"]
     for wrong in ({}, {"name": 7}, {**name, "version": 0}, {**name, "folder": "/tmp"}):

@@ -76,7 +76,7 @@ def test_a_click_on_a_thumbnail_logs_no_error(page, options, host, logged, guard
         page.wait_for_function("() => document.querySelector('#html_info_txt2img').innerText.includes('Seed: 2')", timeout=20_000)
         page.wait_for_timeout(1000)
     finally:
-        host.script_callbacks.callback_map["after_component"].pop()
+        host.script_callbacks.callback_map["callbacks_after_component"].pop()
     assert ("html_info_txt2img" in told) == host.shape.FORGE
     assert [record.getMessage() for record in logged] == []
 

@@ -115,7 +115,7 @@ def test_any_origin_is_none_that_is_named(host, command, started):
 @pytest.mark.parametrize("headers", ELSEWHERE[:5])
 def test_a_page_of_another_site_presses_no_button(host, command, started, folder, headers):  # noqa: F811
     """gradio takes a body without a type for JSON, and an old one the word of who asks for where they are."""
-    ask, pressed = Asker(host), (20, 4, 64, 64, 4, "Several in turn", "", "a cat")
+    ask, pressed = Asker(host), (20, 4, 64, 64, 4, "Several in turn", "", "a cat", "")
     assert "another site" in ask.press("calibrate", *pressed, **headers)[1]["data"][0] and started == []
     assert "another site" in ask.press("profile_delete", "Testbed", **headers)[1]["data"][0]
     status, answer = ask.press("calibrate", *pressed, request={"headers": {"host": "x"}, "client": {"host": "127.0.0.1"}}, **headers)
@@ -219,7 +219,7 @@ def test_where_the_page_is_open_to_others_a_visitor_changes_no_profile(host, com
         status, answer = ask(method, CALIBRATE, SPOILED if method == "POST" else None)
         assert status == 403 and roles.NAMED in answer["detail"]
     pressed = {
-        "calibrate": (20, 4, 64, 64, 4, "Several in turn", "", ""),
+        "calibrate": (20, 4, 64, 64, 4, "Several in turn", "", "", ""),
         "cancel_calibrate": (),
         "profile_delete": ("Testbed",),
         "profile_really": ("",),
@@ -448,7 +448,7 @@ def test_buttons_look_at_nothing_for_a_visitor(host, command, monkeypatch):
     from lib_stability.webui.page import tab_calibrate, tab_profiles
 
     command(disable_extension_access=True)
-    monkeypatch.setattr(tab_profiles.files, "offered", lambda *_: pytest.fail("a file was read"))
+    monkeypatch.setattr(tab_profiles.own_profiles, "offered", lambda *_: pytest.fail("a file was read"))
     monkeypatch.setattr(tab_calibrate.calibrating, "outlook", lambda *_: pytest.fail("a checkpoint was hashed"))
     assert "open to others" in tab_profiles.ask_import("/etc/hostname")[0]
     assert "open to others" in tab_calibrate.start(100, 20, 0, 0, 4, tab_calibrate.IN_TURN, "", "")[0]

@@ -18,7 +18,7 @@ from lib_stability.webui.tasks import api_jobs, roles
 
 ROLES = ("Visitor", "API client", "Administrator", "File on disk", "Other web page")
 ELSEWHERE = {"origin": "https://evil.example", "sec_fetch_site": "cross-site"}
-PRESSED = (20, 4, 64, 64, 4, "Several in turn", "", "a cat")
+PRESSED = (20, 4, 64, 64, 4, "Several in turn", "", "a cat", "")
 NAME = "Somebody's".replace("'", "")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_stability.profile import agreeing, checking, files, private, storage
+from lib_stability.profile import agreeing, checking, own_profiles, private, storage
 from lib_stability.profile.profiles import Profile
 from lib_stability.shell import cli
 
@@ -119,7 +119,7 @@ def test_an_export_holds_nothing_private(tmp_path):
     data = json.loads(stored.read_text())
     data["provenance"] |= PRIVATE
     stored.write_text(json.dumps(data))
-    files.hand_out("Offered", tmp_path / "out.json", [tmp_path / "profiles"], "anna of the forum", "RTX 3060")
+    own_profiles.hand_out("Offered", tmp_path / "out.json", [tmp_path / "profiles"], "anna of the forum", "RTX 3060")
     text = (tmp_path / "out.json").read_text()
     for secret in (*PRIVATE.values(), "neighbour", "my-secret-merge", "home", "by anna", str(tmp_path)):
         assert json.dumps(secret)[1:-1] not in text or secret == "own", secret
@@ -131,7 +131,7 @@ def test_an_export_holds_nothing_private(tmp_path):
 
 
 def test_a_prior_is_exported_with_its_assumptions(tmp_path):
-    files.hand_out("SD 1.x prior", tmp_path / "out.json", [storage.BUNDLED])
+    own_profiles.hand_out("SD 1.x prior", tmp_path / "out.json", [storage.BUNDLED])
     assert storage.read(tmp_path / "out.json").to_json() == storage.read(storage.BUNDLED / "sd1-prior.json").to_json()
 
 

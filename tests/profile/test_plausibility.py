@@ -12,7 +12,7 @@ from conftest import ordinary_runs
 
 from lib_stability.guard.region import StabilityRegion, Trajectory
 from lib_stability.guard.sensitivity import TARGETS, thresholds
-from lib_stability.profile import files, plausibility, storage
+from lib_stability.profile import own_profiles, plausibility, storage
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.validation import ValidationError
 from lib_stability.webui.job.library import Library
@@ -89,7 +89,7 @@ def test_muzzles_are_refused_at_loading_and_at_import_with_the_reason(name: str,
     (reason,) = library.refused
     assert reason.startswith(("muzzle.json.watch", "muzzle.json.probe")) and len(reason) < 400
     with pytest.raises(ValidationError, match=r"muzzle\.json"):
-        files.bring(path, tmp_path / "other")
+        own_profiles.bring(path, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
@@ -156,5 +156,5 @@ def test_a_lie_about_false_alarms_does_not_survive_an_import(tmp_path: Path) -> 
     data = document()
     honest, data["watch"]["false_alarms"] = data["watch"]["false_alarms"], [[0.5, 0.0]]
     (tmp_path / "x.json").write_text(json.dumps(data))
-    _, path = files.bring(tmp_path / "x.json", tmp_path / "user")
+    _, path = own_profiles.bring(tmp_path / "x.json", tmp_path / "user")
     assert json.loads(path.read_text())["watch"]["false_alarms"] == honest

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from lib_stability.guard.fitting import Curves
 from lib_stability.guard.region import StabilityRegion
 from lib_stability.profile import priors, storage
+from lib_stability.profile.networks import Network
 from lib_stability.profile.profiles import Model, Profile
 from lib_stability.validation import ValidationError
 
@@ -39,7 +40,14 @@ def tiny() -> dict:
     region = StabilityRegion()
     region.knots_, region.guidance_, region.scores_ = np.arange(3.0), (1.0, 15.0), np.arange(10) / 4
     region.curves_ = {name: Curves(np.full((3, 3), 0.02), np.full(3, 0.1), np.full(3, 0.2)) for name in ("rate", "clean")}
-    return Profile("Tiny", "calibrated", Model("sd1", "epsilon", "a.safetensors", "0f" * 32), region, region, provenance={"runs": 10}).to_json()
+    model = Model("sd1", "epsilon", "a.safetensors", "0f" * 32, networks=(Network("mine", "1e" * 32, 0.8, 0.6, "dyn=4"),))
+    return Profile("Tiny", "calibrated", model, region, region, provenance={"runs": 10}).to_json()
+
+
+def test_without_networks_a_profile_needs_no_checkpoint() -> None:
+    data = tiny()
+    data["model"] |= {"networks": [], "sha256": ""}
+    assert VALIDATOR.is_valid(data) and accepted(data)
 
 
 def places(value: object, path: tuple = ()) -> list[tuple]:
@@ -104,6 +112,7 @@ def test_schema_names_all_that_is_written() -> None:
     data = tiny()
     assert set(SCHEMA["properties"]) == set(data)
     assert set(SCHEMA["properties"]["model"]["properties"]) == set(data["model"])
+    assert set(SCHEMA["properties"]["model"]["properties"]["networks"]["items"]["properties"]) == set(data["model"]["networks"][0])
     region = SCHEMA["$defs"]["region"]["properties"]
     assert set(region) == set(data["watch"])
     assert set(region["grid"]["properties"]) == set(data["watch"]["grid"])
@@ -170,7 +179,8 @@ NUMBERS = {
     "watch.statistics.clean.spread.2": [(0.01, True), (0.009, False), (1.5, True), (1.6, False), (3, False), (1000, False)],
     "probe.reference_scores.1": [(-2, True), (-101, False), (1001, False), (9e5, False)],
     "watch.version": [(1, True), (3, False), (0, False), ("1", False)],
-    "version": [(2, False), (10**9, False)],
+    "version": [(1, True), (2, True), (3, False), (10**9, False)],
+    "model.networks.0.unet": [(-100, True), (100.1, False)],
     "name": [
         ("a" * 100, True),
         ("a" * 101, False),
@@ -185,7 +195,7 @@ NUMBERS = {
     "model.family": [("any", True), ("sd1.5-inpaint_x", True), ("SD1", False), ("", False), ("a" * 41, False), ("a\n", False)],
     "model.prediction": [("v", True), ("flow", False), ("eps", False)],
     "model.checkpoint": [("c" * 300, True), ("c" * 301, False), ("any / thing, at all", True)],
-    "model.sha256": [("", True), ("0f" * 32, True), ("0F" * 32, False), ("0f" * 31, False), ("0f" * 32 + "\n", False)],
+    "model.sha256": [("", False), ("0f" * 32, True), ("0F" * 32, False), ("0f" * 31, False), ("0f" * 32 + "\n", False)],
     "negative": [("", True), ("0f" * 32, True), ("blurry", False)],
     "provenance": [({}, True), ({"deep": [{"x": None}]}, True), ([], False), (None, False)],
     "probe": [(None, True), ({}, False), (1, False)],

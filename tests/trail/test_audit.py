@@ -362,6 +362,25 @@ def test_the_text_beside_a_picture(tmp_path):
     assert [(Path(row["file"]).name, row["verdict"]) for row in table] == [("both.png", "strong"), ("stripped.png", "stable")]
 
 
+@pytest.mark.parametrize("beside, verdict", [(STABLE, "unreadable"), (Verdict("not judged", reason="no profile"), "unreadable"), (STRONG, "strong")])
+def test_a_text_beside_makes_no_broken_picture_stable(tmp_path, beside, verdict):
+    (tmp_path / "broken.png").write_bytes(encoded("png", infotext(STRONG)).replace(b"Steps: ", b"Stops: ", 1))
+    (tmp_path / "broken.txt").write_text(infotext(beside), encoding="utf-8")
+    (row,) = audit.rows(list(audit.find([tmp_path])))
+    assert row["verdict"] == verdict and "the checksum of its text is wrong" in row["problem"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_infotexts_in_a_picture_the_graver_counts(tmp_path, order):
+    info = PngInfo()
+    for one, prompt in [(STRONG, "first"), (STABLE, "second")][::order]:
+        info.add_text("parameters", infotext(one).replace(infotext(one).split("\n")[0], prompt, 1))
+    Image.new("RGB", (8, 8)).save(tmp_path / "twice.png", pnginfo=info)
+    row = examine(Item(str(tmp_path / "twice.png")), prompts=True)
+    assert row["verdict"] == "strong" and row["prompt"] == ("second" if order == 1 else "first")
+    assert ("more than one verdict" in row["problem"]) == (order == 1)
+
+
 @pytest.mark.parametrize("behind", ["\nTemplate: {red|green} fox", "\nTemplate: x, MG verdict: stable\nNegative Template: y"])
 def test_lines_behind_the_parameters_do_not_hide_a_verdict(capsys, tmp_path, behind):
     """As sd-dynamic-prompts writes them."""
@@ -422,7 +441,7 @@ def test_out(capsys, tree, tmp_path, suffix):
     run(capsys, tree, "--out", target, "--prompts")
     with open(target, encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file)) if suffix == "csv" else [json.loads(line) for line in file]
-    assert list(table[0]) == [*COLUMNS, "prompt"] and len(table) == 8
+    assert list(table[0]) == [*COLUMNS, "prompt", "carriers"] and len(table) == 8
     by_name = {Path(row["file"]).name: row for row in table}
     assert by_name["0.png"]["verdict"] == "strong" and str(by_name["0.png"]["score"]) == "18.2" and by_name["0.png"]["prompt"] == "a red fox"
     assert by_name["1.jpeg"]["hires_verdict"] == "mild" and by_name["2.webp"]["reason"] == "no profile"

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib_stability.guard.verdict import Verdict
-from lib_stability.trail import ledger, ledger_lock
+from lib_stability.trail import ledger, ledger_check, ledger_lock, ledger_loss
 from lib_stability.trail.image_row import describe, prompt_hash
 from lib_stability.trail.ledger import append, files, last_hash, read
 from lib_stability.trail.ledger_check import check, verify
@@ -37,7 +37,8 @@ class Clock(datetime):
 @pytest.fixture
 def day(monkeypatch):
     """``day(3)`` makes it the third of May."""
-    monkeypatch.setattr(ledger, "datetime", Clock)
+    for module in (ledger, ledger_check):
+        monkeypatch.setattr(module, "datetime", Clock)
 
     def turn(number):
         Clock.today_is = datetime(2031, 5, number, 12, tzinfo=timezone.utc)
@@ -191,15 +192,56 @@ def fail_to_append(monkeypatch, folder, records) -> None:
 
 
 def test_the_next_line_says_how_many_could_not_be_written(tmp_path, monkeypatch):
-    assert ledger.lost(tmp_path) is None
+    assert ledger_loss.lost(tmp_path) is None
     for records in ([{"a": 1}], [{"b": 2}, {"c": 3}]):
         fail_to_append(monkeypatch, tmp_path, records)
-    assert str(ledger.lost(tmp_path)) == "3 lines could not be written (No space left on device)"
+    assert str(ledger_loss.lost(tmp_path)) == "3 lines could not be written (No space left on device)"
     assert files(tmp_path) == []  # not even an empty one
     append(tmp_path, [{"d": 4, "lost": "made up"}, {"e": 5}])
-    assert ledger.lost(tmp_path) is None and verify(tmp_path) == []
+    assert ledger_loss.lost(tmp_path) is None and verify(tmp_path) == []
     assert [one.get("lost") for one in read(tmp_path)] == [3, None]
     assert check(tmp_path).notes == [f"before {files(tmp_path)[0].name} line 1, 3 line(s) could not be written: No space left on device"]
+
+
+def test_a_loss_outlives_its_process(tmp_path):
+    """It dies before another line could be written; the next process's first line says so, and a check until then."""
+    append(tmp_path, [{}])
+    dies = "import sys; from pathlib import Path; from lib_stability.trail import ledger_loss; ledger_loss.miss(Path(sys.argv[1]), 2, OSError('no'))"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", dies, str(tmp_path)], check=True)
+    found = check(tmp_path)
+    assert found.trouble == [] and found.notes == ["since the last line, 4 lines could not be written (no)"]
+    append(tmp_path, [{}])
+    append(tmp_path, [{}])
+    assert [one.get("lost") for one in read(tmp_path)] == [None, 4, None] and verify(tmp_path) == []
+    assert not (tmp_path / ledger_loss.NAME).exists()
+
+
+def test_a_loss_that_no_disk_takes_is_kept_by_the_process(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        ledger_loss.miss(tmp_path, 2, OSError("full"))
+    ledger_loss.miss(tmp_path, 1, OSError("held"))
+    assert str(ledger_loss.lost(tmp_path)).startswith("3 lines")
+    append(tmp_path, [{}])
+    assert next(read(tmp_path))["lost"] == 3 and ledger_loss.lost(tmp_path) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone"), Path.mkdir])
+def test_what_is_no_file_in_the_place_of_the_losses_holds_nobody_up(tmp_path, make):
+    make(tmp_path / ledger_loss.NAME)
+    ledger_loss.miss(tmp_path, 1, OSError("held"))
+    append(tmp_path, [{}])
+    assert next(read(tmp_path))["lost"] == 1 and ledger_loss.lost(tmp_path) is None
+
+
+@pytest.mark.parametrize("odd", [b"torn", b"[]\n", b'{"count": true, "why": ""}\n', b'{"count": -1, "why": "x"}\n', b"[" * 5000 + b"\n", b"\xff\n"])
+def test_nonsense_among_the_losses_is_passed_over(tmp_path, odd):
+    (tmp_path / ledger_loss.NAME).write_bytes(odd)
+    assert ledger_loss.lost(tmp_path) is None
+    append(tmp_path, [{}])
+    assert "lost" not in next(read(tmp_path))
 
 
 def test_what_a_record_cannot_hold_counts_as_lost(tmp_path):
@@ -270,7 +312,7 @@ def test_locking_that_is_refused_for_good_ends(tmp_path, monkeypatch):
     )
     with pytest.raises(TimeoutError):
         append(tmp_path, [{}])
-    assert ledger.lost(tmp_path).count == 1
+    assert ledger_loss.lost(tmp_path).count == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such files there")
@@ -282,6 +324,24 @@ def test_what_is_no_file_in_the_place_of_a_day(tmp_path, day, make):
     with pytest.raises(OSError, match="not a file"):
         append(tmp_path, [{}])
     assert verify(tmp_path) == [f"{name(3)} is not a file"]
+
+
+@pytest.mark.parametrize("planted", ["ledger-9999-99-99.jsonl", "ledger-2031-02-30.jsonl", "ledger-0000-01-01.jsonl"])
+def test_a_file_of_a_day_that_no_calendar_has_takes_no_line(tmp_path, day, planted):
+    append(tmp_path, [{}])
+    (tmp_path / planted).touch()
+    day(2)
+    append(tmp_path, [{}])
+    assert [path.name for path in files(tmp_path)] == [name(1), name(2)] and (tmp_path / planted).stat().st_size == 0
+    assert verify(tmp_path) == [f"{planted} is named after no day"]
+
+
+def test_a_file_of_a_day_that_has_not_come_is_said(tmp_path):
+    append(tmp_path, [{}])
+    (tmp_path / "ledger-9999-12-31.jsonl").touch()
+    append(tmp_path, [{}])
+    found = check(tmp_path)
+    assert found.trouble == [] and found.notes == ["ledger-9999-12-31.jsonl is named after a day that has not come"]
 
 
 def _append_many(folder, who, times):

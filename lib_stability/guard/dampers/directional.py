@@ -28,7 +28,7 @@ class Directional:
         if flagged.surely_empty:
             return evaluation.denoised, None
         denoised, unstable, watched = evaluation.denoised, evaluation.unstable, evaluation.watched
-        expected, held = evaluation.expected(self.region), self._held(denoised)
+        expected, held = evaluation.expected(self.region), self.held(denoised)
         length = watched.norms.clean if watched else rms(denoised)
         along, buffer = held.along(denoised)
         acting = along > self.damping.release * length
@@ -47,14 +47,15 @@ class Directional:
 
     def away(self, prediction: torch.Tensor, mask: torch.Tensor, expected: Expected) -> torch.Tensor:
         """Another prediction of the images in `mask` ``(batch,)``, less what of it points at what is remembered; their norm is limited then."""
-        held = self._held(prediction)
+        held = self.held(prediction)
         along, buffer = held.along(prediction)
         length = rms(prediction)
         near = mask & (along > self.damping.release * length)
         taken = torch.where(near, along, held.zeros)
         return directional(prediction, length, taken, self.limit(expected, near), near, self.damping.strength, held, buffer)[0]
 
-    def _held(self, like: torch.Tensor) -> Remembered:
+    def held(self, like: torch.Tensor) -> Remembered:
+        """What is remembered of latents of this shape."""
         held = self._remembered.get(like.shape)
         if held is None:
             held = self._remembered[like.shape] = Remembered(like)

@@ -1,4 +1,4 @@
-"""Rewording: a flagged image is guided by its prompt with one part left out, in turn; where that cannot be, directional damping acts."""
+"""Rewording: a flagged image is guided by its prompt without what carries the copy; where that cannot be found, directional damping acts."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from ..detectors.watch import Watch
 from ..evaluation import Evaluation
 from ..norms import per_sample, rms
 from ..readings import Acted, judge
-from ..rewording import Rewording
+from ..rewording import Rewording, Seen
 from .directional import Directional
+
+#: Noise (per unit of picture) at which only details are left. What was remembered early says nothing of them: turned away from it there, templates
+#: keep 43 % of their attributes instead of 97 % (the testbed's, Euler, 20 steps).
+DECIDED = 0.3
 
 
 class Reword:
@@ -43,29 +47,38 @@ class Reword:
         if acted is None:
             return result, acted
         probing = self.probing if evaluation.watched is None else None
-        unstable = self._judging(evaluation, probing)
-        got = self.rewording.step(evaluation.x, evaluation.sigma, flagged.tensor, probing is not None, unstable, evaluation.number)
+        seen = self._judging(evaluation, probing)
+        got = self.rewording.step(evaluation.x, evaluation.sigma, flagged.tensor, probing is not None, seen, evaluation.number)
         if got is None:
             return result, acted
         mean, found = got
-        # A version may be near the memorized picture without being unstable: then it still points there.
-        mean = self.cheaper.away(mean, found, evaluation.expected(self.cheaper.region))
+        # A version may come near the memorized picture without being unstable.
+        mean = self.cheaper.away(mean, found & self._undecided(evaluation), evaluation.expected(self.cheaper.region))
         return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
 
-    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor], torch.Tensor]:
-        """From a version's prediction to the mask of images in which it is unstable, or no number."""
+    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor], Seen]:
+        """From a version's prediction to what is seen of it; where nobody judges this evaluation only whether it is a number."""
+        held = self.cheaper.held(evaluation.denoised)
+        judging = None
         if probing is not None:
-            expected, limits = probing.expected(evaluation.sigma), probing.limits
+            judging = probing.expected(evaluation.sigma), probing.limits
         elif evaluation.watched is not None:
-            expected, limits = evaluation.expected(self.watch.region), self.watch.limits
-        else:
-            return lambda prediction: ~torch.isfinite(rms(prediction))
+            judging = evaluation.expected(self.watch.region), self.watch.limits
 
-        def unstable(prediction: torch.Tensor) -> torch.Tensor:
-            judged = judge(evaluation.x, prediction, evaluation.sigma, evaluation.parameterisation, expected, limits)
-            return judged.unstable | ~judged.finite()
+        def seen(prediction: torch.Tensor) -> Seen:
+            likeness = held.along(prediction)[0] / rms(prediction)
+            if judging is None:
+                return Seen(~torch.isfinite(rms(prediction)), likeness)
+            judged = judge(evaluation.x, prediction, evaluation.sigma, evaluation.parameterisation, *judging)
+            return Seen(judged.unstable | ~judged.finite(), likeness)
 
-        return unstable
+        return seen
+
+    @staticmethod
+    def _undecided(evaluation: Evaluation) -> torch.Tensor:
+        """The mask ``(batch,)`` of images in which more than details is still open."""
+        sigma = evaluation.sigma
+        return (sigma / (1 - sigma).clamp_min(1e-6) if evaluation.parameterisation == "flow" else sigma) > DECIDED
 
     def succeed(self, before: Reword | Directional) -> None:
         """Go on with what was remembered; a refiner has no versions of its own."""

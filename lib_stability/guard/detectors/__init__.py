@@ -1,7 +1,7 @@
 """The detectors: each looks at an evaluation and says which images are unstable, ``judge(evaluation) -> Judged | None``.
 
-A new one is a new module here with a class that has `name` and `judge`, its name in :data:`NAMES` and one line in :func:`detectors`. Those that see
-the guided prediction come first: later ones may be wanted only where they could not judge.
+A new one is a new module here with a class that has `name`, `judge` and `awaits`, its name in :data:`NAMES` and one line in :func:`detectors`. Those
+that see the guided prediction come first: later ones may be wanted only where they could not judge.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class Detector(Protocol):
 
     def judge(self, evaluation: Evaluation) -> Judged | None:
         """Norms, deviations and unstable images of this evaluation; None where there is nothing to look at."""
+
+    def awaits(self, evaluations: int, judged: bool) -> bool:
+        """Whether a look that it wants is still to come after so many evaluations; `judged` says whether others could judge the last of them."""
 
 
 def detectors(region: StabilityRegion, probe: Probe | None, sensitivity: str, tau: float, doubt: str) -> list[Detector]:

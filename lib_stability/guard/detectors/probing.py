@@ -29,3 +29,7 @@ class Probing:
             return None
         predicted = self.probe.predict(evaluation.x, evaluation.sigma)
         return judge(evaluation.x, predicted, evaluation.sigma, evaluation.parameterisation, self.expected(evaluation.sigma), self.limits)
+
+    def awaits(self, evaluations: int, judged: bool) -> bool:
+        """See :class:`.Detector`: true of a pass that ended earlier than was announced."""
+        return any(self.probe.wanted(number, judged) for number in self.probe.looks if number >= evaluations)

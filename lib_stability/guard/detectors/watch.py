@@ -42,3 +42,7 @@ class Watch:
             expected = expected._replace(inside=expected.inside & wanted)
         judged = judge(evaluation.x, evaluation.denoised, evaluation.sigma, evaluation.parameterisation, expected, self.limits)
         return judged._replace(wanted=wanted)
+
+    def awaits(self, evaluations: int, judged: bool) -> bool:
+        """See :class:`.Detector`. It looks whenever there is an evaluation, and waits for none."""
+        return False

@@ -24,7 +24,7 @@ from ..world import judge
 from ..world.captions import Memorized, memorized, ordinary_samples
 from ..world.scenes import render
 from . import tables
-from .mitigation import generate
+from .damping import generate
 
 SEED = EVALUATION_SEED + 60_000_000
 #: Seeds of each caption; of them two alone are tried as well.

@@ -27,7 +27,7 @@ from ..rivals import asthana, broken_memories, tuning
 from ..rivals.detectors import GUARD, Choice, Detector, guards, rivals
 from ..rivals.observer import Runs, merged, observe, references
 from ..world.captions import ordinary_samples
-from . import calibrate, compare_mitigation, compare_mitigation_tables, mitigation
+from . import calibrate, compare_mitigation, compare_mitigation_tables, damping
 from .compare_mitigation import tuning as tuning_captions
 from .compare_tables import details, summary
 
@@ -180,7 +180,7 @@ def detect(bed: Testbed, profile: Profile, size: Size, bar: tqdm, save: Callable
     own_limits = {name: thresholds(region, "medium").mild for name, region in (("watch", profile.watch), ("probe", profile.probe))}
     bar.set_description("tables, tuning, thresholds")
     known = calibrated(bed, profile, size, bar.update)
-    ordinary, dropped = mitigation.truly_ordinary(bed, candidates, SEED - 50_000, bar.update)
+    ordinary, dropped = damping.truly_ordinary(bed, candidates, SEED - 50_000, bar.update)
     captions = [item.caption for item in bed.variant.memorized("whole")[tuning_captions(bed.variant) :]] * size.copies
     result = {"profile": profile.name, "tuned": asdict(known.choice), "published": asdict(Choice()), "ordinary_that_copy": dropped, "rows": []}
     timesteps = sorted({asthana.TIMESTEP, known.choice.timestep})

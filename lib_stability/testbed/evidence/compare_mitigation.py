@@ -21,13 +21,13 @@ from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting, memorized_captions
 from ..network.variants import MAIN, Variant
 from ..rivals import broken_damping, broken_memories
-from ..rivals.mitigation import Context, Mitigation, Plain
+from ..rivals.base import Context, Mitigation, Plain
 from ..rivals.mitigations import Judged, choose, dominating, entries
 from ..world import judge
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized, ordinary_samples
 from . import calibrate
-from .mitigation import ordinary_twins
+from .damping import ordinary_twins
 
 #: First seed; detection's comparison stays below it.
 SEED = EVALUATION_SEED + 40_000_000

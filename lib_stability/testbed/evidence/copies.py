@@ -19,7 +19,7 @@ from ..world import judge, kinds, wording
 from ..world.captions import Memorized
 from ..world.scenes import random_scene
 from . import tables
-from .mitigation import generate
+from .damping import generate
 
 #: Shares of a long caption's words that are left out.
 LEFT_OUT = (1 / 6, 1 / 3, 1 / 2, 2 / 3)

@@ -21,7 +21,7 @@ from ..network.sample import sample
 from ..network.setting import EVALUATION_SEED, NEGATIVES, Setting
 from ..world.attributes import AttributeReader
 from ..world.captions import memorized, ordinary_samples
-from . import mitigation, tables
+from . import damping, tables
 from .evaluation_rows import Computer, Size, in_processes, rows
 
 WATCH = [
@@ -104,7 +104,7 @@ def evaluate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None
         if "detection" in parts:
             bar.set_description("ordinary captions that are not")
             candidates = [caption for caption, _ in ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
-            ordinary, result["ordinary_that_copy"] = mitigation.truly_ordinary(bed, candidates, EVALUATION_SEED - 50_000, tick)
+            ordinary, result["ordinary_that_copy"] = damping.truly_ordinary(bed, candidates, EVALUATION_SEED - 50_000, tick)
         for part in parts:
             result[part] = []
         if jobs == 1:

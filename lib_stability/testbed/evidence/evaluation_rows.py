@@ -15,7 +15,7 @@ from ...profile.profiles import Profile
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting, memorized_captions, negatives_for
 from ..world.attributes import AttributeReader
-from . import detection, mitigation
+from . import damping, detection
 
 
 @dataclass(frozen=True)
@@ -106,19 +106,19 @@ class Computer:
 
     def _damping(self, row: Row) -> dict:
         _, items = memorized_captions(row.kind, self.size.damped, row.seed)
-        captions, twins = [item.caption for item in items], mitigation.ordinary_twins(items)
+        captions, twins = [item.caption for item in items], damping.ordinary_twins(items)
         # The same for both: a negative prompt that names what the caption asks for costs attributes, guarded or not.
         against = {"negatives": negatives_for(row.setting.negative, len(captions), row.seed)}
 
-        def made(captions: list[str], seed: int, *guarded) -> mitigation.Pictures:
-            return mitigation.generate(self.bed, captions, row.setting, seed, *guarded, tick=self.tick, **against)
+        def made(captions: list[str], seed: int, *guarded) -> damping.Pictures:
+            return damping.generate(self.bed, captions, row.setting, seed, *guarded, tick=self.tick, **against)
 
         if row.seed not in self._kept:
             self._kept = {row.seed: (made(captions, row.seed), made(twins, row.twins_seed))}
         before, ordinary = self._kept[row.seed]
         options = Options("damp", damping=row.policy)
         after, guarded = (made(*one, self.profile, options) for one in ((captions, row.seed), (twins, row.twins_seed)))
-        return mitigation.row(self.bed, self.reader, items, row.setting, row.policy, before, after, ordinary, guarded)
+        return damping.row(self.bed, self.reader, items, row.setting, row.policy, before, after, ordinary, guarded)
 
 
 _computer: Computer | None = None

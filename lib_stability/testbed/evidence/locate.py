@@ -184,7 +184,7 @@ def references(bed: Testbed, count: int, tick: Callable[[int], None]) -> dict[st
 def detection(regions: dict[str, StabilityRegion], positive: Observed, negative: list[Observed], guidance: float) -> dict[str, dict]:
     """For each of :data:`LOCAL`: AUC, TPR at 1 % FPR, and what the Medium threshold catches and lets through.
 
-    An ordinary caption that hands out a memorized picture is no ordinary run, see :func:`.mitigation.truly_ordinary`.
+    An ordinary caption that hands out a memorized picture is no ordinary run, see :func:`.damping.truly_ordinary`.
     """
     found = {}
 

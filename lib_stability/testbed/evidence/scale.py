@@ -26,7 +26,7 @@ from ..network.variants import SIZES, Variant
 from ..world import judge
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
-from .mitigation import generate, ordinary_twins, row
+from .damping import generate, ordinary_twins, row
 from .tables import markdown, rate
 
 SEED = EVALUATION_SEED + 70_000_000

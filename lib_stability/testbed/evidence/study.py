@@ -26,7 +26,7 @@ from ..network.sample import sample
 from ..network.setting import memorized_captions
 from ..world.captions import ordinary_samples
 from ..world.scenes import THEMES
-from . import mitigation, tables
+from . import damping, tables
 from .calibrate import SAMPLERS
 
 #: First seeds: of the reference runs and of the held-out ones, apart from those of calibration and evaluation.
@@ -210,7 +210,7 @@ def study(size: Size, bed: Testbed | None = None) -> dict:
     candidates = [caption for caption, _ in ordinary_samples(size.held_out, HELD_OUT_SEED, "evaluation")]
     told = {kind: memorized_captions(kind, copies, HELD_OUT_SEED)[0] for kind, copies in (("whole", size.copies), ("template", 2 * size.copies))}
     with tqdm(total=len(captions) + 2 * len(candidates) + sum(map(len, told.values())), unit="run", mininterval=2) as bar:
-        kept, dropped = mitigation.truly_ordinary(bed, candidates, HELD_OUT_SEED, bar.update)
+        kept, dropped = damping.truly_ordinary(bed, candidates, HELD_OUT_SEED, bar.update)
         bar.total -= len(dropped)
 
         def recorded(captions: list[str], seed: int, guidance: tuple[float, float]) -> Recording:

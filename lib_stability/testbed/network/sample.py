@@ -15,7 +15,7 @@ from ...guard.guard import Guard
 from ...guard.probe import REFERENCE_GUIDANCE, USUAL, virtual
 from ...guard.rewording import EACH, Rewording, Version
 from ...profile.calibration import Recorder
-from ...wording import versions
+from ...wording import stages
 from .model import LATENT_CHANNELS, LATENT_SIZE, Testbed, alphas_cumprod
 
 #: Name as the web UIs show it: k-diffusion function and how many model evaluations it makes per step.
@@ -139,26 +139,23 @@ class GuidedDenoiser(nn.Module):
         return virtual(self._empty, conditional, REFERENCE_GUIDANCE)
 
     def rewording(self, each: int = EACH) -> Rewording:
-        """The captions' versions with a word left out each, as the damping policy "reword" takes them; only flagged images are evaluated."""
-        texts = [versions(caption, negative=negative) for caption, negative in zip(self.captions, self.negatives)]
+        """The captions' versions with words left out, as the damping policy "reword" takes them; only those of flagged images are evaluated."""
+        found = [stages(caption, negative=negative) for caption, negative in zip(self.captions, self.negatives)]
+        texts = [[version.text for stage in own for version in stage] for own in found]
         contexts = [self.bed.encode_text(own) if own else None for own in texts]
-        wanted = torch.zeros(len(texts), dtype=torch.bool)
 
-        def asks(mask: torch.Tensor) -> bool:
-            wanted.copy_(mask)
-            return bool(wanted.any())
-
-        def predict(x: torch.Tensor, sigma: torch.Tensor, numbers: list[int], with_virtual: bool) -> Version:
-            rows = wanted.nonzero()[:, 0]
+        def predict(x: torch.Tensor, sigma: torch.Tensor, numbers: list[int | None], with_virtual: bool) -> Version:
+            rows = [row for row, number in enumerate(numbers) if number is not None]
             # Rows that nobody asked for stay empty: not finite, they do not count.
             conditional = torch.full_like(x, float("nan"))
-            context = torch.stack([contexts[row][numbers[row]] for row in rows.tolist()])
+            context = torch.stack([contexts[row][numbers[row]] for row in rows])
             conditional[rows] = self.denoiser(x[rows], sigma[rows], context=context)
             self.rows += len(rows)
             guided = conditional if self.unguided else self._guided(conditional, self._last[1])
             return Version(guided, self.virtual_of(x, sigma, conditional) if with_virtual else None)
 
-        return Rewording([len(own) for own in texts], predict, each, asks)
+        words = [[" ".join(version.words) for stage in own for version in stage] for own in found]
+        return Rewording([[len(stage) for stage in own] for own in found], predict, words, each)
 
 
 @dataclass

@@ -24,8 +24,8 @@ from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser
 from ..network.setting import Setting
 from . import broken_memories
+from .base import Context, Mitigation
 from .broken_memories import Tables, preserving
-from .mitigation import Context, Mitigation
 
 
 class Recording:

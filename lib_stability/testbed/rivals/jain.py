@@ -19,7 +19,7 @@ import torch
 from ...guard.norms import per_sample
 from ..network.sample import GuidedDenoiser
 from . import wen
-from .mitigation import Context, Mitigation
+from .base import Context, Mitigation
 
 
 class Transition:

@@ -17,9 +17,9 @@ from ...guard.probe import Probe
 from ..world import judge
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
+from .base import Context, LowerGuidance, Mitigation
 from .broken_damping import BrokenMemories
 from .jain import Dynamic, DynamicOpposite, Static, StaticOpposite
-from .mitigation import Context, LowerGuidance, Mitigation
 from .sail import Initialisation
 from .somepalli import AddedWords, ReplacedWords
 from .wen_embedding import Embedding

@@ -9,7 +9,7 @@ the first term a proxy for the norm of the Hessian times s, the second keeping x
 SD 1: Adam, rate 0.05, alpha 0.05, threshold 8.2, at most 10 steps, then a fresh noise. Noise at or below the threshold is left alone, so it triggers
 itself.
 
-Norms, and the displacement of length 1, are those of a latent of the papers' size, see :func:`.mitigation.paper_norm`: |x| is 128 there, so 8.2 asks
+Norms, and the displacement of length 1, are those of a latent of the papers' size, see :func:`.base.paper_norm`: |x| is 128 there, so 8.2 asks
 for ``|s| <= 1.8``. Assumed: the direction is taken at the current x and not differentiated through. The authors draw fresh noise, and now and then
 raise the threshold, until they have enough; here `starts` noises are tried, one as published, and where none gets there the best found is taken.
 """
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 
 from ..network.sample import GuidedDenoiser
-from .mitigation import PAPER_ELEMENTS, Context, Mitigation, paper_norm
+from .base import PAPER_ELEMENTS, Context, Mitigation, paper_norm
 
 
 class Landscape:

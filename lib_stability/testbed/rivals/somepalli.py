@@ -17,7 +17,7 @@ import numpy as np
 
 from ..network.model import MAX_TOKENS
 from ..world.captions import all_words
-from .mitigation import Mitigation
+from .base import Mitigation
 
 
 def added(caption: str, count: int, rng: np.random.Generator) -> str:

@@ -4,7 +4,7 @@ Before sampling, minimise ``|eps(x_T, e) - eps(x_T, nothing)|`` at the first ste
 the norm is at most a target. By the authors' code: AdamW, learning rate 0.05, at most 10 iterations, targets from 1 to 5 (3 is the usual one and
 stands for "as published"), every token but the first free to move. Pictures at or below the target are left alone, so it triggers itself.
 
-Norms are those of a latent of the papers' size, see :func:`.mitigation.paper_norm`. The authors share one embedding among the images of a prompt;
+Norms are those of a latent of the papers' size, see :func:`.base.paper_norm`. The authors share one embedding among the images of a prompt;
 here each picture has its own. Assumed: the variance-preserving latent of the first step is the starting noise (at SD 1's first noise level it is, to
 0.3 %).
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from ..network.sample import GuidedDenoiser
-from .mitigation import Context, Mitigation, paper_norm
+from .base import Context, Mitigation, paper_norm
 
 
 def optimised(model: GuidedDenoiser, noise: torch.Tensor, sigma: torch.Tensor, target: float, iterations: int, rate: float) -> torch.Tensor:

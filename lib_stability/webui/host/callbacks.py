@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
 
 
 def once(event: str, function: Callable) -> None:
@@ -12,4 +13,23 @@ def once(event: str, function: Callable) -> None:
     forget = getattr(script_callbacks, "remove_callbacks_for_function", None)
     if forget is not None:
         forget(function)
-    getattr(script_callbacks, f"on_{event}")(function)
+    _on_a_short_stack(lambda: getattr(script_callbacks, f"on_{event}")(function))
+
+
+def _on_a_short_stack(call: Callable[[], object]) -> None:
+    """Hosts look up the module of every function that a registration comes through, each among all modules that are loaded: from where scripts
+    are loaded that takes longer than all the rest of this extension's start, from a thread's beginning a fraction. Whose callback it is they see
+    alike."""
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            call()
+        except Exception as error:
+            failed.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]

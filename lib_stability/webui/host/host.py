@@ -70,7 +70,8 @@ def _prediction(model: object) -> str:
 
 
 def describe(model: object) -> Model:
-    """Family, prediction type ("" where no profile can know it), name and hash of a loaded checkpoint, and whether its guidance is distilled."""
+    """Family, prediction type ("" where no profile can know it), name and hash of a loaded checkpoint, and whether its guidance is distilled; its
+    networks are :mod:`.networks`' to tell."""
     info = getattr(model, "sd_checkpoint_info", None)
     name, sha256 = getattr(info, "name_for_extra", "") or "", getattr(info, "sha256", None) or ""
     return Model(_family(model), _prediction(model), name, sha256, is_distilled(model))
@@ -205,31 +206,57 @@ def guidance(denoiser: object, sigma: torch.Tensor, multiple: float | torch.Tens
     -------
     float, or a tensor of shape ``(batch,)`` where images differ or the host decides by the noise level on the device
     """
-    scale, options, step = nominal_guidance(denoiser), opts(), denoiser.step
-    kind, floor = flavour(denoiser), float(denoiser.sampler.sampler_extra_args.get("s_min_uncond") or 0.0)
+    scale, left_out = nominal_guidance(denoiser), leaves_out(denoiser)
     # On A1111 an unguided evaluation is that of the first part of a prompt, whatever its weight.
-    unguided = 1.0 if kind == "a1111" else multiple
+    unguided = 1.0 if flavour(denoiser) == "a1111" else multiple
+    if left_out is True:
+        return unguided
+    if left_out is False:
+        return scale * multiple
+    # The host compares the first image's level; so does this, without reading it.
+    below = (sigma[:1] < left_out).expand(len(sigma))
+    return torch.where(below, unguided, scale * multiple).float()
+
+
+def leaves_out(denoiser: object) -> bool | float:
+    """Whether the host leaves the negative prompt out at the evaluation under way, before its step counter moves on, for another reason than a
+    guidance of 1; a number where it does so below that noise level (a timestep where the denoiser counts in those)."""
+    options, step = opts(), denoiser.step
+    kind, floor = flavour(denoiser), float(denoiser.sampler.sampler_extra_args.get("s_min_uncond") or 0.0)
     early = float(getattr(options, "skip_early_cond", 0.0) or 0.0)
     share = step / max(getattr(denoiser, "total_steps", None) or 1, 1)
     # Forge Classic always skips the very first, Forge Neo never.
     if share <= early and (early > 0 or kind == "classic") and (step > 0 or kind != "neo"):
-        return unguided
+        return True
     skips = step % 2 == 1
     if kind == "classic" or (kind == "forge" and not hasattr(options, "s_min_uncond_all")):
         skips = True  # without that option there is nothing to choose, and all are skipped
     elif kind == "reforge":
         skips, floor = not skips, float(getattr(options, "s_min_uncond", 0.0) or 0.0)
-    if floor > 0 and (skips or getattr(options, "s_min_uncond_all", False)):
-        # The host compares the first image's level; so does this, without reading it.
-        below = (sigma[:1] < floor).expand(len(sigma))
-        return torch.where(below, unguided, scale * multiple).float()
-    return scale * multiple
+    return floor if floor > 0 and (skips or getattr(options, "s_min_uncond_all", False)) else False
 
 
-def call_of(params: object, guided: object) -> SimpleNamespace:
+def call_of(params: object, guided: object, shown: object = None) -> SimpleNamespace:
     """The evaluation that `params` (of cfg_denoiser) opened and `guided` (of after_cfg) closes, reduced to the images' own rows.
 
-    Attributes: `denoiser`, `params`, `x`, `sigma` (as the host has them), `out` (what the host got).
+    Attributes: `denoiser`, `params`, `x`, `sigma` (as the host has them), `out` (what the host got), `shown` (what it has shown in between, see
+    :func:`.predictions.predictions`).
     """
     batch = len(guided.x)
-    return SimpleNamespace(denoiser=params.denoiser, params=params, x=params.x[-batch:], sigma=params.sigma[-batch:], out=guided.x)
+    return SimpleNamespace(denoiser=params.denoiser, params=params, x=params.x[-batch:], sigma=params.sigma[-batch:], out=guided.x, shown=shown)
+
+
+def evaluations(denoiser: object) -> int:
+    """Model evaluations that the pass at hand will make, 0 where the host does not tell.
+
+    Samplers of second order make two a step, for which the host counts, but one at the last. Samplers that count in timesteps make one at each; how
+    many there are is not always the number of steps, and where a picture is started from the host says one more than there are. DDIM makes none at
+    the last one.
+    """
+    total, steps = (getattr(denoiser, name, None) or 0 for name in ("total_steps", "steps"))
+    sampler = getattr(denoiser, "sampler", None)
+    if steps and hasattr(sampler, "get_timesteps"):
+        started = getattr(denoiser, "init_latent", None) is not None
+        count = steps - 1 if started else len(sampler.get_timesteps(denoiser.p, steps))
+        return max(count - getattr(sampler.func, "__name__", "").startswith("ddim"), 1)
+    return total - 1 if total > steps > 0 else total

@@ -10,6 +10,7 @@ import torch
 from ...guard.probe import virtual
 from . import host, traces
 from .instead import Instead
+from .predictions import is_negative, joined, predictions, shares
 
 
 def size(p: object) -> tuple[int, int]:
@@ -56,13 +57,15 @@ def virtual_prediction(call: SimpleNamespace, empty: list, weights: list[list[fl
     """
     from modules import prompt_parser
 
-    nothing = prompt_parser.reconstruct_cond_batch(empty * len(call.x), call.denoiser.step)
-    shares = _shares(weights)
+    known = predictions(call)
+    if known is not None:
+        return virtual(unconditional(call, empty), known.conditional, scale)
+    nothing, parts = prompt_parser.reconstruct_cond_batch(empty * len(call.x), call.denoiser.step), shares(weights)
     if host.is_forge(call.denoiser):
-        return _on_forge(call, nothing, shares, scale)
+        return _on_forge(call, nothing, parts, scale)
     plain = isinstance(guidance, float) and guidance == 1.0 and getattr(call.denoiser, "mask", None) is None
-    conditional = call.out if plain else _conditional(call, shares)
-    return virtual(_evaluate(call, call.x, call.sigma, nothing, call.params.image_cond[-len(call.x) :]), conditional, scale)
+    conditional = call.out if plain else _conditional(call, weights)
+    return virtual(evaluate(call, nothing), conditional, scale)
 
 
 def at_distilled_scale(call: SimpleNamespace, cond: object, weights: list[list[float]], scales: float | torch.Tensor) -> torch.Tensor:
@@ -86,21 +89,32 @@ def at_distilled_scale(call: SimpleNamespace, cond: object, weights: list[list[f
     instead.params = copy.copy(call.params)
     instead.params.text_cond = type(cond)({**cond, "guidance": told})
     # At scale 1 the host leaves out the unconditional half, whatever it is.
-    return _sample_on_forge(instead, instead.params.text_cond, _shares(weights), 1.0)[0]
-
-
-def _shares(weights: list[list[float]]) -> list[list[float]]:
-    positive = [[max(weight, 0.0) for weight in parts] for parts in weights]
-    return [[weight / (sum(parts) or 1.0) for weight in parts] for parts in positive]
+    return _sample_on_forge(instead, instead.params.text_cond, shares(weights), 1.0)[0]
 
 
 def plain_prediction(call: SimpleNamespace, cond: list) -> torch.Tensor:
     """Prediction for a conditioning of :func:`empty_conditioning` at the evaluation under way, without any guidance."""
     from modules import prompt_parser
 
-    text = prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step)
-    # At scale 1 Forge leaves out the unconditional half, whatever it is.
-    return guided_on_forge(call, text, text, 1.0)[0] if host.is_forge(call.denoiser) else evaluate(call, text)
+    return _unguided(call, prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step))
+
+
+def unconditional(call: SimpleNamespace, cond: list) -> torch.Tensor:
+    """As :func:`plain_prediction`, but where it is the negative prompt's the host's own. Finding out may wait for the device."""
+    from modules import prompt_parser
+
+    known, text = predictions(call), prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step)
+    return known.negative if known is not None and known.negative is not None and is_negative(call, text) else _unguided(call, text)
+
+
+def _unguided(call: SimpleNamespace, text: object) -> torch.Tensor:
+    if not host.is_forge(call.denoiser):
+        return evaluate(call, text)
+    if host.forge_unet(call.denoiser.inner_model.inner_model).model_options.get("conditioning_modifiers"):
+        # They may rely on a prompt. At scale 1 Forge leaves out the unconditional half, whatever it is.
+        return guided_on_forge(call, text, text, 1.0)[0]
+    # No part of any prompt is left: the guided prediction is the unconditional one, whatever the scale, if only it is not 1.
+    return _sample_on_forge(call, text, [[]] * len(call.x), 2.0)[0]
 
 
 def evaluate(call: SimpleNamespace, cond: object) -> torch.Tensor:
@@ -133,28 +147,23 @@ def _evaluate(call: SimpleNamespace, x, sigma, cond: object, image_cond: torch.T
     return call.denoiser.inner_model(x, sigma, cond=inputs)
 
 
-def _conditional(call: SimpleNamespace, shares: list[list[float]]) -> torch.Tensor:
-    params, rows, batch = call.params, sum(map(len, shares)), len(call.x)
+def _conditional(call: SimpleNamespace, weights: list[list[float]]) -> torch.Tensor:
+    params, rows, batch = call.params, sum(map(len, weights)), len(call.x)
     # A batch at a time, so that the probe never needs more memory than the host's own evaluation.
     spans = [slice(at, min(at + batch, rows)) for at in range(0, rows, batch)]
     parts = [_evaluate(call, params.x[s], params.sigma[s], _rows(params.text_cond, s), params.image_cond[s]) for s in spans]
-    out = torch.cat(parts)
-    if rows == batch:
-        return out
-    weight = torch.tensor([share for parts in shares for share in parts], dtype=out.dtype, device=out.device)
-    image = torch.tensor([number for number, parts in enumerate(shares) for _ in parts], device=out.device)
-    return torch.zeros_like(call.x).index_add(0, image, out * weight.view(-1, *[1] * (out.ndim - 1)))
+    return joined(torch.cat(parts), weights, call.x)
 
 
-def _on_forge(call: SimpleNamespace, nothing: object, shares: list[list[float]], scale: float) -> torch.Tensor:
-    result = _sample_on_forge(call, nothing, shares, scale)
+def _on_forge(call: SimpleNamespace, nothing: object, parts: list[list[float]], scale: float) -> torch.Tensor:
+    result = _sample_on_forge(call, nothing, parts, scale)
     if len(result) == 3:
         _, conditional, unconditional = result
         return virtual(unconditional, conditional, scale)
     return result[0]
 
 
-def _sample_on_forge(call: SimpleNamespace, nothing: object, shares: list[list[float]], scale: float) -> tuple:
+def _sample_on_forge(call: SimpleNamespace, nothing: object, shared: list[list[float]], scale: float) -> tuple:
     """Guided, conditional and unconditional prediction (the first alone on reForge) through Forge's own sampling function, with what other
     extensions hang into guidance left out."""
     try:
@@ -171,7 +180,7 @@ def _sample_on_forge(call: SimpleNamespace, nothing: object, shares: list[list[f
     params = copy.copy(call.params)
     params.text_uncond = nothing
     row, composition = 0, []
-    for parts in shares:
+    for parts in shared:
         composition.append([(row + number, share) for number, share in enumerate(parts)])
         row += len(parts)
     result = sampling_function(bare, denoiser_params=params, cond_scale=scale, cond_composition=composition)

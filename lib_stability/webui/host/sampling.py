@@ -10,10 +10,9 @@ from functools import cache
 
 import torch
 
+from ...wording import without_tags
 from . import host
 
-#: Extra networks in a prompt, as both hosts write them: a region is the checkpoint's, so they are left out.
-_NETWORK = re.compile(r"<\w+:[^<>]+>")
 #: Schedules that keep to the noise levels of a flow model, two kinds and what stands in for each: those whose last evaluation comes the earlier the
 #: fewer steps there are, and those that go down to the lowest level. "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
 _FLOW_SCHEDULES = (("Simple", "SGM Uniform"), ("Normal", "Beta"))
@@ -45,7 +44,7 @@ def _processing() -> type:
 
 def plain(prompt: str) -> str:
     """The prompt without extra networks and without AND, which would make it several prompts."""
-    return re.sub(r"\bAND\b", "and", _NETWORK.sub("", prompt)).strip()
+    return re.sub(r"\bAND\b", "and", without_tags(prompt)).strip()
 
 
 def samplers(wanted: tuple[str, ...] | None = None) -> list[str]:
@@ -133,10 +132,12 @@ def sample(
     negative: str = "",
     job: str = "scan",
     schedule: str = "",
+    tags: str = "",
 ) -> None:
     """Sample one batch at guidance 1 with `recording` attached; nothing is decoded or saved, no other extension takes part.
 
-    Without a `schedule` it is the first of :func:`schedules`. A distilled model is told the scale of the recording's probe.
+    Without a `schedule` it is the first of :func:`schedules`. A distilled model is told the scale of the recording's probe. The `tags` of networks
+    are on for all images; those in the prompts are not.
 
     Raises
     ------
@@ -145,7 +146,7 @@ def sample(
     """
     from modules import processing
 
-    fields = {"prompt": [plain(prompt) for prompt in prompts], "negative_prompt": negative, "seed": list(seeds), "sampler_name": sampler}
+    fields = {"prompt": [plain(prompt) + tags for prompt in prompts], "negative_prompt": negative, "seed": list(seeds), "sampler_name": sampler}
     fields |= {"steps": steps, "cfg_scale": 1.0, "width": size[0], "height": size[1], "batch_size": len(prompts), "s_min_uncond": _ALL_LEVELS}
     with _alone(f"Memorization Guard: {job}") as state, closing(_processing()(**fields, do_not_save_samples=True)) as p:
         p.do_not_save_grid, p.restore_faces, p.tiling, p.recording = True, False, _untiled(), recording

@@ -1,4 +1,4 @@
-"""Questions to the device that do not wait for it: is a whole batch blanked, is any image flagged."""
+"""Questions to the device that do not wait for it: is a whole batch blanked, which images are flagged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 class Poll:
-    """Learns whether something is true, on CUDA an evaluation or two late instead of waiting.
+    """Reads a small tensor of the device, on CUDA an evaluation or two late instead of waiting.
 
     Other accelerators have no portable event: there, and only where a mode needs to know, each question waits for the device.
     """
@@ -15,15 +15,19 @@ class Poll:
         self._answer: torch.Tensor | None = None
         self._copied: torch.cuda.Event | None = None
 
-    def is_true(self, value: torch.Tensor) -> bool:
-        """Whether the bool tensor `value` of shape ``()`` was set when last heard of."""
+    def __call__(self, value: torch.Tensor) -> torch.Tensor | None:
+        """`value` as it was when last heard of, on the processor; None where nothing was heard since the last answer."""
         if value.device.type != "cuda":
-            return bool(value)
+            return value.cpu()
         heard = self._copied is not None and self._copied.query()
-        result = heard and bool(self._answer)
+        result = self._answer.clone() if heard else None
         if heard or self._copied is None:
-            self._answer = torch.empty((), dtype=torch.bool, pin_memory=True) if self._answer is None else self._answer
+            self._answer = torch.empty(value.shape, dtype=value.dtype, pin_memory=True) if self._answer is None else self._answer
             self._answer.copy_(value, non_blocking=True)
             self._copied = torch.cuda.Event()
             self._copied.record()
         return result
+
+    def is_true(self, value: torch.Tensor) -> bool:
+        """Whether the bool tensor `value` of shape ``()`` was set when last heard of."""
+        return bool(self(value))

@@ -1,37 +1,55 @@
-"""Versions of a batch's prompts with one part left out, conditioned before sampling and evaluated by the host's own model while it samples."""
+"""Versions of a batch's prompts with parts left out, conditioned before sampling and evaluated by the host's own model while it samples."""
 
 from __future__ import annotations
 
 import itertools
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import torch
 
 from ...guard.probe import virtual
 from ...guard.rewording import Rewording, Version
-from ...wording import versions
-from . import host, probing
+from ...wording import Without, stages
+from . import host, networks, probing
 from .stopping import Poll
 
-#: By image of the batch: conditionings of its prompt's versions in the host's schedule format; none where the prompt has fewer than two words.
-Conditionings = list[list]
+
+class Conditioned(NamedTuple):
+    """The versions of one image's prompt, numbered through the stages in which they are tried: how many each stage has, what each lacks, and their
+    conditionings in the host's schedule format. All empty where the prompt has fewer than two words."""
+
+    sizes: tuple[int, ...]
+    words: tuple[str, ...]
+    conds: list
+
+
+#: By image of the batch.
+Conditionings = list[Conditioned]
 
 
 class Prepared:
     """Conditionings for the pass that is about to be sampled: the text encoder may be out of reach once it runs. Kept for the next batch."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple, list] = {}
+        self._known: dict[tuple, Conditioned] = {}
 
     def of(self, p: object, negatives: list[str]) -> Conditionings:
         """Those of the coming batch's prompts, given its negative prompts (one for each, or one for all)."""
         hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
         prompts = list(hires or getattr(p, "prompts", None) or [])
         made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p), host.distilled_setting(p))
-        texts = [tuple(versions(prompt, negative=negative)) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
+        made_for += (networks.active(p.sd_model, p),)
+        texts = [tuple(map(tuple, stages(prompt, negative=negative))) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
         known = {(made_for, own): self._known.get((made_for, own)) for own in texts}
-        self._known = {key: probing.conditionings(p, list(key[1])) if found is None else found for key, found in known.items()}
+        self._known = {key: self._conditioned(p, key[1]) if found is None else found for key, found in known.items()}
         return [self._known[made_for, own] for own in texts]
+
+    @staticmethod
+    def _conditioned(p: object, own: tuple[tuple[Without, ...], ...]) -> Conditioned:
+        every = [one for stage in own for one in stage]
+        texts = probing.conditionings(p, [one.text for one in every])
+        return Conditioned(tuple(map(len, own)), tuple(" ".join(one.words) for one in every), texts)
 
 
 class Reworder:
@@ -53,15 +71,13 @@ class Reworder:
 
     def __init__(self, conds: Conditionings, empty: list | None, current, read, scale: float) -> None:
         self.conds, self.empty, self.current, self.read, self.scale = conds, empty, current, read, scale
-        self._poll = Poll()
         self._shared: tuple[object, dict[str, torch.Tensor]] = (None, {})
 
     def rewording(self) -> Rewording | None:
         """None where no prompt has versions."""
-        return Rewording([len(own) for own in self.conds], self._predict, asks=self._asks) if any(self.conds) else None
-
-    def _asks(self, mask: torch.Tensor) -> bool:
-        return self._poll.is_true(mask.any())
+        if not any(own.conds for own in self.conds):
+            return None
+        return Rewording([own.sizes for own in self.conds], self._predict, [own.words for own in self.conds], reader=Poll)
 
     def _once(self, call: SimpleNamespace, name: str, make) -> torch.Tensor:
         """What all versions of one evaluation share."""
@@ -71,13 +87,14 @@ class Reworder:
             self._shared[1][name] = make()
         return self._shared[1][name]
 
-    def _predict(self, x: torch.Tensor, sigma: torch.Tensor, numbers: list[int], with_virtual: bool) -> Version:
+    def _predict(self, x: torch.Tensor, sigma: torch.Tensor, numbers: list[int | None], with_virtual: bool) -> Version:
         from modules import prompt_parser
 
         call = self.current()
-        # What stands in for a prompt without versions is not used.
-        spare = next(own for own in self.conds if own)
-        chosen = [(own or spare)[number] for own, number in zip(self.conds, numbers)]
+        chosen = [None if number is None else own.conds[number] for own, number in zip(self.conds, numbers)]
+        # What stands in for an image of which no version is wanted is not used.
+        spare = next(one for one in chosen if one is not None)
+        chosen = [spare if one is None else one for one in chosen]
         cond = prompt_parser.reconstruct_cond_batch(chosen, call.denoiser.step)
         if host.is_forge(call.denoiser):
             return self._on_forge(call, cond, with_virtual)

@@ -6,7 +6,7 @@ import logging
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import torch
@@ -16,8 +16,8 @@ from ...guard.locality import LocalMap
 from ...guard.verdict import NOT_JUDGED, Verdict, gravest
 from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
-from ..host import host, probing, versions
-from .library import LIBRARY, Library
+from ..host import host, networks, probing, versions
+from .library import LIBRARY, Library, Served
 from .passes import Failed, Pass
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,19 @@ class Job:
     """Attached to `p` by :func:`attach`; dies with it."""
 
     def __init__(
-        self, p: object, settings: Settings, library: Library = LIBRARY, general: bool = True, trouble: str = "", locate: bool = False
+        self,
+        p: object,
+        settings: Settings,
+        library: Library = LIBRARY,
+        general: bool = True,
+        trouble: str = "",
+        locate: bool = False,
+        ignoring: bool = False,
     ) -> None:
         self.owner = weakref.ref(p)
-        self.settings, self.library, self.general = settings, library, general
+        self.settings, self.library = settings, library
+        #: See :meth:`.library.Library.serve`.
+        self.general, self.ignoring = general, ignoring
         #: Why nothing of this job can be judged: arguments that make no sense.
         self.trouble = trouble
         self.locate = locate
@@ -91,12 +100,17 @@ class Job:
         if profile is None or profile.probe is None or self.settings.probe == "never" or host.is_distilled(p.sd_model):
             return None  # a distilled model is asked for the prompt itself, at another scale
         model = p.sd_model
-        key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p))
+        key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p), networks.active(model, p))
         return self._empty if self._empty is not None and self._empty[0] == key else (key, probing.empty_conditioning(p))
 
     def _profile(self, p: object) -> Profile | None:
         """The profile that may judge the coming pass; None where nothing can, so that nothing is prepared for it either."""
-        return None if host.guided_by_pictures(p) else self.library.serve(self.settings.profile, host.describe(p.sd_model), self.general).profile
+        return None if host.guided_by_pictures(p) else self._serve(p.sd_model, p).profile
+
+    def _serve(self, model: object, p: object) -> Served:
+        """What judges the checkpoint that is loaded as `model` in the pass of `p`, with the networks that are on."""
+        described = replace(host.describe(model), networks=networks.active(model, p))
+        return self.library.serve(self.settings.profile, described, self.general, self.ignoring)
 
     @staticmethod
     def _negatives(p: object) -> list[str]:
@@ -113,7 +127,7 @@ class Job:
             if self._fresh or self._current is None or self._current[0] != key:
                 self._close_current()
                 prepared = self._empty, self._negatives(p), self._versions, self.locate, self._unready
-                self._begin(key, lambda: Pass(call.denoiser, self.settings, self.library, self.general, *prepared))
+                self._begin(key, lambda: Pass(call.denoiser, self.settings, self._serve, *prepared))
             return self._current[1].step(call)
         except Exception as error:
             if type(error) not in self._logged:
@@ -186,15 +200,17 @@ class Job:
 
     def served(self) -> str:
         """The profiles that served, in order, each as "name (own calibration)"."""
-        # Cut so that the end, which says where a profile comes from, is never lost.
-        return " + ".join(dict.fromkeys(f"{profile.name[:60]} ({profile.standing})" for profile in self._profiles()))
+        return " + ".join(dict.fromkeys(one.label for one in self._served()))
 
     def foreign(self) -> bool:
-        """Whether a profile served that is not bundled."""
-        return any(profile.origin != ORIGINS[0] for profile in self._profiles())
+        """Whether a profile served that is not bundled, or networks were left out of account."""
+        return any(one.profile.origin != ORIGINS[0] or one.ignored for one in self._served())
+
+    def _served(self) -> list[Served]:
+        return [one for each in self.passes.values() for p in each for one in p.served if one.profile]
 
     def _profiles(self) -> list[Profile]:
-        return [one.profile for each in self.passes.values() for p in each for one in p.served if one.profile]
+        return [one.profile for one in self._served()]
 
     def gravest(self) -> Verdict | None:
         """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...guard.verdict import Verdict
-from ...trail import ledger
+from ...trail import ledger, ledger_loss
 from ...trail.image_row import HIRES, describe, prompt_hash
 from . import job, places, saved_files, settings
 
@@ -28,7 +28,7 @@ def _folder() -> Path:
     global _place
     before, _place = _place, places.ledger()
     if before not in (None, _place):
-        ledger.move_loss(before, _place)
+        ledger_loss.move(before, _place)
     return _place
 
 
@@ -45,7 +45,7 @@ def wanted() -> bool:
 
 def trouble() -> str:
     """What could not be written since the last line, for people; "" where nothing was lost."""
-    missed = ledger.lost(_folder()) if wanted() else None
+    missed = ledger_loss.lost(_folder()) if wanted() else None
     return f"Ledger: {missed}" if missed else ""
 
 
@@ -72,7 +72,7 @@ def _append(records: Callable[[], list[dict]], count: int = 1) -> list[int]:
     except Exception as error:
         log.exception("Memorization Guard: lines of the ledger could not be made")
         if count:
-            ledger.miss(_folder(), count, error)
+            ledger_loss.miss(_folder(), count, error)
         return [0]
     try:
         return ledger.append(_folder(), made)

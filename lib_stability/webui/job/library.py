@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...guard.sensitivity import thresholds
+from ...profile import networks
 from ...profile.displacing import Outlook, outlook
 from ...profile.profiles import ANY, AUTO, Model, Profile, choose
 from ...profile.storage import BUNDLED, listed, load_all
@@ -13,14 +14,27 @@ from ...trail.infotext import Settings
 from . import places
 
 GENERAL, NOTHING = "Judge by a general prior", "Do not judge"
+#: For passes with networks that no profile knows.
+IGNORE = "Judge by the checkpoint's own profile, and say so"
 
 
 @dataclass(frozen=True)
 class Served:
-    """The profile chosen for a checkpoint, or None, and why."""
+    """The profile chosen for a checkpoint, or None, and why; `ignored` are networks that are on and that it does not know."""
 
     profile: Profile | None
     why: str
+    ignored: networks.Networks = ()
+    #: What a verdict says where networks are the reason.
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """For people: the profile, whose it is, and the networks that it was made with, or does not know."""
+        # Cut so that the end, which says where a profile comes from, is never lost.
+        known = f" with {networks.describe(self.profile.model.networks, 40)}" if self.profile.model.networks else ""
+        ignored = f" which does not know {networks.describe(self.ignored, 40)}" if self.ignored else ""
+        return f"{self.profile.name[:60]} ({self.profile.standing}{known}){ignored}"
 
     def describe(self, settings: Settings) -> str:
         """One line for people: profile, kind, and what the chosen level costs."""
@@ -76,8 +90,17 @@ class Library:
         """What `new` would change here."""
         return outlook(new, self.profiles())
 
-    def serve(self, name: str, model: Model, general: bool = True) -> Served:
-        """The profile called `name`, or with "Auto" the one that fits `model`; `general` admits priors for any family."""
+    def serve(self, name: str, model: Model, general: bool = True, ignoring: bool = False) -> Served:
+        """The profile called `name`, or with "Auto" the one that fits `model`; `general` admits priors for any family, `ignoring` takes the one that
+        would serve without networks where none knows those that are on."""
+        found = self._serve(name, model, general)
+        if found.profile is not None or not model.networks:
+            return found
+        if ignoring:
+            return replace(self._serve(name, replace(model, networks=()), general), ignored=model.networks)
+        return replace(found, reason=networks.unknown(model.networks))
+
+    def _serve(self, name: str, model: Model, general: bool) -> Served:
         if not model.prediction:
             return Served(None, "the checkpoint's prediction type is unknown")
         if name != AUTO:
@@ -88,9 +111,19 @@ class Library:
             fitting = [profile for profile in named if (profile.model.prediction, profile.model.distilled) == wanted]
             if not fitting:
                 return Served(None, f"the profile {name} is for {named[-1].model.speaks}, the checkpoint has {model.speaks}")
-            return Served(fitting[-1], "chosen by name")
+            near = [profile for profile in fitting if networks.distance(profile.model.networks, model.networks) is not None]
+            if not near:
+                return Served(None, _unknown(fitting[-1], model))
+            return Served(near[-1], "chosen by name")
         offered = [profile for profile in self.profiles() if general or profile.model.family != ANY]
-        return Served(*choose(offered, model.sha256, model.family, model.prediction, model.distilled))
+        return Served(*choose(offered, model.sha256, model.family, model.prediction, model.distilled, model.networks))
+
+
+def _unknown(profile: Profile, model: Model) -> str:
+    """Why a profile chosen by name does not serve the networks that are on, or their absence."""
+    if model.networks:
+        return networks.unknown(model.networks)
+    return f"the profile {profile.name} is for this checkpoint with {networks.describe(profile.model.networks)}"
 
 
 LIBRARY = Library()

@@ -20,9 +20,10 @@ from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, probing
 from ..host.latents import LEAST_COVERAGE, View
+from ..host.predictions import predictions
 from ..host.stopping import Poll
 from ..host.versions import Conditionings, Reworder
-from .library import Library, Served
+from .library import Served
 from .pace import Stopwatch
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,8 @@ class Pass:
     ----------
     denoiser : the host's CFGDenoiser
     settings : Settings
-    library : Library
-    general : bool
-        Whether a general prior may serve.
+    serve : callable
+        Of the loaded model and `p`, the profile that judges it.
     empty : Empty or None
         See :func:`.probing.empty_conditioning`; None rules the probe out.
     negatives : list of str
@@ -67,15 +67,14 @@ class Pass:
         self,
         denoiser: object,
         settings: Settings,
-        library: Library,
-        general: bool,
+        serve: Callable[[object, object], Served],
         empty: tuple[tuple, list] | None,
         negatives: list[str],
         versions: Conditionings = (),
         locate: bool = False,
         unready: dict[str, Exception] | None = None,
     ) -> None:
-        self.settings, self.library, self.general, self.negatives = settings, library, general, negatives
+        self.settings, self._serve, self.negatives = settings, serve, negatives
         self.weights = host.prompt_weights(denoiser)
         self.view = View(denoiser)
         self.options = replace(settings.to_options(), locate=locate)
@@ -112,7 +111,7 @@ class Pass:
         """A guard for the model that evaluates from now on; a refiner gets its own."""
         described = host.describe(model)
         flow, unguided = described.prediction == "flow", host.nominal_guidance(denoiser) == 1.0
-        served = self.library.serve(self.settings.profile, described, self.general)
+        served = self._serve(model, denoiser.p)
         profile, doubt, probe = served.profile, self._doubt, None
         if self.view.coverage < LEAST_COVERAGE:
             profile, doubt = None, "inpainting mask too small"
@@ -121,7 +120,7 @@ class Pass:
         elif host.guided_by_pictures(denoiser.p):
             profile = None
         elif profile is None:
-            doubt = ""
+            doubt = served.reason
         elif not doubt and not knows_negatives(profile, [] if described.distilled and unguided else self.negatives):
             doubt = UNKNOWN_NEGATIVE  # at CFG 1 a distilled model is told no negative prompt
         # A refiner that takes over at the first evaluation has other conditioning than was made for the base; what a distilled model is asked for is
@@ -129,7 +128,7 @@ class Pass:
         ready = self._empty is not None and self._empty[0][:2] == (model, getattr(model, "sd_checkpoint_info", None)) and not self.guards
         broken = self._unready.get("probe")
         if profile is not None and profile.probe is not None and (ready or broken or described.distilled):
-            expected = _evaluations(denoiser)
+            expected = host.evaluations(denoiser) or USUAL
             # A probe that an error keeps away fails when it is wanted, not before.
             probe = Probe(
                 profile.probe,
@@ -176,13 +175,19 @@ class Pass:
         call.guidance = call.cfg * self._told
         read = self.view.read(call, call.out)
         self._call = call
-        result = guard.step(*read, call.guidance)
+        result = guard.step(*read, call.guidance, lambda: self._difference(call))
         self._call = None
         if self.settings.mode == "stop" and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
             shared.state.skipped = self.skipped = True
             # The host hands out this where a batch is skipped; the prediction that it holds is the copy.
             call.denoiser.sampler.last_latent = torch.zeros_like(call.x)
         return None if result is read[1] else self.view.write(call, read, result)
+
+    def _difference(self, call: SimpleNamespace) -> torch.Tensor | None:
+        known = predictions(call)
+        if known is None or known.negative is None:
+            return None
+        return self.view.read(call, known.conditional)[1] - self.view.read(call, known.negative)[1]
 
     def miss(self, error: Exception, batch: int = 0) -> None:
         """An evaluation could not be judged for an error around the guards; the next ones are judged all the same."""
@@ -279,9 +284,3 @@ class Failed:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _evaluations(denoiser: object) -> int:
-    """Model evaluations that the pass will make: samplers of second order make two a step, for which the host counts, but one at the last."""
-    total, steps = (getattr(denoiser, name, None) or 0 for name in ("total_steps", "steps"))
-    return (total - 1 if total > steps > 0 else total) or USUAL

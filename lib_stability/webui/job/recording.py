@@ -2,7 +2,8 @@
 
 The host has one guidance scale a job, a region needs many. So the job runs at guidance 1, where the host's own prediction is the conditional one,
 and the empty prompt is evaluated here, once an evaluation: from the two come the guided prediction of every image at its own scale, which the
-sampler goes on with, and the virtual one of the probe. On Forge that costs what an ordinary generation costs, on A1111 a quarter more.
+sampler goes on with, and the virtual one of the probe. That costs what an ordinary generation costs: where the host evaluates the negative prompt
+all the same, as A1111 does, and that is the empty one, its own prediction serves. A negative prompt costs another row an evaluation.
 
 A distilled model is told its scale image by image: the job runs at the probe's, and the prompt is evaluated here once more, at every image's own.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -20,7 +22,7 @@ from ...guard.probe import REFERENCE_GUIDANCE, virtual
 from ...guard.region import Trajectory
 from ...profile.calibration import Recorder
 from ...profile.profiles import Model
-from ..host import host, probing
+from ..host import host, networks, probing
 from ..host.sampling import Cancelled
 from . import job
 
@@ -37,7 +39,7 @@ class Recording:
     probe_guidance : float
         Scale of the virtual prediction.
     expected : Model or None
-        The checkpoint that has to be loaded.
+        The checkpoint that has to be loaded, with the networks that have to be on, and no others.
     stop : threading.Event or None
         Set from another thread, it ends the sampling.
     """
@@ -67,8 +69,11 @@ class Recording:
     def prepare(self, p: object) -> None:
         """Before sampling: conditioning of the empty and of the negative prompt."""
         described = host.describe(p.sd_model)
-        if self.expected is not None and described != self.expected:
+        if self.expected is not None and described != replace(self.expected, networks=()):
             raise RuntimeError(f"the checkpoint was changed from {self.expected.checkpoint} to {described.checkpoint}")
+        trouble = networks.differ(self.expected.networks, networks.active(p.sd_model, p)) if self.expected is not None else ""
+        if trouble:
+            raise ValueError(f"networks: {trouble}")
         self._distilled, self._flow = described.distilled, described.prediction == "flow"
         self._recorder = Recorder("flow" if self._flow else "sigma", self.probe_guidance)
         if not self._distilled:
@@ -95,7 +100,7 @@ class Recording:
             self._refuse_levels(call)
         if self._distilled:
             return self._told(call)
-        against = [probing.plain_prediction(call, cond) for cond in self._conds]
+        against = [probing.unconditional(call, cond) for cond in self._conds]
         scales = self.scales.to(call.out.device, torch.float32)
         guided = torch.lerp(against[-1], call.out, per_sample(scales, call.out).to(call.out.dtype))
         probed = virtual(against[0], call.out, self.probe_guidance)

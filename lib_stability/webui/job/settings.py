@@ -17,7 +17,7 @@ from ...validation import ValidationError
 from ..host import callbacks, host
 from . import arguments, places
 from .infotexts import DETAILS
-from .library import GENERAL, LIBRARY, NOTHING
+from .library import GENERAL, IGNORE, LIBRARY, NOTHING
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def _add_options() -> None:
         "probe": (default.probe.capitalize(), "Probe early evaluations against the empty prompt", radio(labels(PROBES))),
         "probe_evaluations": (default.probe_evaluations, "Evaluations that are probed", slider(1, MAX_EVALUATIONS, 1)),
         "no_profile": (GENERAL, "A checkpoint that no profile was made for", radio([GENERAL, NOTHING])),
+        "networks": (NOTHING, "Networks (LoRA and the like) that no profile was calibrated with", radio([NOTHING, IGNORE])),
         "infotext": (DETAILS[1], "What to write into an image's infotext", radio(list(DETAILS))),
         "audit_folders": ("", "Further folders that the tab may audit, one a line; ignored where the web UI is open to others", lines),
         "map": (True, "Map of where the memorized content sits, under the verdict of a flagged image", {}),
@@ -109,3 +110,8 @@ def _warn(said: str) -> None:
 def general_prior_allowed() -> bool:
     """Whether a prior for any family may judge a checkpoint that has no profile."""
     return option("no_profile", GENERAL) != NOTHING
+
+
+def networks_ignored() -> bool:
+    """Whether a profile may judge a pass with networks that it does not know."""
+    return option("networks", NOTHING) == IGNORE

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from ...guard.verdict import NOT_JUDGED, STEERED, UNCERTAIN, Verdict, gravest
 from ...pictures import chart, overlay
-from ...trail.reading import verdicts_of
+from ...profile.networks import UNKNOWN
+from ...trail.reading import Reading, verdicts_of
+from ...wording import tags
 from ..host import callbacks
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
@@ -104,11 +106,16 @@ def lines(text: str) -> str:
     parts = []
     for hires, verdict in enumerate((found.first, found.hires)):
         if verdict is not None:
-            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)))
+            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)), _tags(found, bool(hires)))
             parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
     if ledgering.trouble():
         parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(parts)
+
+
+def _tags(found: Reading, hires: bool) -> str:
+    """The tags of networks in the prompt of a pass."""
+    return " ".join(tags((found.params.get("Hires prompt") if hires else "") or found.prompt))
 
 
 def _chart(params: dict[str, str], hires: bool) -> str:
@@ -129,7 +136,7 @@ def _map(params: dict[str, str], hires: bool) -> str:
     return f"<details class='memorization-guard-which'><summary>Which part</summary>{drawn}</details>"
 
 
-def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
+def _line(prefix: str, verdict: Verdict, judge: str = "", tags: str = "") -> str:
     first = _ENDED.get(verdict.outcome, _SAID[verdict.verdict]) if verdict.flagged else _SAID[verdict.verdict]
     said = [first + (f", {verdict.reason}" if verdict.reason else "")]
     if verdict.reason in _ADVICE:
@@ -140,9 +147,18 @@ def _line(prefix: str, verdict: Verdict, judge: str = "") -> str:
         said.append(f"flagged at evaluation {verdict.flagged_at} of {verdict.evaluations} by the {verdict.detector or 'watch'}")
     if verdict.damped:
         said.append(f"damped in {verdict.damped}")
+    if verdict.carriers:
+        said.append(f"carried by: {verdict.carriers}")
     if verdict.stopped_at:
         said.append(f"blanked from evaluation {verdict.stopped_at} on")
     if judge:
         said.append(f"judged by {judge}")
     kind = _STEERED_BADGE if verdict.flagged and verdict.outcome == STEERED else verdict.verdict.replace(" ", "-")
-    return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.</p>"
+    return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.{_calibrate(verdict, tags)}</p>"
+
+
+def _calibrate(verdict: Verdict, tags: str) -> str:
+    """Where no profile knows the networks, a button that leads to the calibration with them; the page's script fills in the tags."""
+    if not verdict.reason.startswith(UNKNOWN):
+        return ""
+    return f" <button type='button' class='memorization-guard-calibrate' data-networks=\"{html.escape(tags)}\">Calibrate with these networks</button>"

@@ -51,8 +51,13 @@ class GuardScript(scripts.Script):
         if not chosen.enabled:
             return
         maps = quietly(mapping.wanted, False)
-        job.attach(p, job.Job(p, chosen, general=quietly(settings.general_prior_allowed, False), trouble=trouble, locate=maps))
+        job.attach(p, job.Job(p, chosen, trouble=trouble, locate=maps, **self._serving()))
         infotexts.attach(p)
+
+    @staticmethod
+    def _serving() -> dict[str, bool]:
+        """Which profiles may serve."""
+        return {"general": quietly(settings.general_prior_allowed, False), "ignoring": quietly(settings.networks_ignored, False)}
 
     @staticmethod
     def _settings(p, args: tuple) -> tuple[Settings, str]:

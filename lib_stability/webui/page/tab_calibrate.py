@@ -15,13 +15,14 @@ from .tab_parts import asking, begin, button, cancel, id_of, kept, line, lines, 
 IN_TURN = "Several in turn"
 
 
-def said_before(runs: float, negative: str) -> str:
+def said_before(runs: float, negative: str, networks: str = "") -> str:
     """Handler: the lines above the button."""
-    return "".join(map(line, _outlook(runs, negative, hashing=False).lines))
+    return "".join(map(line, _outlook(runs, negative, networks, hashing=False).lines))
 
 
-def _outlook(runs: float, negative: str, hashing: bool) -> Outlook:
-    return calibrating.outlook(calibrating.Options(runs=int(runs or 0), negative_prompt=(negative or "").strip()), hashing)
+def _outlook(runs: float, negative: str, networks: str, hashing: bool) -> Outlook:
+    given = {"negative_prompt": (negative or "").strip(), "networks": (networks or "").strip()}
+    return calibrating.outlook(calibrating.Options(runs=int(runs or 0), **given), hashing)
 
 
 #: Two buttons that ask, hidden or shown.
@@ -29,15 +30,24 @@ Asked = tuple[object, object]
 
 
 def start(
-    runs: float, steps: float, width: float, height: float, batch: float, sampler: str, negative: str, prompts: str, request: object = None
+    runs: float,
+    steps: float,
+    width: float,
+    height: float,
+    batch: float,
+    sampler: str,
+    negative: str,
+    prompts: str,
+    networks: str = "",
+    request: object = None,
 ) -> tuple[str, str, object, object]:
     """Handler of the button: says what a calibration would displace and shows the button that does it; starts what displaces none."""
     if roles.refusal(request):  # before a checkpoint is hashed
         return line(roles.refusal(request)), "", *_asked(False)
-    found = _outlook(runs, negative, hashing=True)
+    found = _outlook(runs, negative, networks, hashing=True)
     if found.calibrations:
         return "".join(map(line, found.lines)), "", *_asked(True)
-    return start_it(runs, steps, width, height, batch, sampler, negative, prompts, request)
+    return start_it(runs, steps, width, height, batch, sampler, negative, prompts, networks, request)
 
 
 def _asked(shown: bool) -> Asked:
@@ -47,7 +57,16 @@ def _asked(shown: bool) -> Asked:
 
 
 def start_it(
-    runs: float, steps: float, width: float, height: float, batch: float, sampler: str, negative: str, prompts: str, request: object = None
+    runs: float,
+    steps: float,
+    width: float,
+    height: float,
+    batch: float,
+    sampler: str,
+    negative: str,
+    prompts: str,
+    networks: str = "",
+    request: object = None,
 ) -> tuple[str, str, object, object]:
     """Handler of the second button: starts it where `request` comes from one who may; progress, and what :func:`watched` follows."""
     if roles.refusal(request):
@@ -55,6 +74,7 @@ def start_it(
     numbers = {"runs": runs, "steps": steps, "width": width, "height": height, "batch_size": batch}
     body = {name: int(value or 0) for name, value in numbers.items()}
     texts = {"negative_prompt": negative or "", "prompts": lines(prompts), "sampler": "" if sampler in (None, IN_TURN) else sampler}
+    texts["networks"] = networks or ""
     said, ident = begin("calibrate", {**body, **texts})
     return said + _warned(runs), ident, *_asked(False)
 
@@ -117,6 +137,9 @@ def build(profiles: object) -> object:
             )
         )
         negative = text("negative", "Negative prompt (empty: for generations without one; the probe serves all)", 1)
+        with gr.Row():
+            tags = text("networks", "Networks (LoRA and the like) that are on in every run, as in a prompt: <lora:name:0.8>", 1)
+            fill = button("networks_fill", "From the prompt", scale=0, min_width=160)
         prompts = text("prompts", "Ordinary prompts of your own, one a line (empty: the bundled ones)", 3)
         before = gr.HTML(said_before(first.runs, ""), elem_id=id_of("calibrate_before"))
         with gr.Row():
@@ -128,13 +151,15 @@ def build(profiles: object) -> object:
         progress = gr.HTML("", elem_id=id_of("progress"))
         plot = gr.Image(label="Stability region", type="pil", interactive=False, elem_id=id_of("plot"))
         ident = gr.State("")
-    given, answers = [runs, steps, width, height, batch, sampler, negative, prompts], [progress, ident, really, rather_not]
+    given, answers = [runs, steps, width, height, batch, sampler, negative, prompts, tags], [progress, ident, really, rather_not]
     for one, handler in ((go, start), (really, start_it)):
         started = one.click(asking(handler), inputs=given, outputs=answers, queue=False)
         started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles])
     rather_not.click(lambda: (line("Left."), *_asked(False)), inputs=[], outputs=[progress, really, rather_not], queue=False)
-    for one in (runs, negative):
-        one.change(said_before, inputs=[runs, negative], outputs=[before], queue=False)
+    for one in (runs, negative, tags):
+        one.change(said_before, inputs=[runs, negative, tags], outputs=[before], queue=False)
+    # What the page's script has found there; the handler hands it on, as gradio 4 wants one.
+    fill.click(lambda found: found, _js="(_) => memorizationGuardNetworks()", inputs=[tags], outputs=[tags], show_progress="hidden", queue=False)
     # Past the queue, in which the progress may hold the only place.
     end.click(asking(stop), inputs=[], outputs=[progress], queue=False)
     return progress

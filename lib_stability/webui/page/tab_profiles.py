@@ -12,7 +12,7 @@ from PIL import Image
 
 from ...guard.sensitivity import thresholds
 from ...pictures import figures
-from ...profile import files, profiles
+from ...profile import own_profiles, profiles
 from ...profile.profiles import AUTO
 from ...trail import scan_report
 from ...validation import ValidationError
@@ -101,8 +101,8 @@ def export(name: str | None, request: object = None) -> tuple[str, object]:
         return line(roles.strange(request)), gr.update()
     if _called(name) is None:
         return line(_NONE), gr.update()
-    target = to_offer(files.file_name(name))
-    files.hand_out(name, target, list(LIBRARY.folders))
+    target = to_offer(own_profiles.file_name(name))
+    own_profiles.hand_out(name, target, list(LIBRARY.folders))
     return line(f"{name} is ready to be downloaded."), gr.update(value=str(target), visible=True)
 
 
@@ -115,7 +115,7 @@ def ask_import(upload: object, request: object = None) -> tuple[str, object, str
         return line(roles.refusal(request)), gr.update(), table(), hidden, hidden
     try:
         path = _path(upload)
-        found = LIBRARY.outlook(files.offered(path, LIBRARY.folders[0])) if path else None
+        found = LIBRARY.outlook(own_profiles.offered(path, LIBRARY.folders[0])) if path else None
     except (ValidationError, OSError) as error:
         return line(f"Refused: {error}"), gr.update(), table(), hidden, hidden
     if found is None or not found.displaced:
@@ -156,7 +156,7 @@ def bring(upload: object, request: object = None) -> tuple[str, object, str]:
     if upload is None:
         return line("Choose a profile's JSON file first."), gr.update(), table()
     try:
-        name, _ = files.bring(_path(upload), LIBRARY.folders[-1], LIBRARY.folders[0])
+        name, _ = own_profiles.bring(_path(upload), LIBRARY.folders[-1], LIBRARY.folders[0])
     except (ValidationError, OSError) as error:
         return line(f"Refused: {error}"), gr.update(), table()
     return line(f"{name} imported."), gr.update(choices=names(), value=name), table()
@@ -177,7 +177,7 @@ def ask(name: str | None, request: object = None) -> tuple[str, str, object, obj
         return line(_NONE), "", hidden, hidden
     if roles.refusal(request):
         return line(roles.refusal(request)), "", hidden, hidden
-    if not files.find(name, LIBRARY.folders[-1]):
+    if not own_profiles.find(name, LIBRARY.folders[-1]):
         return line(f"{name} is bundled and cannot be deleted."), "", hidden, hidden
     shown = gr.update(visible=True)
     return line(f"Delete {name} and its older versions for good? Export it first if you may want it back."), name, shown, shown
@@ -193,7 +193,7 @@ def delete(name: str, request: object = None) -> tuple[str, str, object, object,
             raise ValueError(roles.refusal(request))
         if not name:
             raise ValueError(_NONE)
-        files.delete(name, LIBRARY.folders[-1], LIBRARY.folders[0])
+        own_profiles.delete(name, LIBRARY.folders[-1], LIBRARY.folders[0])
         said = f"{name} deleted."
     except (ValueError, OSError) as error:
         said = str(error)
@@ -207,7 +207,7 @@ def back(name: str | None, request: object = None) -> tuple[str, str]:
             raise ValueError(roles.refusal(request))
         if not name:
             raise ValueError(_NONE)
-        profile = files.back(name, LIBRARY.folders[-1])
+        profile = own_profiles.back(name, LIBRARY.folders[-1])
         said = f"{name} is the version before again ({profile.evidence}). Go back once more undoes that."
     except (ValueError, OSError) as error:
         said = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...guard.sensitivity import LEVELS, thresholds
+from ...profile.networks import to_json
 from ..host import callbacks
 from ..job import last_job
 from ..job.library import LIBRARY
@@ -66,7 +67,7 @@ def _describe(profile: object) -> dict:
         "name": profile.name,
         "kind": profile.kind,
         **api_profiles.described(profile),
-        "model": dict(vars(profile.model)),
+        "model": {**vars(profile.model), "networks": to_json(profile.model.networks)},
         "probe": profile.probe is not None,
         "guidance": list(profile.watch.guidance_),
         "provenance": profile.provenance,

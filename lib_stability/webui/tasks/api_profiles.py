@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...profile import files, older
+from ...profile import older, own_profiles
 from ...validation import Field, ValidationError
 from ..job.library import LIBRARY
 from . import bodies, calibrating
@@ -32,9 +32,9 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
     def refusal(where: str, error: ValidationError) -> JSONResponse:
         return JSONResponse({"detail": bodies.refusal(where, error)}, 422)
 
-    def outlook(runs: int = calibrating.Options.runs, negative_prompt: str = "") -> JSONResponse:
+    def outlook(runs: int = calibrating.Options.runs, negative_prompt: str = "", networks: str = "") -> JSONResponse:
         try:
-            options = calibrating.Options.parse({"runs": runs, "negative_prompt": negative_prompt})
+            options = calibrating.Options.parse({"runs": runs, "negative_prompt": negative_prompt, "networks": networks})
         except ValidationError as error:
             return refusal("query", error)
         found = calibrating.outlook(options)
@@ -59,15 +59,15 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
     def back(body: object = Depends(bodies.read)) -> JSONResponse:
         def work(given: dict) -> dict:
             number = Field(given.get("version", 1), "version").integer(1, older.MOST)
-            profile = files.back(given["name"], LIBRARY.folders[-1], number)
+            profile = own_profiles.back(given["name"], LIBRARY.folders[-1], number)
             return {"name": profile.name, "said": profile.evidence, **described(profile)}
 
         return act(body, work, ("name", "version"))
 
     def delete(body: object = Depends(bodies.read)) -> JSONResponse:
-        return act(body, lambda given: {"deleted": len(files.delete(given["name"], LIBRARY.folders[-1], LIBRARY.folders[0]))}, ("name",))
+        return act(body, lambda given: {"deleted": len(own_profiles.delete(given["name"], LIBRARY.folders[-1], LIBRARY.folders[0]))}, ("name",))
 
-    outlook.__annotations__ = {"runs": int, "negative_prompt": str}
+    outlook.__annotations__ = {"runs": int, "negative_prompt": str, "networks": str}
     versions.__annotations__ = {"name": str}
     back.__annotations__ = delete.__annotations__ = {}
     return {"outlook": ("GET", outlook), "versions": ("GET", versions), "back": ("POST", back), "delete": ("POST", delete)}

@@ -13,11 +13,12 @@ import numpy as np
 from ...guard.probe import REFERENCE_GUIDANCE
 from ...guard.region import StabilityRegion, Trajectory
 from ...guard.sensitivity import TARGETS, thresholds
-from ...profile import files, older, own_prompts, reference, storage, trimming
+from ...profile import older, own_profiles, own_prompts, reference, storage, trimming
 from ...profile.calibration import DISTILLED_RANGE, DISTILLED_REFERENCE, GUIDANCE_RANGE, caution, fit_profile, spread_guidance
 from ...profile.displacing import Outlook, planned
+from ...profile.networks import describe, key
 from ...profile.profiles import AUTO, FEW, Model, Profile
-from ..host import host, sampling
+from ..host import host, networks, sampling
 from ..job.library import LIBRARY
 from ..job.recording import Recording
 from . import json_options
@@ -36,7 +37,7 @@ MOST_BROKEN = 0.1
 @dataclass(frozen=True)
 class Options:
     """What a calibration runs; `width` and `height` 0 stand for the family's own, no `prompts` for the reference prompts, no `sampler` for
-    :data:`SAMPLERS` in turn (:data:`FLOW_SAMPLERS` for a flow model)."""
+    :data:`SAMPLERS` in turn (:data:`FLOW_SAMPLERS` for a flow model); `networks` are the tags of those that are on in every run."""
 
     runs: int = 200
     width: int = 0
@@ -46,6 +47,7 @@ class Options:
     negative_prompt: str = ""
     prompts: tuple[str, ...] = ()
     sampler: str = ""
+    networks: str = ""
 
     @classmethod
     def parse(cls, body: object) -> Options:
@@ -59,6 +61,7 @@ class Options:
         found = json_options.fields(body, cls.__dataclass_fields__)
         values = {**json_options.integers(found, runs=RUNS, steps=STEPS, batch_size=BATCH), **json_options.sides(found)}
         values["negative_prompt"] = json_options.text(found, "negative_prompt", reference.MAX_LENGTH)
+        values["networks"] = json_options.text(found, "networks", reference.MAX_LENGTH)
         if "prompts" in found:
             values["prompts"] = json_options.texts(found["prompts"])
         return cls(**values, **json_options.chosen(found, sampler=lambda field: field.choice(sampling.samplers())))
@@ -81,7 +84,7 @@ def run(options: Options, running: Task) -> dict:
     except OSError as error:
         said = f"profiles cannot be written to {folder}: {error.strerror or error}"
         raise ValueError(f"{said}; choose another folder in Settings, Memorization Guard") from None
-    model = checkpoint()
+    model = replace(checkpoint(), networks=networks.wanted(options.networks))
     if model.distilled and options.negative_prompt:
         raise ValueError("negative_prompt: guidance is distilled into this checkpoint, which is told none at CFG 1; leave it empty")
     size = json_options.size(options, model.family)
@@ -124,8 +127,7 @@ def run(options: Options, running: Task) -> dict:
     )
     profile = replace(profile, negative=_negative(options.negative_prompt), origin="own")
     running.progress(options.runs, options.runs, "writing")  # the last chance to cancel
-    there = files.find(profile.name, folder)
-    path = there[-1] if there else folder / f"{profile.name}.json"
+    path = own_profiles.place(profile.name, folder, f"{profile.name}.json")
     Profile.from_json(profile.to_json(), path.name)  # what could not be read again is not written
     changes = LIBRARY.outlook(profile).lines
     _keep(profile, path)
@@ -135,6 +137,7 @@ def run(options: Options, running: Task) -> dict:
         "runs": len(kept),
         "warning": caution(len(kept) + len(left_out)),
         "trial": profile.trial,
+        "networks": describe(model.networks),
         "changes": changes,
         "left_out": [prompts[i % len(prompts)] for i in sorted(left_out)],
         "batch_size": batch,
@@ -201,7 +204,7 @@ def _sample(
         recording = Recording([float(w) for w in scales[part]], options.negative_prompt, probe_guidance(model), model, running.stop)
         texts = [prompts[i % len(prompts)] for i in range(part.start, part.stop)]
         seeds = list(range(SEED + part.start, SEED + part.stop))
-        sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration", schedule)
+        sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration", schedule, options.networks)
         for found, new in zip((watch, probe), recording.trajectories()):
             found.extend(new)
         if part.start < early <= part.stop:
@@ -234,13 +237,20 @@ def false_alarms(region: StabilityRegion) -> dict:
 
 
 def profile_name(model: Model, negative: str = "", runs: int = FEW, doubted: bool = False) -> str:
-    """Made of the checkpoint's name and hash, and a negative prompt's; one that rests on less than what is there stands beside it."""
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", model.checkpoint).strip("-")[:48] or "checkpoint"
-    name = "-".join([plain, model.sha256[:10], *([_negative(negative)[:8]] if negative else [])])
+    """Made of the checkpoint's name and hash, its networks', and a negative prompt's; one that rests on less than what is there stands beside it."""
+    name = "-".join([_plain(model.checkpoint, 32 if model.networks else 48) or "checkpoint", model.sha256[:10]])
+    if model.networks:
+        name += f"-with-{_plain(describe(model.networks), 24)}-{key(model.networks)}"
+    name += f"-{_negative(negative)[:8]}" if negative else ""
     if runs < FEW or doubted:
         return f"{name}-trial"
     new = planned(name, model, runs)
     return f"{name}-{runs}-runs" if any(one.name == name and one.weight > new.weight for one in LIBRARY.profiles()) else name
+
+
+def _plain(text: str, longest: int) -> str:
+    """A text as a part of a profile's name, which is that of its file."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:longest].strip("-")
 
 
 def _negative(prompt: str) -> str:
@@ -254,7 +264,10 @@ def outlook(options: Options, hashing: bool = True) -> Outlook:
         return Outlook([], [])
     if hashing:
         sampling.hash_of(loaded)
-    model = host.describe(loaded)
+    try:
+        model = replace(host.describe(loaded), networks=networks.wanted(options.networks))
+    except ValueError as error:
+        return Outlook([str(error)], [])
     if not model.prediction or not model.sha256:
         return Outlook([], [])
     name = profile_name(model, options.negative_prompt, options.runs)

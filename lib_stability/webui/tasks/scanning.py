@@ -8,18 +8,22 @@ that a generation would show later.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 import torch
 
 from ...guard.norms import Norms
 from ...guard.sensitivity import LEVELS, Thresholds, thresholds
-from ...profile.profiles import Profile
+from ...guard.verdict import NOT_JUDGED
+from ...profile import reference
+from ...profile.networks import describe
+from ...profile.profiles import Model, Profile
 from ...validation import Field
-from ..host import host, sampling
+from ...wording import tags
+from ..host import host, networks, sampling
 from ..job import settings
-from ..job.library import LIBRARY
+from ..job.library import LIBRARY, Served
 from ..job.recording import Recording
 from . import json_options
 from .background import Task
@@ -29,7 +33,8 @@ SEEDS, BATCH = (1, 64), (1, 256)
 
 @dataclass(frozen=True)
 class Options:
-    """What is scanned; an empty `profile` or `sensitivity` stands for the web UI's setting, `width` and `height` 0 for the family's own."""
+    """What is scanned; an empty `profile` or `sensitivity` stands for the web UI's setting, `width` and `height` 0 for the family's own. The tags of
+    `networks` are on for all captions, beside those that a caption itself has."""
 
     captions: tuple[str, ...] = ()
     seeds: int = 4
@@ -39,6 +44,7 @@ class Options:
     batch_size: int = 8
     sensitivity: str = ""
     profile: str = ""
+    networks: str = ""
 
     @classmethod
     def parse(cls, body: object) -> Options:
@@ -51,6 +57,7 @@ class Options:
         """
         found = json_options.fields(body, cls.__dataclass_fields__)
         values = {**json_options.integers(found, seeds=SEEDS, first_seed=(0, 2**32 - 1), batch_size=BATCH), **json_options.sides(found)}
+        values["networks"] = json_options.text(found, "networks", reference.MAX_LENGTH)
         values |= json_options.chosen(found, sensitivity=lambda field: field.choice(LEVELS[:-1]), profile=Field.name)
         if "captions" not in found:
             Field(None, "captions").fail("is missing")
@@ -62,46 +69,111 @@ def task(options: Options) -> Task:
     return Task("scan", lambda running: run(options, running))
 
 
+@dataclass
+class _Group:
+    """Captions with the same networks: the host applies those of a batch's first prompt to all of it."""
+
+    tags: str
+    model: Model
+    served: Served
+    limits: Thresholds | None
+    captions: list[str]
+    scores: list[float | None] = field(default_factory=list)
+
+    @property
+    def profile(self) -> Profile | None:
+        """What judges them; None where nothing can."""
+        found = self.served.profile
+        return found if found is not None and found.probe is not None else None
+
+    @property
+    def why(self) -> str:
+        """Why nothing judges them."""
+        return self.served.why if self.served.profile is None else f"the profile {self.served.profile.name} has no probe region"
+
+
+def _groups(options: Options, model: Model) -> list[_Group]:
+    """The captions by the networks in their own tags and in those that all have; ValueError names a network that the host cannot find."""
+    start = settings.defaults()
+    found: dict[str, list[str]] = {}
+    for caption in options.captions:
+        own = "".join(dict.fromkeys([*tags(caption), *tags(options.networks)]))
+        found.setdefault(own, []).append(caption)
+    networks.wanted(options.networks)  # what is no tag is said, too
+    groups = []
+    for own, captions in found.items():
+        with_them = replace(model, networks=networks.wanted(own))
+        served = LIBRARY.serve(options.profile or start.profile, with_them, settings.general_prior_allowed(), settings.networks_ignored())
+        group = _Group(own, with_them, served, None, captions)
+        if group.profile is not None:
+            group.limits = thresholds(group.profile.probe, options.sensitivity or start.sensitivity, start.tau)
+        groups.append(group)
+    return groups
+
+
 def run(options: Options, running: Task) -> dict:
     """Evaluate and score; returns what the API shows."""
-    model, start = host.describe(sampling.loaded()), settings.defaults()
-    served = LIBRARY.serve(options.profile or start.profile, model, settings.general_prior_allowed())
-    if served.profile is None or served.profile.probe is None:
-        why = served.why if served.profile is None else f"the profile {served.profile.name} has no probe region"
-        raise ValueError(f"no profile to scan with: {why}; calibrate this checkpoint first")
-    limits = thresholds(served.profile.probe, options.sensitivity or start.sensitivity, start.tau)
+    model = host.describe(sampling.loaded())
+    groups = _groups(options, model)
+    judged = [group for group in groups if group.profile is not None]
+    if not judged:
+        how = f" with these networks: {groups[0].tags}" if groups[0].model.networks else ""
+        raise ValueError(f"no profile to scan with: {groups[0].why}; calibrate this checkpoint first{how}")
     size, began = json_options.size(options, model.family), time.monotonic()
-    jobs = [(caption, options.first_seed + seed) for caption in options.captions for seed in range(options.seeds)]
-    sampler, scores = sampling.samplers(("Euler", "Euler a"))[0], []
-
-    def work(part: slice) -> None:
-        running.progress(part.start, len(jobs), "evaluations")
-        captions, seeds = zip(*jobs[part])
-        probed = served.profile.probe_guidance
-        # A distilled model is evaluated once, as it is.
-        scales = [probed if model.distilled else 1.0] * len(captions)
-        recording = Recording(scales, probe_guidance=probed, expected=model, stop=running.stop)
-        # With a single step the sampler asks the model once, at the highest noise level.
-        sampling.sample(recording, list(captions), list(seeds), sampler, 1, size)
-        scores.extend(_scores(served.profile, recording))
-
-    batch = sampling.in_batches(len(jobs), options.batch_size, work)
-    running.progress(len(jobs), len(jobs), "evaluations")
+    total = sum(len(group.captions) for group in judged) * options.seeds
+    batch, done = options.batch_size, 0
+    for group in judged:
+        batch = min(batch, _evaluate(group, options, running, size, done, total))
+        done += len(group.captions) * options.seeds
+    running.progress(total, total, "evaluations")
     seconds = time.monotonic() - began
-    count = options.seeds
+    rows = {one["caption"]: one for group in groups for one in _rows(group, options.seeds)}
+    first = judged[0]
     return {
-        "profile": served.profile.name,
+        "profile": " + ".join(dict.fromkeys(group.served.profile.name for group in judged)),
         "checkpoint": model.checkpoint,
-        "sensitivity": options.sensitivity or start.sensitivity,
-        "threshold": round(limits.mild, 4),
-        "strong": round(limits.strong, 4),
-        "false_alarms": limits.false_alarms,
-        "seeds": count,
+        "networks": " / ".join(dict.fromkeys(describe(group.model.networks) for group in judged if group.model.networks)),
+        "sensitivity": options.sensitivity or settings.defaults().sensitivity,
+        "threshold": round(first.limits.mild, 4),
+        "strong": round(first.limits.strong, 4),
+        "false_alarms": first.limits.false_alarms,
+        "seeds": options.seeds,
         "size": f"{size[0]}x{size[1]}",
         "batch_size": batch,
         "captions_per_minute": round(60 * len(options.captions) / max(seconds, 1e-6), 1),
-        "rows": [row(caption, scores[i * count : (i + 1) * count], limits) for i, caption in enumerate(options.captions)],
+        "rows": [rows[caption] for caption in options.captions],
     }
+
+
+def _evaluate(group: _Group, options: Options, running: Task, size: tuple[int, int], done: int, total: int) -> int:
+    """Score the captions of a group, `done` evaluations after the beginning; the batch that there was memory for."""
+    jobs = [(caption, options.first_seed + seed) for caption in group.captions for seed in range(options.seeds)]
+    sampler = sampling.samplers(("Euler", "Euler a"))[0]
+
+    def work(part: slice) -> None:
+        running.progress(done + part.start, total, "evaluations")
+        captions, seeds = zip(*jobs[part])
+        probed = group.profile.probe_guidance
+        # A distilled model is evaluated once, as it is.
+        scales = [probed if group.model.distilled else 1.0] * len(captions)
+        recording = Recording(scales, probe_guidance=probed, expected=group.model, stop=running.stop)
+        # With a single step the sampler asks the model once, at the highest noise level.
+        sampling.sample(recording, list(captions), list(seeds), sampler, 1, size, tags=group.tags)
+        group.scores.extend(_scores(group.profile, recording))
+
+    return sampling.in_batches(len(jobs), options.batch_size, work)
+
+
+def _rows(group: _Group, seeds: int) -> list[dict]:
+    """Rows of a group; where several profiles judge, each row says its own threshold."""
+    told = {"networks": describe(group.model.networks)}
+    if group.profile is None:
+        nothing = {"scores": [None] * seeds, "median": None, "max": None, "above": 0, "verdict": NOT_JUDGED, "reason": group.why}
+        return [{"caption": caption, **nothing, **told} for caption in group.captions]
+    told |= {"threshold": round(group.limits.mild, 4)}
+    if group.served.ignored:
+        told["reason"] = f"judged by {group.served.label}"
+    return [{**row(caption, group.scores[i * seeds : (i + 1) * seeds], group.limits), **told} for i, caption in enumerate(group.captions)]
 
 
 def _scores(profile: Profile, recording: Recording) -> list[float | None]:

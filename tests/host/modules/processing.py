@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from modules import errors, images, infotext_utils, prompt_parser, sd_hijack, sd_models, sd_samplers, shape, shared
+from modules import errors, extra_networks, images, infotext_utils, prompt_parser, sd_hijack, sd_models, sd_samplers, shape, shared
 from modules.scripts import PostprocessImageArgs, ScriptRunner
 from PIL import Image
 
@@ -65,6 +65,7 @@ class StableDiffusionProcessing:
         self.is_hr_pass = False
         self.iteration = 0
         self.sampler = self.rng = self.c = self.uc = self.mask = self.nmask = None
+        self.disable_extra_networks, self.extra_network_data, self.hr_extra_network_data = False, None, None
         self.main_prompt, self.main_negative_prompt = self.prompt, self.negative_prompt
         if self.scripts is None:
             self.scripts = ScriptRunner()  # no scripts: hosts leave out their hooks
@@ -94,11 +95,15 @@ class StableDiffusionProcessing:
             _collect_notes(self)
             return c, uc
 
-        self.c, self.uc = both(self.prompts, self.negative_prompts, self.steps)
-        if self.enable_hr:
-            self.hr_c, self.hr_uc = both(
-                self.hr_prompts, self.hr_negative_prompts, self.hr_second_pass_steps or self.steps, "hr_cfg", "hr_distilled_cfg"
-            )
+        if self.is_hr_pass:
+            steps = self.hr_second_pass_steps or self.steps
+            self.hr_c, self.hr_uc = both(self.hr_prompts, self.hr_negative_prompts, steps, "hr_cfg", "hr_distilled_cfg")
+        else:
+            self.c, self.uc = both(self.prompts, self.negative_prompts, self.steps)
+
+    def parse_extra_network_prompts(self):
+        self.prompts, self.extra_network_data = extra_networks.parse_prompts(self.prompts)
+        self.hr_prompts, self.hr_extra_network_data = extra_networks.parse_prompts(self.hr_prompts)
 
     def get_conds(self):
         return (self.hr_c, self.hr_uc) if self.is_hr_pass else (self.c, self.uc)
@@ -152,6 +157,9 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         self.rng = ImageRNG(samples.shape[1:], self.seeds)
         self.sampler = sd_samplers.create_sampler(self.sampler_name)
         noise = self.rng.next()
+        if not self.disable_extra_networks:
+            extra_networks.activate(self, self.hr_extra_network_data)
+        self.setup_conds()
         self._announce(samples, noise, times=2 if shape.FORGE else 1)
         steps = self.hr_second_pass_steps or self.steps
         samples = self.sampler.sample_img2img(self, samples, noise, self.hr_c, self.hr_uc, steps=steps, image_conditioning=self._image_cond(samples))
@@ -270,6 +278,9 @@ def _process(p) -> Processed:
         p.rng = ImageRNG((4, p.height // 8, p.width // 8), p.seeds)
         torch.manual_seed(int(p.seeds[0]))  # for noise that hosts draw without a generator
         p.scripts.before_process_batch(p, batch_number=n, prompts=p.prompts, seeds=p.seeds)
+        p.parse_extra_network_prompts()
+        if not p.disable_extra_networks:
+            extra_networks.activate(p, p.extra_network_data)
         p.scripts.process_batch(p, batch_number=n, prompts=p.prompts, seeds=p.seeds)
         p.setup_conds()
         if n == 0 and shared.opts.outdir_samples and not shared.cmd_opts.no_prompt_history:

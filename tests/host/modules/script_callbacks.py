@@ -12,7 +12,7 @@ EVENTS = (
     "app_started model_loaded ui_tabs ui_settings before_ui after_component before_component cfg_denoiser cfg_denoised cfg_after_cfg "
     "infotext_pasted script_unloaded before_image_saved image_saved"
 ).split()
-callback_map: dict[str, list[Callback]] = {event: [] for event in EVENTS}
+callback_map: dict[str, list[Callback]] = {f"callbacks_{event}": [] for event in EVENTS}
 
 
 class CFGDenoiserParams:
@@ -44,7 +44,7 @@ def remove_callbacks_for_function(function):
 
 def fire(event: str, *args, **kwargs) -> list:
     results = []
-    for one in list(callback_map[event]):
+    for one in list(callback_map[f"callbacks_{event}"]):
         try:
             results.append(one.callback(*args, **kwargs))
         except Exception:
@@ -55,7 +55,7 @@ def fire(event: str, *args, **kwargs) -> list:
 def _adder(event: str):
     def add(callback, *, name=None):
         stack = [frame.filename for frame in inspect.stack() if frame.filename != __file__]
-        callback_map[event].append(Callback(stack[0], callback))
+        callback_map[f"callbacks_{event}"].append(Callback(stack[0], callback))
 
     return add
 

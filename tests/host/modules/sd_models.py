@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from functools import cache
 from types import SimpleNamespace
 
+import networks
 import torch
 from k_diffusion.external import CompVisDenoiser, CompVisVDenoiser
 from modules import shape, shared
@@ -51,11 +53,13 @@ class Checkpoint:
         self.model = SimpleNamespace(conditioning_key="crossattn")
         self.alphas_cumprod = alphas_cumprod()
         self.device = torch.device("cpu")
-        self.evaluations = 0
+        #: Evaluations of the network, and their rows: images times prompts.
+        self.evaluations = self.rows = 0
         if shape.FORGE:
             network = SimpleNamespace(predictor=Predictor(kind), apply_model=self.denoise)
-            unet = SimpleNamespace(model=network, model_options={}, controlnet_linked_list=None, extra_concat_condition=None)
-            self.forge_objects = SimpleNamespace(unet=unet)
+            unet = UnetPatcher(network)
+            unet.lora_patches, self.current_lora_hash = {}, str([])
+            self.forge_objects = SimpleNamespace(unet=unet, clip=SimpleNamespace(patcher=SimpleNamespace(lora_patches={})))
             self.extra_generation_params = {}
         else:
             self.lowvram = False
@@ -95,7 +99,7 @@ class Checkpoint:
             self._take_pictures()
         known = set(all_words())
         words = [" ".join(w for w in text.lower().replace(",", " ").split() if w in known) for text in texts]
-        cross = _bed().encode_text(words)
+        cross = networks.told_text(_bed().encode_text(words))
         if self.is_sdxl:
             size = torch.tensor([float(getattr(texts, "width", None) or 0), float(getattr(texts, "height", None) or 0)])
             return DictWithShape({"crossattn": cross, "vector": size.expand(len(words), 2).contiguous()})
@@ -105,7 +109,8 @@ class Checkpoint:
         return cross
 
     def _epsilon(self, z, t, cross):
-        self.evaluations += 1
+        self.evaluations, self.rows = self.evaluations + 1, self.rows + len(z)
+        networks.apply()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16):
             return _bed().unet(z, t, cross).sample.float()
 
@@ -125,7 +130,7 @@ class Checkpoint:
             if guidance is None:
                 raise ValueError("Didn't get guidance strength for guidance distilled model.")
             empty = self._denoise(x, sigma, _bed().encode_text([""] * len(x)))
-            self.evaluations -= 1  # for the host it is one
+            self.evaluations, self.rows = self.evaluations - 1, self.rows - len(x)  # for the host it is one
             return torch.lerp(empty, self._denoise(x, sigma, cross), guidance.view(-1, 1, 1, 1))
         return self._denoise(x, sigma, cross)
 
@@ -186,6 +191,26 @@ class Predictor:
 
     def noise_scaling(self, sigma, noise, latent):
         return sigma * noise + (1 - sigma) * latent if self.prediction_type == "const" else latent + sigma * noise
+
+
+class UnetPatcher:
+    """What Forge has around the network: options that extensions hang their functions into."""
+
+    def __init__(self, network: SimpleNamespace) -> None:
+        self.model, self.model_options, self.lora_patches = network, {}, {}
+        self.controlnet_linked_list = self.extra_concat_condition = None
+
+    def clone(self) -> UnetPatcher:
+        made = UnetPatcher(self.model)
+        made.model_options, made.lora_patches = copy.deepcopy(self.model_options), dict(self.lora_patches)
+        made.controlnet_linked_list, made.extra_concat_condition = self.controlnet_linked_list, self.extra_concat_condition
+        return made
+
+    def set_model_sampler_post_cfg_function(self, post_cfg_function, disable_cfg1_optimization=False):
+        before = self.model_options.get("sampler_post_cfg_function", [])
+        self.model_options["sampler_post_cfg_function"] = [*before, post_cfg_function]
+        if disable_cfg1_optimization:
+            self.model_options["disable_cfg1_optimization"] = True
 
 
 class ScheduleLinker(torch.nn.Module):

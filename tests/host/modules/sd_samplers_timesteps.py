@@ -45,9 +45,9 @@ def _ddim(model, x, timesteps, extra_args, callback, plus: bool = False):
     levels = model.inner_model.inner_model.alphas_cumprod
     if plus:
         model.cond_scale_miltiplier, model.need_last_noise_uncond = 1 / 12.5, True
-    for i, index in enumerate(range(len(timesteps) - 1, -1, -1)):
+    for i, index in enumerate(range(len(timesteps) - 1, 0, -1)):  # as in the hosts, none at the last timestep
         t = timesteps[index]
-        now, then = levels[t], levels[timesteps[index - 1]] if index else levels[0]
+        now, then = levels[t], levels[timesteps[index - 1]]
         eps = model(x, t.float().expand(len(x)), **extra_args)
         clean = (x - (1 - now).sqrt() * eps) / now.sqrt()
         x = then.sqrt() * clean + (1 - then).sqrt() * (model.last_noise_uncond if plus else eps)
@@ -86,8 +86,9 @@ class CompVisSampler(Sampler):
         super().__init__(config)
         self.model_wrap_cfg = CFGDenoiserTimesteps(self)
 
-    def _timesteps(self, steps):
-        return (torch.arange(0, 1000, 1000 // steps)[:steps] + 1).clamp(0, 999)
+    def get_timesteps(self, p, steps):
+        """Not always as many as there are steps."""
+        return (torch.arange(0, 1000, 1000 // steps) + 1).clamp(0, 999)
 
     def _run(self, x, timesteps, steps):
         return self.launch_sampling(steps, lambda: self.func(self.model_wrap_cfg, x, timesteps, self.sampler_extra_args, self.callback_state))
@@ -95,13 +96,13 @@ class CompVisSampler(Sampler):
     def sample(self, p, x, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         self.prepare(p, conditioning, unconditional_conditioning, image_conditioning)
         self.last_latent = x
-        return self._run(x, self._timesteps(steps or p.steps), steps or p.steps)
+        return self._run(x, self.get_timesteps(p, steps or p.steps), steps or p.steps)
 
     def sample_img2img(self, p, x, noise, conditioning, unconditional_conditioning, steps=None, image_conditioning=None):
         self.prepare(p, conditioning, unconditional_conditioning, image_conditioning)
         steps = steps or p.steps
-        timesteps = self._timesteps(steps)
+        timesteps = self.get_timesteps(p, steps)
         reach = min(int(min(p.denoising_strength, 0.999) * steps), steps - 1)
         level = shared.sd_model.alphas_cumprod[timesteps[reach]]
         self.model_wrap_cfg.init_latent = self.last_latent = x
-        return self._run(level.sqrt() * x + (1 - level).sqrt() * noise, timesteps[: reach + 1], reach + 1)
+        return self._run(level.sqrt() * x + (1 - level).sqrt() * noise, timesteps[:reach], reach + 1)

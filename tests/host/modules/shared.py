@@ -104,6 +104,7 @@ cmd_opts = SimpleNamespace(
     gradio_auth=None,
     no_prompt_history=False,
     no_hashing=False,
+    lora_dir="",
     gradio_allowed_path=[data_path],
     disable_extension_access=False,
     hide_ui_dir_config=False,

@@ -14,7 +14,7 @@ from lib_stability.guard.options import Options
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.profile import storage
 from lib_stability.shell import cli
-from lib_stability.testbed.evidence import detection, evaluate, evaluation_rows, mitigation, tables
+from lib_stability.testbed.evidence import damping, detection, evaluate, evaluation_rows, tables
 from lib_stability.testbed.network import model
 from lib_stability.testbed.network.setting import EVALUATION_SEED, Setting
 from lib_stability.testbed.world import attributes, judge
@@ -37,17 +37,17 @@ def profile():
 
 @cache
 def unguarded():
-    return mitigation.generate(bed(), [item.caption for item in WHOLE], Setting(), SEED)
+    return damping.generate(bed(), [item.caption for item in WHOLE], Setting(), SEED)
 
 
 @cache
 def guarded():
-    return mitigation.generate(bed(), [item.caption for item in WHOLE], Setting(), SEED, profile(), Options("damp"))
+    return damping.generate(bed(), [item.caption for item in WHOLE], Setting(), SEED, profile(), Options("damp"))
 
 
 @cache
 def truly_ordinary():
-    return mitigation.truly_ordinary(bed(), [caption for caption, _ in ordinary_samples(72, SEED + 2, "evaluation")], SEED + 4)
+    return damping.truly_ordinary(bed(), [caption for caption, _ in ordinary_samples(72, SEED + 2, "evaluation")], SEED + 4)
 
 
 def test_an_ordinary_caption_that_hands_out_a_memorized_picture_is_not_an_ordinary_run():
@@ -78,14 +78,14 @@ def test_damping_prevents_the_copies():
 
 
 def test_radial_damping_alone_does_not():
-    radial = mitigation.generate(bed(), [item.caption for item in WHOLE], Setting(), SEED, profile(), Options("damp", damping=Damping("radial")))
+    radial = damping.generate(bed(), [item.caption for item in WHOLE], Setting(), SEED, profile(), Options("damp", damping=Damping("radial")))
     assert judge.copies(radial.pixels, "whole").float().mean() > 0.5
 
 
 def test_ordinary_images_pass_bit_identical():
     captions = [caption for caption, _ in ordinary_samples(48, SEED, "evaluation")]
-    plain = mitigation.generate(bed(), captions, Setting(), SEED + 1)
-    watched = mitigation.generate(bed(), captions, Setting(), SEED + 1, profile(), Options("damp"))
+    plain = damping.generate(bed(), captions, Setting(), SEED + 1)
+    watched = damping.generate(bed(), captions, Setting(), SEED + 1, profile(), Options("damp"))
     kept = torch.tensor([not verdict.flagged for verdict in watched.verdicts])
     assert kept.float().mean() >= 0.95
     assert torch.equal(plain.latents[kept], watched.latents[kept])
@@ -96,7 +96,7 @@ def test_what_the_watch_cannot_judge_is_not_called_stable(setting):
     runs = detection.run(bed(), profile(), [item.caption for item in WHOLE[:4]], setting, SEED)
     row = detection.row(setting, "whole", profile(), runs, runs)
     assert row["not_judged"] == 1.0 and row["auc"] is None
-    guard = mitigation.generate(bed(), [WHOLE[0].caption], setting, SEED, profile(), Options("report"))
+    guard = damping.generate(bed(), [WHOLE[0].caption], setting, SEED, profile(), Options("report"))
     assert guard.verdicts[0].flagged, "the probe steps in on its own"
 
 
@@ -114,7 +114,7 @@ def test_memorized_and_ordinary_captions_are_told_apart(setting):
 def test_a_later_look_finds_what_the_first_does_not():
     """Two memorized captions in one: it leaves the region at the fourth evaluation only, and a negative prompt leaves it to the probe."""
     setting = Setting(negative="words", probe=True)
-    done = mitigation.generate(
+    done = damping.generate(
         bed(), ["alice large pink triangle anna large blue triangle"], setting, 1, profile(), Options("damp"), negatives=["forest"]
     )
     (verdict,) = done.verdicts

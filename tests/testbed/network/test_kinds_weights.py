@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib_stability.testbed.evidence.mitigation import generate
+from lib_stability.testbed.evidence.damping import generate
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting, memorized_captions
 from lib_stability.testbed.network.variants import KINDS

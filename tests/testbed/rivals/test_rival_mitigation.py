@@ -17,8 +17,8 @@ from lib_stability.testbed.network.sample import GuidedDenoiser, first_level, sa
 from lib_stability.testbed.network.setting import Setting
 from lib_stability.testbed.network.variants import MAIN, SMALL
 from lib_stability.testbed.rivals import broken_damping, jain, mitigations, sail, somepalli, wen_embedding
+from lib_stability.testbed.rivals.base import Context, LowerGuidance, Mitigation, Plain, paper_norm
 from lib_stability.testbed.rivals.broken_memories import STATISTICS, Tables
-from lib_stability.testbed.rivals.mitigation import Context, LowerGuidance, Mitigation, Plain, paper_norm
 from lib_stability.testbed.rivals.mitigations import Judged, Ours, choose, dominating, entries
 from lib_stability.testbed.world import judge
 from lib_stability.testbed.world.attributes import AttributeReader
@@ -283,7 +283,7 @@ def test_our_policies_damp_as_the_guard_does(bed, profile):
     context = Context(profile, tables(4))
     ours = compare_mitigation.apply(bed, Ours(Damping("radial")), MEMORIZED, setting, 3, context)
     from lib_stability.guard.options import Options
-    from lib_stability.testbed.evidence.mitigation import generate
+    from lib_stability.testbed.evidence.damping import generate
 
     same = generate(bed, MEMORIZED, setting, 3, profile, Options("damp", damping=Damping("radial")))
     assert torch.equal(ours.latents, same.latents) and rms(ours.latents).isfinite().all()

@@ -28,7 +28,7 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     for part, weight in zip(parts, weights):
         share = weight / strength if strength else 1 / len(parts)
         conditional += share * unet.model.apply_model(x, sigma, *_told(denoiser_params.text_cond, [index for index, _ in part]))
-    if math.isclose(cond_scale, 1.0) or denoiser_params.text_uncond is None:
+    if (math.isclose(cond_scale, 1.0) and not options.get("disable_cfg1_optimization")) or denoiser_params.text_uncond is None:
         unconditional = torch.zeros_like(x)
         cond_scale = 1.0
         denoised = conditional
@@ -36,5 +36,7 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
         unconditional = unet.model.apply_model(x, sigma, *_told(denoiser_params.text_uncond, slice(None)))
         denoised = unconditional + (conditional - unconditional) * cond_scale * strength
     for function in options.get("sampler_post_cfg_function", []):
-        denoised = function({"denoised": denoised, "cond_denoised": conditional, "uncond_denoised": unconditional, "sigma": sigma, "input": x})
+        args = {"denoised": denoised, "cond": denoiser_params.text_cond, "uncond": denoiser_params.text_uncond, "model": unet.model}
+        args |= {"uncond_denoised": unconditional, "cond_denoised": conditional, "sigma": sigma, "model_options": options, "input": x}
+        denoised = function(args)
     return denoised, conditional, unconditional

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 
 from ..validation import ValidationError
@@ -20,6 +22,24 @@ def find(name: str, folder: Path) -> list[Path]:
         except (OSError, ValidationError):
             continue
     return found
+
+
+def place(name: str, folder: Path, usual: str) -> Path:
+    """The file for a profile called `name`: the one that holds it, else `usual`, or one beside that where another profile lies there."""
+    there = find(name, folder)
+    beside = (folder / f"{usual.removesuffix('.json')}-{number}.json" for number in count(2))
+    return there[-1] if there else next(filter(_free, chain([folder / usual], beside)))
+
+
+def _free(path: Path) -> bool:
+    """Whether a file may be written there: nothing is there, or what nobody can read, which is kept in its older versions."""
+    if not path.is_file():
+        return not os.path.lexists(path)
+    try:
+        storage.read(path)
+    except (OSError, ValidationError):
+        return True
+    return False
 
 
 def offered(path: Path, bundled: Path = storage.BUNDLED) -> profiles.Profile:
@@ -46,11 +66,17 @@ def bring(path: Path, folder: Path, bundled: Path = storage.BUNDLED) -> tuple[st
         See :func:`offered`.
     """
     profile = offered(path, bundled)
-    before = find(profile.name, folder)
-    target = before[-1] if before else folder / file_name(profile.name)
-    if not before or not same(profile, storage.read(target)):
+    target = place(profile.name, folder, file_name(profile.name))
+    if not target.exists() or not _holds(target, profile):
         older.put(profile, target)
     return profile.name, target
+
+
+def _holds(path: Path, profile: profiles.Profile) -> bool:
+    try:
+        return same(profile, storage.read(path))
+    except (OSError, ValidationError):
+        return False
 
 
 def same(one: profiles.Profile, other: profiles.Profile) -> bool:
@@ -106,7 +132,6 @@ def back(name: str, folder: Path, number: int = 1) -> profiles.Profile:
     if not 1 <= number <= len(found):
         raise ValueError(f"{name!r} has {len(found) or 'no'} older version{'' if len(found) == 1 else 's'}")
     chosen, profile = found[number - 1]
-    now = find(name, folder)
-    older.put(profile, now[-1] if now else folder / file_name(profile.name))
+    older.put(profile, place(name, folder, file_name(profile.name)))
     chosen.unlink(missing_ok=True)
     return profile

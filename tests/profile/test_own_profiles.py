@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib_stability.profile import files, older, storage
+from lib_stability.profile import older, own_profiles, storage
 from lib_stability.shell import cli
 from lib_stability.validation import ValidationError
 
@@ -65,7 +65,7 @@ def test_what_is_no_profile_is_refused(mine, capsys):
 
 
 def test_file_names_are_never_paths():
-    names = {files.file_name(name) for name in ("../../x", "a/b", "a-b", "", "ä", "A b")}
+    names = {own_profiles.file_name(name) for name in ("../../x", "a/b", "a-b", "", "ä", "A b")}
     assert len(names) == 6 and not any("/" in name or name.startswith(".") for name in names)
 
 
@@ -74,7 +74,7 @@ def test_file_names_are_never_paths():
 def test_what_is_no_file_is_refused_and_waited_for_by_nobody(tmp_path, make):
     make(tmp_path / "odd.json")
     assert [message.split(":")[0] for message in storage.load_all([tmp_path])[1]] == ["odd.json"]
-    assert files.find("nobody", tmp_path) == []
+    assert own_profiles.find("nobody", tmp_path) == []
     with pytest.raises((OSError, ValidationError)):
         storage.read(tmp_path / "odd.json")
 
@@ -125,7 +125,7 @@ def test_only_so_many_versions_are_kept(mine, monkeypatch):
     monkeypatch.setattr(older, "MOST", 3)
     for number in range(6):
         rewritten(path, note=number)
-        files.bring(path, folder)
+        own_profiles.bring(path, folder)
     assert [profile.provenance["note"] for _, profile in older.versions("My model (v2)", folder)] == [4, 3, 2]
 
 
@@ -133,10 +133,10 @@ def test_spaces_between_words_do_not_matter(mine):
     path, folder = mine
     for note in (1, 2, 3):
         rewritten(path, note=note)
-        files.bring(path, folder)
-    assert files.back("My   model (v2)", folder).provenance["note"] == 2
+        own_profiles.bring(path, folder)
+    assert own_profiles.back("My   model (v2)", folder).provenance["note"] == 2
     assert len(older.versions("My  model (v2)", folder)) == 2
-    assert len(files.delete("My  model (v2)", folder)) == 1 and list(folder.iterdir()) == []
+    assert len(own_profiles.delete("My  model (v2)", folder)) == 1 and list(folder.iterdir()) == []
 
 
 def test_a_clock_put_back_costs_no_version(mine, monkeypatch):
@@ -146,7 +146,7 @@ def test_a_clock_put_back_costs_no_version(mine, monkeypatch):
         if number == 5:
             monkeypatch.setattr(older.time, "time_ns", lambda: 10**18)
         rewritten(path, note=number)
-        files.bring(path, folder)
+        own_profiles.bring(path, folder)
     assert [profile.provenance["note"] for _, profile in older.versions("My model (v2)", folder)] == [6, 5, 4]
 
 
@@ -154,8 +154,45 @@ def test_a_file_does_not_say_where_it_comes_from(mine, tmp_path):
     """The folder does, and what was done here."""
     path, folder = mine
     rewritten(path, origin="bundled")
-    _, file = files.bring(path, folder)
+    _, file = own_profiles.bring(path, folder)
     assert storage.read(file).origin == "imported" and storage.read(file).standing == "imported calibration"
-    files.hand_out("My model (v2)", tmp_path / "out.json", [folder])
+    own_profiles.hand_out("My model (v2)", tmp_path / "out.json", [folder])
     assert "origin" not in storage.read(tmp_path / "out.json").provenance
     assert {profile.origin for profile in storage.load_all([storage.BUNDLED])[0]} == {"bundled"}
+
+
+def test_a_file_of_another_profile_is_not_written_over(mine, capsys):
+    """It lies where the new one's usually would; both are there afterwards, and stay apart."""
+    path, folder = mine
+    folder.mkdir()
+    usual = folder / own_profiles.file_name("My model (v2)")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    usual.write_text(json.dumps({**data, "name": "Another"}), encoding="utf-8")
+    before = usual.read_bytes()
+    for note in ("first", "second"):
+        rewritten(path, note=note)
+        assert run(capsys, folder, "import", str(path), "--yes")[0] == 0
+    assert usual.read_bytes() == before and len(list(folder.glob("*.json"))) == 2
+    (found,) = own_profiles.find("My model (v2)", folder)
+    assert found.name == usual.name.replace(".json", "-2.json") and [one.name for _, one in older.versions("My model (v2)", folder)] == [
+        "My model (v2)"
+    ]
+    assert run(capsys, folder, "delete", "My model (v2)")[0] == 0 and usual.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such files there")
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone"), Path.mkdir])
+def test_what_is_no_file_in_the_place_of_a_profile_stays(mine, capsys, make):
+    path, folder = mine
+    folder.mkdir()
+    make(folder / own_profiles.file_name("My model (v2)"))
+    assert run(capsys, folder, "import", str(path), "--yes")[0] == 0 and len(own_profiles.find("My model (v2)", folder)) == 1
+    assert os.path.lexists(folder / own_profiles.file_name("My model (v2)"))
+
+
+def test_what_nobody_can_read_is_replaced_and_kept(mine, capsys):
+    path, folder = mine
+    folder.mkdir()
+    (folder / own_profiles.file_name("My model (v2)")).write_text("{", encoding="utf-8")
+    assert run(capsys, folder, "import", str(path), "--yes")[0] == 0
+    assert len(list(folder.glob("*.json"))) == 1 and [one.read_text() for one in (folder / older.FOLDER).iterdir()] == ["{"]

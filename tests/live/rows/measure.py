@@ -1,0 +1,72 @@
+"""Rows of the network, texts encoded and seconds of jobs on a running web UI: ``python tests/live/rows/measure.py http://127.0.0.1:7860 Testbed 3``.
+
+The folder beside this file has to lie among the web UI's extensions, and the testbed's checkpoint to be loaded (`testbed export`). Names the profile
+to judge by, and how often each job runs, for the median of its seconds. Rows are those of one image; the negative prompt's are among them.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from client import WebUI
+
+from lib_stability.testbed.world.captions import memorized, ordinary_samples
+
+STEPS, SIZE = 20, 128
+COPY, ORDINARY = memorized()[0].caption, "small blue square"
+PROBED = {"probe": "always"}
+#: Name, settings of the guard, fields of the job.
+JOBS = [
+    ("no guard", None, {}),
+    ("report, watch alone", {"probe": "never"}, {}),
+    ("probe, no negative prompt", PROBED, {}),
+    ("probe, negative prompt", {}, {"negative_prompt": "green star"}),
+    ("no guard, CFG 1", None, {"cfg_scale": 1.0}),
+    ("probe, CFG 1", {}, {"cfg_scale": 1.0}),
+    ("probe, CFG 1, negative prompt", {}, {"cfg_scale": 1.0, "negative_prompt": "green star"}),
+    ("damp, nothing flagged", {"mode": "damp"}, {}),
+    ("damp, flagged", {"mode": "damp"}, {"prompt": COPY}),
+    ("damp, flagged, negative prompt", {"mode": "damp"}, {"prompt": COPY, "negative_prompt": "green star"}),
+]
+
+
+def calibrate(webui: WebUI, runs: int = 20, steps: int = 6) -> dict:
+    """One calibration by API, with a sampler of the first order: rows of one image's generation."""
+    prompts = [caption for caption, _ in ordinary_samples(runs, 1_000_000, "calibration")]
+    body = {"runs": runs, "steps": steps, "batch_size": 4, "prompts": prompts, "width": SIZE, "height": SIZE, "sampler": "Euler"}
+    began = time.perf_counter()
+    webui.get("/count-rows")
+    webui.call("/memorization-guard/v1/calibrate", body)
+    while (state := webui.get("/memorization-guard/v1/calibrate"))["state"] == "running":
+        time.sleep(0.5)
+    if state["state"] != "done":
+        raise RuntimeError(state)
+    seen = webui.get("/count-rows")
+    return {"rows": seen["rows"] / runs, "evaluations": steps, "seconds": round((time.perf_counter() - began) / runs, 3)}
+
+
+def main(url: str, profile: str, times: str = "1") -> None:
+    webui, table = WebUI(url, SIZE, None), {}
+    webui.txt2img(prompt=ORDINARY, steps=1)
+    webui.get("/count-rows")
+    for name, guard, fields in JOBS:
+        taken = []
+        for _ in range(int(times)):
+            webui.get("/count-rows")
+            began = time.perf_counter()
+            given = None if guard is None else {"profile": profile, **guard}
+            webui.txt2img(given, **{"prompt": ORDINARY, "steps": STEPS, "cfg_scale": 7.5, **fields})
+            taken.append(time.perf_counter() - began)
+        table[name] = {**webui.get("/count-rows"), "seconds": round(statistics.median(taken), 2)}
+        print(name, table[name], flush=True)
+    table["calibration"] = calibrate(webui)
+    print(json.dumps(table, indent=2))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

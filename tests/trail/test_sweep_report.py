@@ -1,0 +1,50 @@
+"""Several networks beside each other: ranked, charted, and from which on they copy."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from lib_stability.trail import sweep_report
+
+
+def scan(flagged: int, count: int = 20, unjudged: int = 0) -> list[dict]:
+    verdicts = ["strong"] * flagged + ["stable"] * (count - flagged)
+    rows = [{"caption": f"caption {i}", "median": float(v == "strong"), "max": 1.0, "verdict": v} for i, v in enumerate(verdicts)]
+    return rows + [{"caption": "x", "median": None, "max": None, "verdict": "not judged", "reason": "noise"}] * unjudged
+
+
+def swept(*counts: int | None) -> list[dict]:
+    return [sweep_report.summed(f"mine-{i}", [] if n is None else scan(n), reason="" if n is not None else "unknown") for i, n in enumerate(counts)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((0, 1, 6, 12), "From mine-2 on it copies: 6 of 20 captions flagged there"),
+        ((9, 9), "From mine-0 on it copies"),
+        ((0, 9, 0), "It copies with mine-1"),
+        ((0, 1, 1), "None of 3 flags more captions than chance would"),
+        ((0, None, 8), "From mine-2 on it copies"),
+        ((None, None), "None could be judged"),
+    ],
+)
+def test_from_where_on_it_copies(counts, said):
+    assert sweep_report.summary(swept(*counts), "medium").startswith(said)
+
+
+def test_what_chance_would_flag_depends_on_the_level():
+    (one,) = swept(4)
+    assert sweep_report.copies(one, "medium") and not sweep_report.copies(one, "high")
+    assert not sweep_report.copies(swept(0)[0], "medium") and not sweep_report.copies(swept(None)[0], "medium")
+
+
+def test_ranking_table_and_page():
+    found = [*swept(8, None, 2), sweep_report.summed("<b>", scan(1, 10, 3), "b")]
+    rows = list(csv.DictReader(io.StringIO(sweep_report.to_csv(found))))
+    assert [row["network"] for row in rows] == ["mine-2", "<b>", "mine-0", "mine-1"] and rows[1]["judged"] == "10" and rows[1]["captions"] == "13"
+    page = sweep_report.page(found, "medium")
+    assert page.count("<rect") == 4 and "<b>" not in page and "not judged: unknown" in page and "href='b/scan.html'" in page
+    assert "http" not in page and "<script" not in page and "prefers-color-scheme: dark" in page
