@@ -6,6 +6,8 @@ import csv
 import json
 
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lib_stability.shell import cli
 from lib_stability.testbed.world.captions import memorized
@@ -63,6 +65,17 @@ def test_pictures_of_other_checkpoints_are_left_alone_unless_wanted(server, opti
     named = [row for row in rows.values() if "made with another checkpoint" in row["note"]]
     assert len(named) == 3 and all(row["verdict"] == "not judged" for row in named)
     assert not any("another checkpoint" in row["note"] for row in judged(server, pictures, out, "--any-checkpoint")[1].values())
+
+
+def test_networks_that_are_not_here_keep_only_their_own_picture_from_a_verdict(server, options, generate, tmp_path, tmp_path_factory):
+    generate(None, prompt="small blue square", seed=4, **FULL)
+    info = PngInfo()
+    info.add_text("parameters", "big red circle <lora:nowhere:1>\nSteps: 4, Sampler: Euler, Seed: 4, Size: 128x128, Model: testbed")
+    Image.new("RGB", (8, 8)).save(tmp_path / "00.png", pnginfo=info)
+    status, rows = judged(server, tmp_path, tmp_path_factory.mktemp("out"))
+    assert status == 0 and rows["small blue square"]["verdict"] == "stable"
+    missing = rows["big red circle <lora:nowhere:1>"]
+    assert missing["verdict"] == "not judged" and "nowhere" in missing["note"]
 
 
 @pytest.mark.parametrize("more", [["--pictures", "/nowhere"], ["captions.txt", "--pictures", "."], []])
