@@ -24,12 +24,14 @@ RULES = {
     "version": Room(),
     "validation": Room(packages="numpy"),
     "wording": Room(),
+    "ranking": Room(packages="numpy"),
     "__main__": Room("shell"),
     # What judges, what it is judged by, and what is left of it.
     "guard": Room("validation", _CORE),
     "profile": Room("guard validation version", _CORE),
     "pictures": Room("guard", f"{_CORE} PIL", late="matplotlib"),
     "trail": Room("guard profile validation version wording", "PIL filelock", late="tqdm pyarrow"),
+    "trial": Room("guard profile trail ranking validation version", f"{_CORE} PIL"),
     # Inside a web UI.
     "webui": Room("webui.job webui.page webui.tasks"),
     "webui.host": Room("guard profile validation wording", _CORE, late=_HOST),
@@ -43,8 +45,10 @@ RULES = {
     "testbed.world": Room("", f"{_CORE} safetensors tqdm"),
     "testbed.network": Room("guard profile wording testbed.world", _TESTBED, late="clip"),
     "testbed.export": Room("profile testbed.network testbed.world", _TESTBED, late="ldm clip"),
-    "testbed.rivals": Room("guard profile testbed.network testbed.world", _CORE),
-    "testbed.evidence": Room("guard profile pictures testbed.world testbed.network testbed.export testbed.rivals", _TESTBED, late="matplotlib"),
+    "testbed.rivals": Room("guard profile ranking testbed.network testbed.world", _CORE),
+    "testbed.evidence": Room(
+        "guard profile pictures ranking trial testbed.world testbed.network testbed.export testbed.rivals", _TESTBED, late="matplotlib"
+    ),
 }
 
 #: What a statement must not load.

@@ -8,7 +8,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from ..validation import ValidationError
-from . import older, profiles, storage
+from . import older, private, profiles, storage
 from .naming import file_name
 
 
@@ -88,8 +88,8 @@ def _content(profile: profiles.Profile) -> dict:
     return replace(profile, provenance={key: value for key, value in profile.provenance.items() if key != "origin"}).to_json()
 
 
-def hand_out(name: str, target: Path, folders: list[Path]) -> None:
-    """Export the profile called `name` to a file.
+def hand_out(name: str, target: Path, folders: list[Path], measured_by: str = "", hardware: str = "") -> None:
+    """Export the profile called `name` to a file, without what is nobody else's business, see :mod:`.private`.
 
     Raises
     ------
@@ -99,9 +99,8 @@ def hand_out(name: str, target: Path, folders: list[Path]) -> None:
     found = [path for folder in folders for path in find(name, folder)]
     if not found:
         raise ValueError(f"no profile is named {name!r}")
-    profile = storage.read(found[-1])
     # Where it comes from is for whoever imports it to say.
-    storage.write(replace(profile, provenance={key: value for key, value in profile.provenance.items() if key != "origin"}), target)
+    storage.write(private.public(storage.read(found[-1]), measured_by, hardware), target)
 
 
 def delete(name: str, folder: Path, bundled: Path = storage.BUNDLED) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib_stability demo | evaluate | compare | bench | audit | profiles | calibrate | scan | testbed``.
+"""The command line: ``python -m lib_stability demo | evaluate | compare | bench | audit | profiles | calibrate | scan | trial | testbed``.
 
 Each command imports what it needs when it runs, so that listing profiles wants no more than torch.
 """
@@ -15,7 +15,7 @@ from ..guard import sensitivity
 from ..profile import storage
 from ..validation import ValidationError
 from ..version import __version__
-from . import profile_commands, scan_command, webui_commands
+from . import profile_commands, scan_command, trial_commands, webui_commands
 
 TESTBED_PROFILE = storage.BUNDLED / "testbed.json"
 
@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     profile_commands.add_arguments(commands.add_parser("profiles", help="list profiles, show one, import, export or delete"))
     webui_commands.add_commands(commands, bounded)
+    trial_commands.add_command(commands, bounded)
 
     testbed = commands.add_parser("testbed", help="train, calibrate and inspect the testbed model")
     actions = testbed.add_subparsers(dest="action", required=True, metavar="action", parser_class=Parser)
@@ -109,6 +110,8 @@ def build_parser() -> argparse.ArgumentParser:
     damped = actions.add_parser("damping", help="what damping leaves of each kind of memorization, and which words it names")
     damped.add_argument("--out", type=Path, default=Path("outputs/kinds"), help="folder for damping.json and damping.md (%(default)s)")
     damped.add_argument("--draws", type=bounded(int, 1, 1000), default=3, help="runs of each memory (%(default)s)")
+    agreement = actions.add_parser("agreement", help="how well copies are told without originals, by agreement between seeds")
+    agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
     pictures = actions.add_parser("pictures", help="a sheet of training pictures with their captions")
     pictures.add_argument("--out", type=Path, default=Path("outputs/testbed-pictures.png"))
     regroup = actions.add_parser("regroup", help="train the U-Net that Forge's sizes can hold, or resume")
@@ -223,7 +226,7 @@ def _never_mute() -> None:
 
 
 #: Commands whose modules do all of the work.
-_ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": scan_command.scan}
+_ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": scan_command.scan, "trial": trial_commands.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

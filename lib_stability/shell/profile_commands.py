@@ -1,4 +1,4 @@
-"""``profiles`` on the command line: list, show, import, export, go back, delete."""
+"""``profiles`` on the command line: list, show, import, export, check, go back, delete."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ import sys
 from pathlib import Path
 
 from ..guard import sensitivity
-from ..profile import older, own_profiles, profiles, storage
+from ..profile import checking, older, own_profiles, profiles, storage
 from ..profile.displacing import Outlook, outlook
 
 #: First words that are an action, and what has to follow.
-ACTIONS = {"import": ("FILE",), "export": ("NAME", "FILE"), "versions": ("NAME",), "back": ("NAME",), "delete": ("NAME",)}
+ACTIONS = {"import": ("FILE",), "export": ("NAME", "FILE"), "versions": ("NAME",), "back": ("NAME",), "delete": ("NAME",), "check": ("FILE",)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="NAME | import FILE | export NAME FILE | versions NAME | back NAME [NUMBER] | delete NAME",
+        metavar="NAME | import FILE | export NAME FILE | versions NAME | back NAME [NUMBER] | delete NAME | check FILE",
         help="show the profile of this name, or do what is said",
     )
     parser.add_argument(
         "--folder", type=Path, action="append", default=[], help="further folders with profiles; the last one in place of the web UI's own"
     )
     parser.add_argument("--yes", action="store_true", help="import a profile that displaces others without asking")
+    parser.add_argument("--by", default="", metavar="WHO", help="export: who measured it, as others are to know")
+    parser.add_argument("--hardware", default="", metavar="TEXT", help="export: on what")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="check: another profile of the same checkpoint")
     parser.add_argument("--plot", type=Path, help="write the named profile's region as a PNG")
 
 
@@ -37,6 +40,12 @@ def main(arguments: argparse.Namespace) -> int:
         wanted = ACTIONS[words[0]]
         if len(words) != 1 + len(wanted) and not (words[0] == "back" and len(words) == 3):
             raise ValueError(f"{words[0]} wants {' and '.join(wanted)}")
+        if words[0] == "check":
+            return _check(Path(words[1]), arguments.against)
+        if words[0] == "export":
+            own_profiles.hand_out(words[1], Path(words[2]), [storage.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.by, arguments.hardware)
+            print(f"{words[1]} exported to {words[2]}")
+            return 0
         return _act(words[0], words[1:], [storage.BUNDLED, *(arguments.folder or [USER_FOLDER])], arguments.yes)
     if len(words) > 1:
         raise ValueError(f"{words[1]!r} is one word too many")
@@ -62,9 +71,6 @@ def _act(action: str, words: list[str], folders: list[Path], yes: bool) -> int:
             raise ValueError(f"{words[0]} was not imported; --yes imports it all the same")
         name, target = own_profiles.bring(Path(words[0]), folders[-1])
         print(f"{name} imported as {target}")
-    elif action == "export":
-        own_profiles.hand_out(words[0], Path(words[1]), folders)
-        print(f"{words[0]} exported to {words[1]}")
     elif action == "versions":
         kept = older.versions(words[0], folders[-1])
         if not kept:
@@ -81,6 +87,14 @@ def _act(action: str, words: list[str], folders: list[Path], yes: bool) -> int:
         for path in own_profiles.delete(words[0], folders[-1]):
             print(f"{path} deleted")
     return 0
+
+
+def _check(path: Path, against: Path | None) -> int:
+    """What a maintainer wants to know of a file; 1 where something is wrong with it."""
+    found = checking.check(path, against)
+    for one in found:
+        print(f"{'  ' if one.good is None else 'ok' if one.good else 'NO'}  {one.said}")
+    return int(any(one.good is False for one in found))
 
 
 def _outlook(path: Path, folders: list[Path]) -> Outlook:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..trail import scan_report
 from ..trail.captions import folders
-from . import scan_once, sweep
+from . import pictures_command, scan_once, sweep
 from .webui_client import Client
 
 #: Captions shown at the end, and what was passed over.
@@ -18,7 +18,9 @@ _SHOWN = 10
 
 def add_arguments(scan: argparse.ArgumentParser, bounded: Callable) -> None:
     """Add what is the scan's own; `bounded` makes an argparse type for a range."""
-    scan.add_argument("captions", type=Path, metavar="PATH", help="folder of training pictures with captions, or a list: text, JSON, CSV, Parquet")
+    scan.add_argument(
+        "captions", type=Path, nargs="?", metavar="PATH", help="folder of training pictures with captions, or a list: text, JSON, CSV, Parquet"
+    )
     scan.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for scan.html, scan.csv and scan.jsonl; there it goes on")
     scan.add_argument("--seeds", type=bounded(int, 1, 64), default=4, help="seeds per caption (%(default)s)")
     scan.add_argument("--sensitivity", choices=("low", "medium", "high", "paper"), default="", help="(the web UI's setting)")
@@ -26,10 +28,15 @@ def add_arguments(scan: argparse.ArgumentParser, bounded: Callable) -> None:
     scan.add_argument("--prompts", action="store_true", help="the captions are prompts: their brackets weigh words")
     scan.add_argument("--networks", default="", metavar="TAGS", help="networks for all captions, such as '<lora:mine:0.8>'")
     sweep.add_arguments(scan, bounded)
+    pictures_command.add_arguments(scan)
 
 
 def scan(arguments: argparse.Namespace) -> int:
     """Read the captions, have them scanned, write the reports."""
+    if arguments.pictures:
+        return pictures_command.scan(arguments)
+    if arguments.captions is None:
+        raise ValueError("scan wants captions, or --pictures")
     captions, problems = folders.read(arguments.captions, arguments.prompts)
     for said in problems[:_SHOWN]:
         print(f"scan: {said}")

@@ -79,7 +79,7 @@ class Client:
         self._requests, self._session = requests, Session
 
     def request(self, method: str, path: str, body: dict | None = None) -> dict:
-        """One request; the JSON answer.
+        """One request; the JSON answer. `path` is one of the guard's routes, or one of the web UI's own where it begins with a slash.
 
         Raises
         ------
@@ -90,7 +90,9 @@ class Client:
         """
         data = None if body is None else json.dumps(body).encode()
         try:
-            status, reason, content = self._in_time(lambda: self._exchange(method, f"{self.url}{PREFIX}/{path}", data))
+            status, reason, content = self._in_time(
+                lambda: self._exchange(method, f"{self.url}{path if path.startswith('/') else f'{PREFIX}/{path}'}", data)
+            )
         except self._requests.RequestException as error:
             raise ConnectionError(f"{self.url} does not answer ({self._why(error)})") from None
         try:
@@ -99,7 +101,7 @@ class Client:
             answer = None
         if status >= 400:
             raise ClientError(self._said(status, reason, answer))
-        if not isinstance(answer, dict):
+        if not isinstance(answer, (dict, list) if path.startswith("/") else dict):
             raise ClientError(f"{self.url} does not answer as a web UI with Memorization Guard does")
         return answer
 

@@ -199,3 +199,14 @@ def locate(arguments: argparse.Namespace) -> int:
     result = measuring.locate(measuring.QUICK if arguments.quick else measuring.FULL, arguments.out, profile)
     print(f"{locate_tables.report(result)}\n\nWritten to {arguments.out}/")
     return 0
+
+
+def agreement(arguments: argparse.Namespace) -> int:
+    """What agreement between seeds is worth where there are no originals."""
+    from .evidence import agreement as measuring
+
+    profile = storage.read(MAIN.profile)
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.measure(model.Testbed.load(), profile, arguments.out, tick=bar.update)
+    print(f"{measuring.report(result)}\nWritten to {arguments.out}/")
+    return 0

@@ -156,7 +156,7 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(text))
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
     """For a spreadsheet: a text that it would take for a formula is marked as text."""
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
@@ -171,7 +171,7 @@ def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
             if path.suffix.lower() == ".csv":
                 writer = csv.writer(file)
                 writer.writerow(columns)
-                writer.writerows([_cell(row.get(name)) for name in columns] for row in table)
+                writer.writerows([cell(row.get(name)) for name in columns] for row in table)
             else:
                 file.writelines(json.dumps({name: row.get(name) for name in columns}) + "\n" for row in table)
         os.replace(temporary, path)

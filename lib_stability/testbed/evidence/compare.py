@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from ...guard.sensitivity import Tail, thresholds
 from ...profile.profiles import Profile
+from ...ranking import auc, tpr_at
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting
 from ..network.variants import MAIN, Variant
@@ -26,7 +27,6 @@ from ..rivals import asthana, broken_memories, tuning
 from ..rivals.detectors import GUARD, Choice, Detector, guards, rivals
 from ..rivals.observer import Runs, merged, observe, references
 from ..world.captions import ordinary_samples
-from ..world.ranking import auc, tpr_at
 from . import calibrate, compare_mitigation, compare_mitigation_tables, damping
 from .compare_mitigation import tuning as tuning_captions
 from .compare_tables import details, summary

@@ -13,11 +13,11 @@ from ...guard.options import Options
 from ...guard.probe import LEAST_GUIDANCE, Probe, looks
 from ...guard.sensitivity import TARGETS, thresholds
 from ...profile.profiles import Profile
+from ...ranking import auc, tpr_at
 from ..network.batches import batches
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, evaluations_of
 from ..network.setting import Setting, negatives_for
-from ..world.ranking import auc, tpr_at
 
 #: Evaluations after which a detector is judged for how early it knows.
 EARLY = 3

@@ -18,10 +18,10 @@ from ...guard.probe import LEAST_GUIDANCE, looks
 from ...guard.region import StabilityRegion
 from ...guard.sensitivity import TARGETS, thresholds
 from ...profile.profiles import Profile
+from ...ranking import auc, tpr_at
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting
 from ..world import kinds
-from ..world.ranking import auc, tpr_at
 from . import tables
 from .tapes import ORDINARY, Tape, name_of, tape
 

@@ -23,11 +23,11 @@ from ...guard.region import StabilityRegion, Trajectory
 from ...guard.sensitivity import thresholds
 from ...profile.calibration import GUIDANCE_RANGE, spread_guidance
 from ...profile.profiles import Profile
+from ...ranking import auc, tpr_at
 from ..network.model import LATENT_SIZE, Testbed
 from ..network.sample import sample
 from ..network.setting import EVALUATION_SEED, Setting
 from ..world import judge
-from ..world.ranking import auc, tpr_at
 from . import calibrate, composites, locate_tables
 from .composites import Observed, captions_for, ordinary
 from .study import scores

@@ -60,7 +60,7 @@ def candidates(result: dict) -> str:
 
 def pooled(result: dict, kind: str, name: str) -> dict:
     """Scores over all settings, in units of each score's threshold: AUC, TPR at 1 % FPR, caught and false alarms."""
-    from ..world.ranking import auc, tpr_at
+    from ...ranking import auc, tpr_at
 
     rows = [row["scores"][name] for row in result["detection"] if row["kind"] == kind]
     above, below = (np.concatenate([row[key] for row in rows]) for key in ("scores", "ordinary_scores"))

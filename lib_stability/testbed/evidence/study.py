@@ -20,11 +20,11 @@ from ...guard.probe import REFERENCE_GUIDANCE, looks
 from ...guard.region import STATISTICS, StabilityRegion, Trajectory
 from ...guard.sensitivity import thresholds
 from ...profile.calibration import GUIDANCE_RANGE, Recorder, spread_guidance
+from ...ranking import auc
 from ..network.model import Testbed
 from ..network.sample import sample
 from ..network.setting import memorized_captions
 from ..world.captions import ordinary_samples
-from ..world.ranking import auc
 from ..world.scenes import THEMES
 from . import damping, tables
 from .calibrate import SAMPLERS

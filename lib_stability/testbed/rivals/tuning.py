@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..world.ranking import auc
+from ...ranking import auc
 from . import asthana, overshoot
 from .detectors import Choice, Values, alignment, attention, overestimation
 

@@ -63,7 +63,6 @@ def _add_routes(app: object) -> None:
 
 
 def _describe(profile: object) -> dict:
-    levels = {level: thresholds(profile.watch, level) for level in LEVELS if level != "custom"}
     return {
         "name": profile.name,
         "kind": profile.kind,
@@ -72,5 +71,11 @@ def _describe(profile: object) -> dict:
         "probe": profile.probe is not None,
         "guidance": list(profile.watch.guidance_),
         "provenance": profile.provenance,
-        "levels": {level: {"threshold": one.mild, "strong": one.strong, "false_alarms": one.false_alarms} for level, one in levels.items()},
+        "levels": _levels(profile.watch),
+        "probe_levels": None if profile.probe is None else _levels(profile.probe),
     }
+
+
+def _levels(region: object) -> dict:
+    found = {level: thresholds(region, level) for level in LEVELS if level != "custom"}
+    return {level: {"threshold": one.mild, "strong": one.strong, "false_alarms": one.false_alarms} for level, one in found.items()}

@@ -56,7 +56,7 @@ class Options:
             Naming the field.
         """
         found = json_options.fields(body, cls.__dataclass_fields__)
-        values = {**json_options.integers(found, seeds=SEEDS, first_seed=(0, 2**31), batch_size=BATCH), **json_options.sides(found)}
+        values = {**json_options.integers(found, seeds=SEEDS, first_seed=(0, 2**32 - 1), batch_size=BATCH), **json_options.sides(found)}
         values["networks"] = json_options.text(found, "networks", reference.MAX_LENGTH)
         values |= json_options.chosen(found, sensitivity=lambda field: field.choice(LEVELS[:-1]), profile=Field.name)
         if "captions" not in found:

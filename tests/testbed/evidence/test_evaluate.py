@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lib_stability import ranking
 from lib_stability.guard.damping import Damping
 from lib_stability.guard.options import Options
 from lib_stability.guard.sensitivity import thresholds
@@ -16,7 +17,7 @@ from lib_stability.shell import cli
 from lib_stability.testbed.evidence import damping, detection, evaluate, evaluation_rows, tables
 from lib_stability.testbed.network import model
 from lib_stability.testbed.network.setting import EVALUATION_SEED, Setting
-from lib_stability.testbed.world import attributes, judge, ranking
+from lib_stability.testbed.world import attributes, judge
 from lib_stability.testbed.world.captions import memorized, ordinary_samples
 from lib_stability.trail import infotext
 

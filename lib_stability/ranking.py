@@ -1,4 +1,4 @@
-"""How well a score ranks memorized runs above ordinary ones."""
+"""How well a score ranks memorized runs above ordinary ones: arrays in, a number out. Every room may use it."""
 
 from __future__ import annotations
 
