@@ -21,7 +21,7 @@ from . import tables
 from .damping import Pictures, generate
 
 SEED = 7_000_000
-SETTINGS = (Setting(), Setting("DPM++ 2M", "karras", 20, 6.0), Setting(negative="words"))
+SETTINGS = (Setting(), Setting(negative="words"))
 
 
 def words_that_carry(item: Memorized) -> set[str]:
