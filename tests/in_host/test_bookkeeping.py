@@ -472,6 +472,7 @@ def test_out_of_memory_in_the_model_leaves_nothing_behind(generate, host, monkey
 )
 def test_the_guard_adds_no_synchronisation_per_step(generate, chosen, sampler, monkeypatch):
     """What the guard waits for is read once a pass: it does not grow with the steps."""
+    import torch
     from torch.utils._python_dispatch import _disable_current_modes
 
     from lib_stability.shell.counting import Dispatched
@@ -482,7 +483,7 @@ def test_the_guard_adds_no_synchronisation_per_step(generate, chosen, sampler, m
     def polled(self, value):
         # Rewording's mark: read at once on the CPU, an evaluation late and without waiting where waiting would cost.
         asked.append(1)
-        with _disable_current_modes():
+        with _disable_current_modes(), torch._C.DisableTorchFunction():
             return read(self, value)
 
     monkeypatch.setattr(Poll, "__call__", polled)
