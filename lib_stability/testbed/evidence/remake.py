@@ -113,6 +113,14 @@ STEPS = (
         _in(_WEIGHTS, "testbed-kinds.safetensors", "testbed-kinds-profile.json"),
         _in(f"{_DOCS}/kinds", "kinds.json", "kinds.md"),
     ),
+    Step(
+        "kinds-damping",
+        15,
+        f"testbed damping --out {_DOCS}/kinds",
+        "testbed.evidence.kinds_damping",
+        _in(_WEIGHTS, "testbed-kinds.safetensors", "testbed-kinds-profile.json"),
+        _in(f"{_DOCS}/kinds", "damping.json", "damping.md"),
+    ),
     Step("study", 10, f"testbed study --out {_DOCS}/study.json", "testbed.evidence.study", _TESTBED, _in(_DOCS, "study.json")),
     Step(
         "detection",
