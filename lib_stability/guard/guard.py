@@ -5,30 +5,25 @@ Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from .acting import Acting
 from .dampers import Damper, damper_for
-from .dampers.reword import Reword
-from .dampers.stop import Stop
-from .damping import Marks
 from .detectors import Detector, detectors
-from .detectors.watch import Watch
 from .evaluation import Evaluation, checked
-from .locality import Locator
+from .judging import Judging
 from .norms import rms
 from .options import Options
 from .probe import Probe
-from .readings import Acted, Judged, Pass, Reading
+from .readings import Pass, Reading
 from .region import StabilityRegion
 from .rewording import Rewording
 from .trouble import EVALUATION, Trouble
 from .verdict import Verdict, verdicts
 
-log = logging.getLogger(__name__)
 #: The doubt about a watch whose region was fitted with another negative prompt.
 UNKNOWN_NEGATIVE = "no probe and a negative prompt that the region does not know"
 
@@ -88,16 +83,14 @@ class Guard:
             if one is not None and one.parameterisation != parameterisation:
                 raise ValueError(f"region: fitted in the parameterisation {one.parameterisation!r}, this pass runs in {parameterisation!r}")
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
-        self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
-        self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
-        self._chosen = self.damper  # whatever it hands over to, what it found stays
-        self.evaluations = self.batch = 0
-        self.trouble = Trouble()
+        self.trouble, self.evaluations, self.batch = Trouble(), 0, 0
         self.readings: list[Reading] = []
-        self._flagged: Marks | None = None
+        looking = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
+        self._judging = Judging(looking, self.trouble, options.locate)
+        damper = damper_for(options.mode, options.damping, region, looking, rewording) if region else None
+        self._acting = Acting(damper, self.trouble)
         #: Whether another guard has gone on with the pass: what is still to be seen is that one's to see.
         self._succeeded = False
-        self._locator = Locator() if options.locate else None
 
     def step(
         self,
@@ -134,7 +127,7 @@ class Guard:
         except Exception as error:
             self.trouble.note(EVALUATION, error)
             self.trouble.missed += len(self.readings) == before
-            return self.damper.blank(denoised) if isinstance(self.damper, Stop) else denoised
+            return self._acting.unseen(denoised)
         except BaseException:  # passes through; what was in sight is no whole pass
             self.trouble.cut_short = self.trouble.cut_short or "interrupted"
             raise
@@ -143,45 +136,14 @@ class Guard:
 
     def _step(self, evaluation: Evaluation) -> torch.Tensor:
         try:
-            for detector in self.detectors:
-                if detector.name not in self.trouble.judging:
-                    self._ask(detector, evaluation)
+            self._judging.judge(evaluation)
         finally:  # a flag outlives whatever ends its evaluation, an interruption among it
             judged = {name: one.kept() for name, one in evaluation.judged.items()}
             self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged))
-        result, acted = self._act(evaluation)
+        result, acted = self._acting.act(evaluation)
         finite = None if evaluation.watched else torch.isfinite(rms(evaluation.denoised))
         self.readings[-1] = self.readings[-1]._replace(acted=acted, finite=finite)
         return result
-
-    def _ask(self, detector: Detector, evaluation: Evaluation) -> None:
-        try:
-            judged = detector.judge(evaluation)
-        except Exception as error:
-            self.trouble.note(detector.name, error)
-            return
-        if judged is not None:
-            evaluation.add(detector.name, judged)
-            self._map(judged)
-
-    def _map(self, judged: Judged) -> None:
-        if self._locator and judged.prediction is not None and judged.expected is not None:
-            try:
-                self._locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable)
-            except Exception:
-                log.exception("Memorization Guard: an error, there is no map of this pass")
-                self._locator = None
-
-    def _act(self, evaluation: Evaluation) -> tuple[torch.Tensor, Acted | None]:
-        if self.damper is not None:
-            self._flag(evaluation.unstable)
-        while self.damper is not None and self._flagged is not None:
-            try:
-                return self.damper.act(evaluation, self._flagged)
-            except Exception as error:
-                self.trouble.note(self.damper.name, error, damper=True)
-                self.damper = self.damper.cheaper
-        return evaluation.denoised, None
 
     @property
     def error(self) -> str | None:
@@ -194,45 +156,39 @@ class Guard:
         self.trouble.missed += 1
         self.batch, self.evaluations = max(self.batch, batch), self.evaluations + 1
 
-    def _flag(self, unstable: torch.Tensor | None) -> None:
-        if unstable is not None:
-            if self._flagged is None:
-                self._flagged = Marks(len(unstable), unstable.device)
-            self._flagged.tensor |= unstable
-
     def succeed(self, before: Guard) -> None:
         """Take over from the guard that watched the pass up to here, where another model goes on with the same images."""
-        self._flagged, before._succeeded = before._flagged, True
-        if self.damper is not None and before.damper is not None:
-            self.damper.succeed(before.damper)
-        if self._locator and before._locator:
-            self._locator = before._locator
+        before._succeeded = True
+        self._judging.succeed(before._judging)
+        self._acting.succeed(before._acting)
+
+    @property
+    def detectors(self) -> list[Detector]:
+        """Those that look, in their order."""
+        return self._judging.detectors
+
+    @property
+    def damper(self) -> Damper | None:
+        """The one that serves now, None where nothing is changed."""
+        return self._acting.damper
 
     @property
     def stopped(self) -> torch.Tensor | None:
         """The mask ``(batch,)`` of images that mode "stop" has blanked, None before the first evaluation that was judged in that mode."""
-        return self.damper.stopped if isinstance(self.damper, Stop) else None
+        return self._acting.stopped
 
     def maps(self) -> list[np.ndarray | None]:
         """Where each image was unstable, see :meth:`.locality.Locator.maps`; None for one that was not. Read from the device here and only here."""
-        found = self._locator.maps() if self._locator else []
-        return found or [None] * self.batch
+        return self._judging.maps(self.batch)
 
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
-        watched = next((one.range for one in self.detectors if isinstance(one, Watch)), (0.0, 0.0))
-        stopping = self.stopped is not None
-        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, stopping, self._awaited(), self.trouble)
-
-    def _awaited(self) -> bool:
-        if self._succeeded or not self.readings:
-            return False
-        last = self.readings[-1].judged
-        return any(one.awaits(self.evaluations, any(name != one.name for name in last)) for one in self.detectors)
+        awaited = not self._succeeded and bool(self.readings) and self._judging.awaits(self.evaluations, self.readings[-1].judged)
+        stopping, watched = self.stopped is not None, self._judging.watched
+        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, stopping, awaited, self.trouble)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""
         seen = self.seen()
-        if isinstance(self._chosen, Reword):
-            seen.carriers = self._chosen.rewording.carriers()
+        seen.carriers = self._acting.carriers()
         return verdicts(seen)

@@ -647,7 +647,7 @@ def test_a_damper_that_fails_hands_over_to_the_next_cheaper_one(caplog, monkeypa
 
 def test_an_error_of_the_map_costs_the_map_alone(caplog, monkeypatch):
     watcher = Guard(region(), Options(sensitivity="paper", locate=True))
-    monkeypatch.setattr(watcher._locator, "add", raising(RuntimeError("no map")))
+    monkeypatch.setattr(watcher._judging.locator, "add", raising(RuntimeError("no map")))
     step(watcher, noisy(2), predictions("strong", "ordinary"))
     assert [v.verdict for v in watcher.report()] == ["strong", STABLE] and watcher.maps() == [None, None]
     assert len(caplog.records) == 1
