@@ -9,8 +9,8 @@ from test_judging import FULL, MEMORIZED, pixels, said, verdict
 
 from lib_stability.guard import guard, locality, probe, rewording
 from lib_stability.guard.dampers import Directional
+from lib_stability.webui.host import encodings, networks, probing, versions
 from lib_stability.webui.host import host as asked
-from lib_stability.webui.host import networks, probing, versions
 from lib_stability.webui.job import hooks, infotexts, job, last_job, ledgering, mapping, passes, saved_files, settings
 
 ORDINARY = "small blue square"
@@ -129,7 +129,7 @@ def test_out_of_memory_in_the_probe_leaves_the_watchs_flag(generate, monkeypatch
 
 
 def test_a_probe_that_cannot_be_made_ready_is_missed_only_where_it_is_wanted(generate, monkeypatch, logged):
-    monkeypatch.setattr(probing, "empty_conditioning", raising)
+    monkeypatch.setattr(encodings.Encodings, "of", raising)
     assert verdict(generate({}, prompt=ORDINARY, **FULL)).verdict == "stable"  # the watch judges everything
     one = verdict(generate({}, prompt=ORDINARY, negative_prompt="big red circle", **FULL))
     assert one.verdict == "not judged" and one.reason == "error RuntimeError in the probe"
@@ -145,7 +145,8 @@ EXTRAS = {
     "the ledger": (ledgering, "write"),
     "saved files": (saved_files, "forget"),
     "general priors allowed": (settings, "general_prior_allowed"),
-    "versions of the prompts": (versions.Prepared, "of"),
+    "versions of the prompts": (versions, "of"),
+    "versions encoded": (encodings, "while_sampling"),
     "trajectories": (passes, "history"),
     "maps read": (guard.Guard, "maps"),
     "maps made": (passes.LocalMap, "of"),

@@ -20,11 +20,6 @@ def size(p: object) -> tuple[int, int]:
     return p.width, p.height
 
 
-def empty_conditioning(p: object, prompt: str = "") -> list | None:
-    """Conditioning of the empty prompt (or another one without AND) for one image, in the host's schedule format; to be made before sampling."""
-    return conditionings(p, [prompt], negative=True)
-
-
 def conditionings(p: object, prompts: list[str], negative: bool = False) -> list:
     """Conditionings of several prompts without AND, one an image, in the host's schedule format; to be made before sampling."""
     from modules import devices, prompt_parser
@@ -47,7 +42,7 @@ def virtual_prediction(call: SimpleNamespace, empty: list, weights: list[list[fl
     call
         See :func:`.host.call_of`.
     empty
-        See :func:`empty_conditioning`.
+        Conditioning of the empty prompt for one image, in the host's schedule format.
     weights
         Of every image's prompt parts; parts of negative weight are left out, the others count in proportion.
     scale : float
@@ -93,10 +88,10 @@ def at_distilled_scale(call: SimpleNamespace, cond: object, weights: list[list[f
 
 
 def plain_prediction(call: SimpleNamespace, cond: list) -> torch.Tensor:
-    """Prediction for a conditioning of :func:`empty_conditioning` at the evaluation under way, without any guidance."""
+    """Prediction for `cond`, a conditioning for one image in the host's schedule format, at the evaluation under way, without any guidance."""
     from modules import prompt_parser
 
-    return _unguided(call, prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step))
+    return single(call, prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step))
 
 
 def unconditional(call: SimpleNamespace, cond: list) -> torch.Tensor:
@@ -104,10 +99,11 @@ def unconditional(call: SimpleNamespace, cond: list) -> torch.Tensor:
     from modules import prompt_parser
 
     known, text = predictions(call), prompt_parser.reconstruct_cond_batch(cond * len(call.x), call.denoiser.step)
-    return known.negative if known is not None and known.negative is not None and is_negative(call, text) else _unguided(call, text)
+    return known.negative if known is not None and known.negative is not None and is_negative(call, text) else single(call, text)
 
 
-def _unguided(call: SimpleNamespace, text: object) -> torch.Tensor:
+def single(call: SimpleNamespace, text: object) -> torch.Tensor:
+    """Prediction at the evaluation under way for what the model is told, one conditioning an image, without any guidance: a row an image."""
     if not host.is_forge(call.denoiser):
         return evaluate(call, text)
     if host.forge_unet(call.denoiser.inner_model.inner_model).model_options.get("conditioning_modifiers"):

@@ -1,8 +1,9 @@
-"""Versions of a batch's prompts with parts left out, conditioned before sampling and evaluated by the host's own model while it samples."""
+"""Versions of a batch's prompts with parts left out: conditioned when an image is flagged, evaluated by the host's own model while it samples."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -10,46 +11,38 @@ import torch
 
 from ...guard.probe import virtual
 from ...guard.rewording import Rewording, Version
-from ...wording import Without, stages
-from . import host, networks, probing
+from ...wording import stages
+from . import encodings, host, probing
+from .predictions import predictions
 from .stopping import Poll
 
 
-class Conditioned(NamedTuple):
-    """The versions of one image's prompt, numbered through the stages in which they are tried: how many each stage has, what each lacks, and their
-    conditionings in the host's schedule format. All empty where the prompt has fewer than two words."""
+class Versions(NamedTuple):
+    """Those of one image's prompt, numbered through the stages in which they are tried: how many each stage has, their texts, and what each lacks.
+    All empty where the prompt has fewer than two words."""
 
     sizes: tuple[int, ...]
+    texts: tuple[str, ...]
     words: tuple[str, ...]
-    conds: list
+
+    def stage(self, number: int) -> tuple[str, ...]:
+        """Texts of the stage to which a version belongs."""
+        for first, end in itertools.pairwise(itertools.accumulate(self.sizes, initial=0)):
+            if first <= number < end:
+                return self.texts[first:end]
+        raise IndexError(number)
 
 
-#: By image of the batch.
-Conditionings = list[Conditioned]
-
-
-class Prepared:
-    """Conditionings for the pass that is about to be sampled: the text encoder may be out of reach once it runs. Kept for the next batch."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple, Conditioned] = {}
-
-    def of(self, p: object, negatives: list[str]) -> Conditionings:
-        """Those of the coming batch's prompts, given its negative prompts (one for each, or one for all)."""
-        hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
-        prompts = list(hires or getattr(p, "prompts", None) or [])
-        made_for = (p.sd_model, getattr(p.sd_model, "sd_checkpoint_info", None), *probing.size(p), host.distilled_setting(p))
-        made_for += (networks.active(p.sd_model, p),)
-        texts = [tuple(map(tuple, stages(prompt, negative=negative))) for prompt, negative in zip(prompts, itertools.cycle(negatives))]
-        known = {(made_for, own): self._known.get((made_for, own)) for own in texts}
-        self._known = {key: self._conditioned(p, key[1]) if found is None else found for key, found in known.items()}
-        return [self._known[made_for, own] for own in texts]
-
-    @staticmethod
-    def _conditioned(p: object, own: tuple[tuple[Without, ...], ...]) -> Conditioned:
+def of(p: object, negatives: list[str]) -> list[Versions]:
+    """By image of the coming batch of `p`, given its negative prompts (one for each, or one for all). Nothing is encoded."""
+    hires = getattr(p, "is_hr_pass", False) and getattr(p, "hr_prompts", None)
+    prompts = list(hires or getattr(p, "prompts", None) or [])
+    found = []
+    for prompt, negative in zip(prompts, itertools.cycle(negatives)):
+        own = stages(prompt, negative=negative)
         every = [one for stage in own for one in stage]
-        texts = probing.conditionings(p, [one.text for one in every])
-        return Conditioned(tuple(map(len, own)), tuple(" ".join(one.words) for one in every), texts)
+        found.append(Versions(tuple(map(len, own)), tuple(one.text for one in every), tuple(" ".join(one.words) for one in every)))
+    return found
 
 
 class Reworder:
@@ -57,9 +50,10 @@ class Reworder:
 
     Parameters
     ----------
-    conds : Conditionings
+    versions : list of Versions
+        By image.
     empty : list or None
-        Conditioning of the empty prompt, see :func:`.probing.empty_conditioning`; without it there is no virtual prediction, unless the model is a
+        Conditioning of the empty prompt, see :class:`.encodings.Encodings`; without it there is no virtual prediction, unless the model is a
         distilled one.
     current : callable
         Gives the evaluation under way, see :func:`.host.call_of`.
@@ -69,15 +63,16 @@ class Reworder:
         Guidance scale of the virtual prediction.
     """
 
-    def __init__(self, conds: Conditionings, empty: list | None, current, read, scale: float) -> None:
-        self.conds, self.empty, self.current, self.read, self.scale = conds, empty, current, read, scale
+    def __init__(self, versions: list[Versions], empty: list | None, current, read, scale: float) -> None:
+        self.versions, self.empty, self.current, self.read, self.scale = versions, empty, current, read, scale
+        self._conds: dict[str, list] = {}
         self._shared: tuple[object, dict[str, torch.Tensor]] = (None, {})
 
     def rewording(self) -> Rewording | None:
         """None where no prompt has versions."""
-        if not any(own.conds for own in self.conds):
+        if not any(own.texts for own in self.versions):
             return None
-        return Rewording([own.sizes for own in self.conds], self._predict, [own.words for own in self.conds], reader=Poll)
+        return Rewording([own.sizes for own in self.versions], self._predict, [own.words for own in self.versions], reader=Poll)
 
     def _once(self, call: SimpleNamespace, name: str, make) -> torch.Tensor:
         """What all versions of one evaluation share."""
@@ -87,21 +82,26 @@ class Reworder:
             self._shared[1][name] = make()
         return self._shared[1][name]
 
-    def _predict(self, x: torch.Tensor, sigma: torch.Tensor, numbers: list[int | None], with_virtual: bool) -> Version:
-        from modules import prompt_parser
+    def _told(self, call: SimpleNamespace, numbers: list[int | None]) -> object:
+        """Conditioning of a version for each image, those of a stage made together when its first is wanted. What stands in for an image of which no
+        version is wanted is not used."""
+        wanted = [None if number is None else (own.texts[number], own.stage(number)) for own, number in zip(self.versions, numbers)]
+        missing = {text: None for one in wanted if one is not None for text in one[1] if text not in self._conds}
+        if missing:
+            self._conds.update(zip(missing, encodings.while_sampling(call, list(missing))))
+        spare = next(one[0] for one in wanted if one is not None)
+        return together([self._conds[spare if one is None else one[0]] for one in wanted], call.denoiser.step)
 
+    def _predict(self, x: torch.Tensor, sigma: torch.Tensor, numbers: list[int | None], with_virtual: bool) -> Version:
         call = self.current()
-        chosen = [None if number is None else own.conds[number] for own, number in zip(self.conds, numbers)]
-        # What stands in for an image of which no version is wanted is not used.
-        spare = next(one for one in chosen if one is not None)
-        chosen = [spare if one is None else one for one in chosen]
-        cond = prompt_parser.reconstruct_cond_batch(chosen, call.denoiser.step)
-        if host.is_forge(call.denoiser):
+        cond = self._told(call, numbers)
+        known = predictions(call)
+        if host.is_forge(call.denoiser) and (known is None or known.negative is None):
             return self._on_forge(call, cond, with_virtual)
-        conditional = probing.evaluate(call, cond)
-        guided = conditional
+        guided = conditional = probing.single(call, cond)
         if not (isinstance(call.cfg, float) and call.cfg == 1.0):
-            against = self._once(call, "unconditional", lambda: probing.evaluate(call, call.params.text_uncond))
+            shown = known is not None and known.negative is not None
+            against = known.negative if shown else self._once(call, "unconditional", lambda: probing.evaluate(call, call.params.text_uncond))
             scale = call.cfg if isinstance(call.cfg, float) else call.cfg.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
             guided = against + scale * (conditional - against)
         return Version(self.read(call, guided)[1], self._virtual(call, conditional) if with_virtual else None)
@@ -122,3 +122,27 @@ class Reworder:
             return Version(guided, None)
         conditional = result[1] if len(result) == 3 else probing.guided_on_forge(call, cond, None, 1.0)[0]
         return Version(guided, self._virtual(call, conditional))
+
+
+def together(conds: list, step: int) -> object:
+    """One conditioning for each image, of the schedules `conds` at a step. Longer and shorter ones are repeated to a common length, which
+    cross-attention does not notice."""
+    from modules import prompt_parser
+
+    each = [prompt_parser.reconstruct_cond_batch([one], step) for one in conds]
+    lengths = {_tokens(one).shape[1] for one in each}
+    if len(lengths) == 1:
+        return prompt_parser.reconstruct_cond_batch(conds, step)
+    length = math.lcm(*lengths)
+    if not isinstance(each[0], dict):
+        return torch.cat([_repeated(one, length) for one in each])
+    rows = [{**one, "crossattn": _repeated(one["crossattn"], length)} for one in each]
+    return type(each[0])({key: torch.cat([row[key] for row in rows]) for key in rows[0]})
+
+
+def _tokens(cond: object) -> torch.Tensor:
+    return cond["crossattn"] if isinstance(cond, dict) else cond
+
+
+def _repeated(tokens: torch.Tensor, length: int) -> torch.Tensor:
+    return tokens.repeat(1, length // tokens.shape[1], 1)

@@ -16,7 +16,8 @@ from ...guard.locality import LocalMap
 from ...guard.verdict import NOT_JUDGED, Verdict, gravest
 from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
-from ..host import host, networks, probing, versions
+from ..host import host, networks, versions
+from ..host.encodings import ENCODINGS
 from .library import LIBRARY, Library, Served
 from .passes import Failed, Pass
 
@@ -67,8 +68,7 @@ class Job:
         #: Errors at evaluations of a pass that has not begun for the guard.
         self._missed: list[Exception] = []
         self._empty: tuple[tuple, list] | None = None
-        self._versions: versions.Conditionings = []
-        self._prepared = versions.Prepared()
+        self._versions: list[versions.Versions] = []
         self._logged: set[type] = set()
 
     # -- while sampling --------------------------------------------------------------------------------------------------------------
@@ -90,9 +90,9 @@ class Job:
             self._unready[name] = error
             return blank
 
-    def _versions_of(self, p: object) -> versions.Conditionings:
+    def _versions_of(self, p: object) -> list[versions.Versions]:
         rewords = self.settings.mode == "damp" and self.settings.damping == "reword" and self._profile(p) is not None
-        return self._prepared.of(p, self._negatives(p)) if rewords else []
+        return versions.of(p, self._negatives(p)) if rewords else []
 
     def _empty_of(self, p: object) -> tuple[tuple, list] | None:
         # Whether a probe will be wanted shows only while sampling: other extensions change guidance up to then.
@@ -100,8 +100,7 @@ class Job:
         if profile is None or profile.probe is None or self.settings.probe == "never" or host.is_distilled(p.sd_model):
             return None  # a distilled model is asked for the prompt itself, at another scale
         model = p.sd_model
-        key = (model, getattr(model, "sd_checkpoint_info", None), *probing.size(p), networks.active(model, p))
-        return self._empty if self._empty is not None and self._empty[0] == key else (key, probing.empty_conditioning(p))
+        return (model, getattr(model, "sd_checkpoint_info", None)), ENCODINGS.of(p, [""], negative=True)[0:1]
 
     def _profile(self, p: object) -> Profile | None:
         """The profile that may judge the coming pass; None where nothing can, so that nothing is prepared for it either."""
@@ -180,7 +179,7 @@ class Job:
         """Let go of everything but the results."""
         self.over = True
         self._close_current()
-        self._current, self._empty, self._versions, self._prepared = None, None, [], versions.Prepared()
+        self._current, self._empty, self._versions = None, None, []
 
     def verdict(self, iteration: int, position: int, hires: bool = False) -> Verdict | None:
         """What is known of one image by now; None for a pass that has not happened (yet)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -22,7 +22,7 @@ from ..host import host, probing
 from ..host.latents import LEAST_COVERAGE, View
 from ..host.predictions import predictions
 from ..host.stopping import Poll
-from ..host.versions import Conditionings, Reworder
+from ..host.versions import Reworder, Versions
 from .library import Served
 from .pace import Stopwatch
 
@@ -52,11 +52,11 @@ class Pass:
     serve : callable
         Of the loaded model and `p`, the profile that judges it.
     empty : Empty or None
-        See :func:`.probing.empty_conditioning`; None rules the probe out.
+        See :class:`.encodings.Encodings`; None rules the probe out.
     negatives : list of str
         Negative prompts of the batch.
-    versions : Conditionings
-        Of the prompts' versions, for the damping policy "reword"; may be empty.
+    versions : sequence of Versions
+        Of the prompts, for the damping policy "reword"; may be empty.
     locate : bool
         Whether flagged images are mapped.
     unready : dict of Exception
@@ -70,7 +70,7 @@ class Pass:
         serve: Callable[[object, object], Served],
         empty: tuple[tuple, list] | None,
         negatives: list[str],
-        versions: Conditionings = (),
+        versions: Sequence[Versions] = (),
         locate: bool = False,
         unready: dict[str, Exception] | None = None,
     ) -> None:

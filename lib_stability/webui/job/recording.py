@@ -23,6 +23,7 @@ from ...guard.region import Trajectory
 from ...profile.calibration import Recorder
 from ...profile.profiles import Model
 from ..host import host, networks, probing
+from ..host.encodings import ENCODINGS
 from ..host.sampling import Cancelled
 from . import job
 
@@ -77,7 +78,7 @@ class Recording:
         self._distilled, self._flow = described.distilled, described.prediction == "flow"
         self._recorder = Recorder("flow" if self._flow else "sigma", self.probe_guidance)
         if not self._distilled:
-            self._conds = [probing.empty_conditioning(p, text) for text in dict.fromkeys(("", self.negative))]
+            self._conds = [ENCODINGS.of(p, [text], negative=True) for text in dict.fromkeys(("", self.negative))]
 
     def step(self, call: SimpleNamespace) -> torch.Tensor | None:
         """One evaluation, see :func:`.host.call_of`; the guided prediction of every image at its own scale."""

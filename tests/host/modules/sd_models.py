@@ -95,6 +95,8 @@ class Checkpoint:
 
     def get_learned_conditioning(self, texts):
         self._note(texts)
+        if shape.FORGE:
+            self.forge_objects.unet.model.loaded = False  # there is no room for both
         if shape.NEO and not texts.is_negative_prompt:
             self._take_pictures()
         known = set(all_words())

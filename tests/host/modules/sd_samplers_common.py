@@ -6,7 +6,7 @@ import inspect
 
 import torch
 from k_diffusion import sampling
-from modules import sd_models, shared
+from modules import sd_models, shape, shared
 
 
 class InterruptedException(BaseException):
@@ -36,7 +36,15 @@ def apply_refiner(denoiser) -> None:
     p.setup_conds()
     cond, uncond = p.get_conds()
     denoiser.model_wrap = None
+    if shape.FORGE:
+        _bring_network()
     denoiser.sampler.sampler_extra_args["cond"], denoiser.sampler.sampler_extra_args["uncond"] = cond, uncond
+
+
+def _bring_network() -> None:
+    from backend.sampling.sampling_function import sampling_prepare
+
+    sampling_prepare(shared.sd_model.forge_objects.unet, None)
 
 
 class Sampler:
@@ -70,6 +78,8 @@ class Sampler:
             "s_min_uncond": p.s_min_uncond,
         }
         sampling.torch = TorchHijack(p.rng)
+        if shape.FORGE:
+            _bring_network()
         return {}
 
     def takes(self, name: str) -> bool:

@@ -78,6 +78,7 @@ options_templates = options_section(
     {
         "skip_early_cond": OptionInfo(0.0, "Ignore negative prompt during early sampling"),
         "s_min_uncond_all": OptionInfo(False, "NGMS on every step"),
+        "CLIP_stop_at_last_layers": OptionInfo(1, "Clip skip"),
         "batch_cond_uncond": OptionInfo(True, "Batch cond and uncond"),
         "save_images_before_highres_fix": OptionInfo(False, "Save a copy before hires fix"),
         "return_grid": OptionInfo(True, "Show grid"),

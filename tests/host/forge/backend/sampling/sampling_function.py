@@ -19,6 +19,7 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     unet = self.inner_model.inner_model.forge_objects.unet
     x, sigma, options = denoiser_params.x, denoiser_params.sigma, unet.model_options
     assert self.p.seeds
+    assert unet.model.loaded, "the network is not where it samples"
     if shape.NEO:
         assert self.inner_model.inner_model.is_inpaint is False
     parts = list(zip(*cond_composition))
@@ -40,3 +41,8 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
         args |= {"uncond_denoised": unconditional, "cond_denoised": conditional, "sigma": sigma, "model_options": options, "input": x}
         denoised = function(args)
     return denoised, conditional, unconditional
+
+
+def sampling_prepare(unet, x):
+    """Bring the network to where it samples; encoding a text takes its place."""
+    unet.model.loaded = True
