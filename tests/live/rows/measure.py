@@ -6,6 +6,7 @@ to judge by, and how often each job runs, for the median of its seconds. Rows ar
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
@@ -17,7 +18,7 @@ from client import WebUI
 
 from lib_stability.testbed.world.captions import memorized, ordinary_samples
 
-STEPS, SIZE = 20, 128
+SIZE = 128
 COPY, ORDINARY = memorized()[0].caption, "small blue square"
 PROBED = {"probe": "always"}
 #: Name, settings of the guard, fields of the job.
@@ -50,23 +51,33 @@ def calibrate(webui: WebUI, runs: int = 20, steps: int = 6) -> dict:
     return {"rows": seen["rows"] / runs, "evaluations": steps, "seconds": round((time.perf_counter() - began) / runs, 3)}
 
 
-def main(url: str, profile: str, times: str = "1") -> None:
+def main(url: str, profile: str, times: int, steps: int, only: str, calibrating: bool) -> None:
     webui, table = WebUI(url, SIZE, None), {}
     webui.txt2img(prompt=ORDINARY, steps=1)
     webui.get("/count-rows")
-    for name, guard, fields in JOBS:
+    for name, guard, fields in (one for one in JOBS if only in one[0]):
         taken = []
-        for _ in range(int(times)):
+        for _ in range(times):
             webui.get("/count-rows")
             began = time.perf_counter()
             given = None if guard is None else {"profile": profile, **guard}
-            webui.txt2img(given, **{"prompt": ORDINARY, "steps": STEPS, "cfg_scale": 7.5, **fields})
+            webui.txt2img(given, **{"prompt": ORDINARY, "steps": steps, "cfg_scale": 7.5, **fields})
             taken.append(time.perf_counter() - began)
-        table[name] = {**webui.get("/count-rows"), "seconds": round(statistics.median(taken), 2)}
+            # What is kept for the next job is another matter: the first and the last are shown.
+            table[name] = {**table.get(name, {}), ("first" if "first" not in table.get(name, {}) else "last"): webui.get("/count-rows")}
+        table[name]["seconds"] = round(statistics.median(taken), 2)
         print(name, table[name], flush=True)
-    table["calibration"] = calibrate(webui)
+    if calibrating:
+        table["calibration"] = calibrate(webui)
     print(json.dumps(table, indent=2))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("profile")
+    parser.add_argument("times", type=int, nargs="?", default=1)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--only", default="", metavar="WORDS", help="jobs whose name has these words in it")
+    parser.add_argument("--no-calibration", dest="calibrating", action="store_false")
+    main(**vars(parser.parse_args()))
