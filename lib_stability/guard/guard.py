@@ -86,7 +86,8 @@ class Guard:
         self.trouble, self.evaluations, self.batch = Trouble(), 0, 0
         self.readings: list[Reading] = []
         looking = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
-        self._judging = Judging(looking, self.trouble, options.locate)
+        finished = None if options.mode == "stop" else region
+        self._judging = Judging(looking, self.trouble, options.locate, finished, options.mode == "damp")
         damper = damper_for(options.mode, options.damping, region, looking, rewording) if region else None
         self._acting = Acting(damper, self.trouble)
         #: Whether another guard has gone on with the pass: what is still to be seen is that one's to see.
@@ -178,7 +179,8 @@ class Guard:
         return self._acting.stopped
 
     def maps(self) -> list[np.ndarray | None]:
-        """Where each image was unstable, see :meth:`.locality.Locator.maps`; None for one that was not. Read from the device here and only here."""
+        """Where the memorized part of each flagged image is, see :func:`.finished.joined`; None for one that was not. Read from the device here and
+        only here."""
         return self._judging.maps(self.batch)
 
     def seen(self) -> Pass:

@@ -9,8 +9,10 @@ import numpy as np
 from .detectors import Detector
 from .detectors.watch import Watch
 from .evaluation import Evaluation
+from .finished import Finishing, joined
 from .locality import Locator
 from .readings import Judged
+from .region import StabilityRegion
 from .trouble import Trouble
 
 log = logging.getLogger(__name__)
@@ -26,12 +28,20 @@ class Judging:
     trouble : Trouble
         The pass's: a detector that failed is not asked again.
     locate : bool
-        Whether unstable images are mapped.
+        Whether unstable images are mapped: where they were when they were flagged, and where they still are at the end, if `finished` is given.
+    finished : StabilityRegion, optional
+        The watch's, of a pass whose pictures are finished.
+    steered : bool
+        Whether flagged images are damped: their map is that of the finished picture alone.
     """
 
-    def __init__(self, detectors: list[Detector], trouble: Trouble, locate: bool) -> None:
+    def __init__(
+        self, detectors: list[Detector], trouble: Trouble, locate: bool, finished: StabilityRegion | None = None, steered: bool = False
+    ) -> None:
         self.detectors, self.trouble = detectors, trouble
         self.locator = Locator() if locate else None
+        self.steered = steered
+        self.finishing = Finishing(finished) if locate and finished is not None else None
 
     def judge(self, evaluation: Evaluation) -> None:
         """Ask every detector; what it finds is added to the evaluation. An error is noted and disturbs no other detector."""
@@ -46,6 +56,12 @@ class Judging:
             if judged is not None:
                 evaluation.add(detector.name, judged)
                 self._map(judged)
+        if self.finishing:
+            try:
+                self.finishing.add(evaluation.difference, evaluation.sigma)
+            except Exception:
+                log.exception("Memorization Guard: an error, maps of this pass show what was flagged, not what is finished")
+                self.finishing = None
 
     def _map(self, judged: Judged) -> None:
         if self.locator and judged.prediction is not None and judged.expected is not None:
@@ -71,4 +87,6 @@ class Judging:
 
     def maps(self, batch: int) -> list[np.ndarray | None]:
         """See :meth:`.guard.Guard.maps`."""
-        return (self.locator.maps() if self.locator else []) or [None] * batch
+        flagged = (self.locator.maps() if self.locator else []) or [None] * batch
+        finished = (self.finishing.maps() if self.finishing and any(one is not None for one in flagged) else []) or [None] * batch
+        return [joined(one, late, self.steered) for one, late in zip(flagged, finished)]

@@ -80,7 +80,7 @@ class _Watched:
     def step(self, x, denoised, sigma, guidance) -> torch.Tensor:
         conditional, unconditional = self.model.predictions
         self.seen.append((x.clone(), denoised.clone(), guidance * (conditional - unconditional), sigma.clone()))
-        return self.guard.step(x, denoised, sigma, guidance)
+        return self.guard.step(x, denoised, sigma, guidance, lambda: conditional - unconditional)
 
 
 @torch.inference_mode()

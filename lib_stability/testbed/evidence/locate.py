@@ -18,6 +18,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from ...guard import locality
+from ...guard.finished import Finishing
 from ...guard.norms import measure, per_sample
 from ...guard.region import StabilityRegion, Trajectory
 from ...guard.sensitivity import thresholds
@@ -75,7 +76,7 @@ QUICK = Size(24, 2, {"whole": 2, "template": 4, "half": 4, "quarter": 2, "eighth
 def maps_of(seen: Observed, profile: Profile, guidance: float) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Candidate maps ``(runs, 16, 16)`` by name, the shipped one first, and which runs have one (those that were flagged)."""
     limit = thresholds(profile.watch, "medium").mild
-    first, last, total = {}, None, 0.0
+    first, last, total, late = {}, None, 0.0, Finishing(profile.watch)
     flagged = torch.tensor([one is not None for one in seen.maps])
     fresh = torch.ones_like(flagged)
     for x, denoised, difference, sigma in zip(seen.x, seen.denoised, seen.difference, seen.sigma):
@@ -83,9 +84,11 @@ def maps_of(seen: Observed, profile: Profile, guidance: float) -> tuple[dict[str
         unstable = expected.z_scores(measure(x, denoised, sigma), sigma, profile.watch.score).score > limit
         rate, clean = (mean[:, None, None] for mean in expected.mean.unbind(1))
         fields = {
+            "prediction D, evaluation that flags": denoised.square().mean(1).sqrt() / clean,
             "update v": _update(x, denoised, sigma) / rate,
             "guidance, w (Dc - D0)": difference.square().mean(1).sqrt() / clean,
         }
+        late.add(difference / guidance, sigma)
         energy = (denoised.square().mean(1).sqrt() / clean).square()
         total = total + torch.where(unstable[:, None, None], energy, 0.0)
         for name, field in fields.items():
@@ -96,7 +99,12 @@ def maps_of(seen: Observed, profile: Profile, guidance: float) -> tuple[dict[str
     shipped = torch.stack([torch.zeros(LATENT_SIZE, LATENT_SIZE) if one is None else torch.from_numpy(one) for one in seen.maps])
     # What two seeds of one caption agree on; it wants a second run.
     apart = (last[0::2] - last[1::2]).square().mean(1).sqrt().repeat_interleave(2, 0)
-    found = {"prediction D, evaluation that flags": shipped, "prediction D, all unstable evaluations": locality.smooth(total).sqrt(), **first}
+    found = {
+        "prediction D when flagged, and guidance at the end": shipped,
+        "prediction D, all unstable evaluations": locality.smooth(total).sqrt(),
+        **first,
+    }
+    found["guidance, last three evaluations"] = torch.from_numpy(np.stack(late.maps()))
     return {**found, "agreement of two seeds": 1 / apart.clamp_min(1e-3)}, flagged
 
 
@@ -210,10 +218,19 @@ def detection(regions: dict[str, StabilityRegion], positive: Observed, negative:
 # -- everything ----------------------------------------------------------------------------------------------------------------------
 
 
+def held(seen: Observed, kind: str) -> torch.Tensor:
+    """Which runs' pictures hold what their caption memorized, a mask ``(runs,)``; of composites nobody says, so all count."""
+    return judge.copies(seen.pixels, kind) if kind in ("whole", "template") else torch.ones(len(seen.pixels), dtype=torch.bool)
+
+
 def localisation(seen: Observed, kind: str, maps: dict[str, torch.Tensor], flagged: torch.Tensor, limits: dict[str, float]) -> dict:
-    """One row: how well each candidate map of the flagged runs finds the truth, and the IoU of the mask that is everything."""
-    truth = seen.truth[flagged]
-    row = {"kind": kind, "runs": len(flagged), "flagged": float(flagged.float().mean()), "maps": {}}
+    """One row: how well each candidate map finds the truth in flagged runs that are copies, and the IoU of the mask that is everything."""
+    copies = held(seen, kind)
+    row = {"kind": kind, "runs": len(flagged), "copies": float(copies.float().mean()), "flagged": None, "maps": {}}
+    if copies.any():
+        row["flagged"] = float(flagged[copies].float().mean())
+    flagged = flagged & copies
+    row["judged"], truth = int(flagged.sum()), seen.truth[flagged]
     if not flagged.any():
         return row
     row["truth_share"] = row["everything_iou"] = float(truth.float().mean())
@@ -243,7 +260,8 @@ def locate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None) 
         for number, guidance in enumerate((3.0, 7.5, 12.0)):
             for kind in ("half", "quarter", "template"):
                 seen = runs(kind, size.choosing, Setting(guidance=guidance), SEED + 1000 * number, True)
-                chosen_on.append((*maps_of(seen, profile, guidance), seen.truth))
+                maps, flagged = maps_of(seen, profile, guidance)
+                chosen_on.append((maps, flagged & held(seen, kind), seen.truth))
         limits = choose(chosen_on)
         bar.set_description("reference runs")
         regions = references(bed, size.references, bar.update)

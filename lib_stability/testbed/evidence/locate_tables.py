@@ -19,11 +19,11 @@ def _label(row: dict) -> str:
 
 def localisation(result: dict) -> str:
     """The shipped map, one line a setting and kind."""
-    head = ["what is memorized", "setting", "flagged", "AUC of positions", "average precision", "IoU", "IoU of everything", "covered"]
+    head = ["what is memorized", "setting", "copies", "flagged", "AUC of positions", "average precision", "IoU", "IoU of everything", "covered"]
     lines = []
     for row in result["localisation"]:
         found = next(iter(row["maps"].values()), None)
-        cells = [row["kind"], _label(row), rate(row["flagged"], 0)]
+        cells = [row["kind"], _label(row), rate(row["copies"], 0), "–" if row["flagged"] is None else rate(row["flagged"], 0)]
         if found is None:
             lines.append([*cells, "–", "–", "–", "–", "–"])
             continue
@@ -33,7 +33,7 @@ def localisation(result: dict) -> str:
 
 
 def candidates(result: dict) -> str:
-    """All candidate maps, means over the settings weighted by flagged runs, one line each."""
+    """All candidate maps, means over the settings weighted by flagged copies, one line each."""
     rows = [row for row in result["localisation"] if row["maps"]]
     kinds = [kind for kind in dict.fromkeys(row["kind"] for row in rows) if kind != "whole"]
     lines = []
@@ -41,7 +41,7 @@ def candidates(result: dict) -> str:
         cells = [name]
         for kind in kinds:
             own = [row for row in rows if row["kind"] == kind]
-            weight = [row["flagged"] * row["runs"] for row in own]
+            weight = [row["judged"] for row in own]
             mean = {}
             for key in ("auc", "iou"):
                 known = [(row["maps"][name][key], share) for row, share in zip(own, weight) if row["maps"][name][key] is not None]
@@ -52,9 +52,7 @@ def candidates(result: dict) -> str:
     everything = ["everything"]
     for kind in kinds:
         own = [row for row in rows if row["kind"] == kind]
-        everything.append(
-            f"0.500 / {_number(float(np.average([r['everything_iou'] for r in own], weights=[r['flagged'] * r['runs'] for r in own])))}"
-        )
+        everything.append(f"0.500 / {_number(float(np.average([r['everything_iou'] for r in own], weights=[r['judged'] for r in own])))}")
     return markdown(["map", *(f"{kind}: AUC / IoU" for kind in kinds)], [*lines, everything])
 
 
@@ -100,7 +98,8 @@ def report(result: dict) -> str:
     return "\n\n".join(
         [
             "# Where the memorized part is",
-            f"The guard's map of every flagged run against the truth; IoU at {next(iter(result['chosen'].values())):.2f} times an ordinary norm.",
+            f"The guard's map of every flagged copy (of composites: run) against the truth; IoU at {next(iter(result['chosen'].values())):.2f} "
+            "times an ordinary norm.",
             localisation(result),
             f"Other maps than the shipped (first) one, {ALL}; each at the threshold that served best on captions of its own ({chosen}).",
             candidates(result),
