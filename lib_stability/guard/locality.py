@@ -2,7 +2,8 @@
 
 A memorized part is a part of the picture where guidance inflates the prediction. So the map is the RMS of the prediction over channels and a small
 window, divided by the region's mean norm at the same noise level and guidance scale; 1 is an ordinary run's norm. It is taken from the evaluation
-that flags the image: a damped run's later ones are no longer its own (``python -m lib_stability testbed locate`` compares several maps).
+that flags the image: a damped run's later ones are no longer its own. Where both predictions of the last evaluations are at hand the map is joined
+with theirs, see :mod:`.finished` (``python -m lib_stability testbed locate`` compares several maps).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from torch.nn import functional
 
 #: A window's side over the shorter side of the latent.
 WINDOW = 1 / 16
-#: A position counts as memorized where the map exceeds this; ``testbed locate`` chooses 1.47 on captions of its own.
-THRESHOLD = 1.5
+#: A position counts as memorized where the map exceeds this; ``testbed locate`` chooses 1.63 on captions of its own.
+THRESHOLD = 1.6
 #: Longest side of a map that is kept after a pass.
 KEPT_SIDE = 32
 #: A part that its middle lies this far from the picture's, in sides, is said to be on that side.

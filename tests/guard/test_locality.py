@@ -109,7 +109,7 @@ def test_the_inflated_half_is_found():
     half, whole = LocalMap.of(half), LocalMap.of(whole)
     # Four channels of noise scatter a lot; the halves differ by a factor of four.
     assert half.array[:, :8].mean() > 3 * half.array[:, 8:].mean() and half.place() == "left"
-    assert whole.place() == "everywhere" and whole.share > 0.9
+    assert whole.place() == "everywhere" and whole.share > 0.85
 
 
 @pytest.mark.parametrize("mode", ["report", "damp", "stop"])
