@@ -106,6 +106,7 @@ class Guard:
         sigma: torch.Tensor,
         guidance: float | torch.Tensor,
         difference: Callable[[], torch.Tensor | None] | None = None,
+        plain: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Judge one model evaluation; returns `denoised`, damped where an image is flagged and the mode is "damp".
 
@@ -121,6 +122,8 @@ class Guard:
             Effective guidance scale of this evaluation.
         difference : callable, optional
             Gives :attr:`.Evaluation.difference`, if a detector asks for it; called while this lasts, if at all.
+        plain : bool tensor of shape ``(batch,)``, optional
+            Images whose `denoised` is what plain guidance makes of the model's predictions: the watch judges no other. Without it all are.
 
         An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
         next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
@@ -130,7 +133,7 @@ class Guard:
             if self.region is None:
                 return denoised
             batch = len(self.readings[0].sigma) if self.readings else len(x)
-            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation, difference))
+            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation, difference, plain))
         except Exception as error:
             self.trouble.note(EVALUATION, error)
             self.trouble.missed += len(self.readings) == before
@@ -148,7 +151,7 @@ class Guard:
                     self._ask(detector, evaluation)
         finally:  # a flag outlives whatever ends its evaluation, an interruption among it
             judged = {name: one.kept() for name, one in evaluation.judged.items()}
-            self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged))
+            self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged, plain=evaluation.plain))
         result, acted = self._act(evaluation)
         finite = None if evaluation.watched else torch.isfinite(rms(evaluation.denoised))
         self.readings[-1] = self.readings[-1]._replace(acted=acted, finite=finite)
@@ -227,8 +230,8 @@ class Guard:
     def _awaited(self) -> bool:
         if self._succeeded or not self.readings:
             return False
-        last = self.readings[-1].judged
-        return any(one.awaits(self.evaluations, any(name != one.name for name in last)) for one in self.detectors)
+        last = self.readings[-1]
+        return any(one.awaits(self.evaluations, last.plain is None and any(name != one.name for name in last.judged)) for one in self.detectors)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""

@@ -20,6 +20,11 @@ def size(p: object) -> tuple[int, int]:
     return p.width, p.height
 
 
+def told_of_size(p: object) -> tuple[int, ...]:
+    """What of :func:`size` conditioning tells the model: nothing where its kind is told none."""
+    return () if host.describe(p.sd_model).family in ("sd1", "sd2") else size(p)
+
+
 def empty_conditioning(p: object, prompt: str = "") -> list | None:
     """Conditioning of the empty prompt (or another one without AND) for one image, in the host's schedule format; to be made before sampling."""
     return conditionings(p, [prompt], negative=True)

@@ -14,13 +14,14 @@ import torch
 from ...guard.guard import UNKNOWN_NEGATIVE, Guard
 from ...guard.history import history
 from ...guard.locality import LocalMap
+from ...guard.norms import rms
 from ...guard.probe import USUAL, Probe
-from ...guard.verdict import NOT_JUDGED, Verdict, merge
+from ...guard.verdict import CHANGED, NOT_JUDGED, Verdict, merge
 from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, probing
 from ..host.latents import LEAST_COVERAGE, View
-from ..host.predictions import predictions
+from ..host.predictions import LEAST_CHANGE, combined, predictions
 from ..host.stopping import Poll
 from ..host.versions import Conditionings, Reworder
 from .library import Served
@@ -61,6 +62,8 @@ class Pass:
         Whether flagged images are mapped.
     unready : dict of Exception
         Detectors and dampers, by name, that an error keeps this pass from having.
+    skips : bool
+        Whether the host may be told to skip a batch of which every image is blanked.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Pass:
         versions: Conditionings = (),
         locate: bool = False,
         unready: dict[str, Exception] | None = None,
+        skips: bool = True,
     ) -> None:
+        self._skips = skips and settings.mode == "stop"
         self.settings, self._serve, self.negatives = settings, serve, negatives
         self.weights = host.prompt_weights(denoiser)
         self.view = View(denoiser)
@@ -103,8 +108,8 @@ class Pass:
             return "guided by a picture too"
         if any(weight < 0 for parts in self.weights for weight in parts):
             return "no probe and a part of the prompt with negative weight"
-        if host.guided_by_others(denoiser):
-            return "no probe and guidance changed by another extension"
+        if host.rescaled_by_the_host():
+            return f"no probe and {CHANGED}"
         return ""
 
     def _open(self, denoiser: object, model: object) -> None:
@@ -175,13 +180,23 @@ class Pass:
         call.guidance = call.cfg * self._told
         read = self.view.read(call, call.out)
         self._call = call
-        result = guard.step(*read, call.guidance, lambda: self._difference(call))
+        result = guard.step(*read, call.guidance, lambda: self._difference(call), self._plain(call, read[1]))
         self._call = None
-        if self.settings.mode == "stop" and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
+        if self._skips and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
             shared.state.skipped = self.skipped = True
             # The host hands out this where a batch is skipped; the prediction that it holds is the copy.
             call.denoiser.sampler.last_latent = torch.zeros_like(call.x)
         return None if result is read[1] else self.view.write(call, read, result)
+
+    def _plain(self, call: SimpleNamespace, denoised: torch.Tensor) -> torch.Tensor | None:
+        """The mask ``(batch,)`` of images whose guidance is plain, whatever stands in its place; None where nothing does."""
+        if not host.guided_by_others(call.denoiser):
+            return None
+        made = combined(call)
+        if made is None:
+            return torch.zeros(len(denoised), dtype=torch.bool, device=denoised.device)
+        made = self.view.read(call, made)[1]
+        return rms(denoised - made) <= LEAST_CHANGE * rms(made)
 
     def _difference(self, call: SimpleNamespace) -> torch.Tensor | None:
         known = predictions(call)
