@@ -199,8 +199,9 @@ class Job:
         self._close_current()
         self._current, self._fresh = None, True
         found = self.gravest()
-        if found is None and self.trouble and self.adopted:
-            return [Verdict(NOT_JUDGED, reason=self.trouble)]
+        if found is None and self.adopted:  # made because something was sampled
+            missed = f"error {type(self._missed[0]).__name__}" if self._missed else ""
+            found = Verdict(NOT_JUDGED, reason=self.trouble or missed or "nothing judged")
         return [] if found is None else [found]
 
     def inner_verdict(self, iteration: int, position: int) -> Verdict | None:

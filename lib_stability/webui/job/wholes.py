@@ -18,9 +18,8 @@ from . import job, last_job
 
 log = logging.getLogger(__name__)
 _START = re.compile(r"^Steps: ", re.MULTILINE)
-_RESULT = re.compile(
-    rf"(?:^|, )(?:{'|'.join(re.escape(result_key(name, which)) for which in range(len(PASS_PREFIXES)) for name in RESULTS)}): [^,\n]*"
-)
+_KEYS = [result_key(name, which) for which in range(len(PASS_PREFIXES)) for name in RESULTS]
+_RESULT = re.compile(rf"(?:^|, )(?:{'|'.join(map(re.escape, _KEYS))}): [^,\n]*")
 
 
 class Whole:
@@ -128,6 +127,5 @@ def replaced(infotext: str, texts: dict[str, str]) -> str:
     first = _RESULT.search(line)
     if first is None:
         return infotext
-    results = {result_key(name, which) for name in RESULTS for which in range(len(PASS_PREFIXES))}
-    new = "".join(f", {key}: {text}" for key, text in texts.items() if key in results)
+    new = "".join(f", {key}: {text}" for key, text in texts.items() if key in _KEYS)
     return head + line[: first.start()] + new + _RESULT.sub("", line[first.start() :])
