@@ -16,6 +16,7 @@ from .dampers.reword import Reword
 from .dampers.stop import Stop
 from .damping import Marks
 from .detectors import Detector, detectors
+from .detectors.parts import Apart
 from .detectors.watch import Watch
 from .evaluation import Evaluation, checked
 from .locality import Locator
@@ -52,6 +53,8 @@ class Guard:
         Why the watch cannot judge this pass, for instance :data:`UNKNOWN_NEGATIVE`; empty when it can. The probe may still judge.
     rewording : Rewording, optional
         The prompts' versions for the damping policy "reword"; without it that policy is the directional one.
+    apart : callable, optional
+        Where prompts have parts: see :data:`.detectors.parts.Apart`.
 
     Raises
     ------
@@ -83,12 +86,13 @@ class Guard:
         parameterisation: str = "sigma",
         doubt: str = "",
         rewording: Rewording | None = None,
+        apart: Apart | None = None,
     ) -> None:
         for one in (region, probe.region if probe else None):
             if one is not None and one.parameterisation != parameterisation:
                 raise ValueError(f"region: fitted in the parameterisation {one.parameterisation!r}, this pass runs in {parameterisation!r}")
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
-        self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
+        self.detectors: list[Detector] = detectors(region, probe, options.sensitivity, options.tau, doubt, apart) if region else []
         self.damper: Damper | None = damper_for(options.mode, options.damping, region, self.detectors, rewording) if region else None
         self._chosen = self.damper  # whatever it hands over to, what it found stays
         self.evaluations = self.batch = 0
@@ -162,6 +166,9 @@ class Guard:
             judged = detector.judge(evaluation)
         except Exception as error:
             self.trouble.note(detector.name, error)
+            # Asked only because guidance might have been changed: where it was not, what the watch knows is enough.
+            if self.probe is not None and self.probe.policy == "auto" and evaluation.plain is not None and evaluation.watched:
+                self.trouble.spare.add(detector.name)
             return
         if judged is not None:
             evaluation.add(detector.name, judged)

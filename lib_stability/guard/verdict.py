@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from .detectors import NAMES
+from .detectors.parts import Parts
 from .detectors.watch import Watch
 from .readings import Judged, Pass
 
@@ -152,9 +153,10 @@ def _verdict(
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
-    alone = [*judging] == [Watch.name]
+    alone = Watch.name in judging and set(judging) <= {Watch.name, Parts.name}
+    watched = alone and bool(judging[Watch.name].judged[:, index].all())
     unseen = _BEYOND if alone and beyond else _NO_PROBE + CHANGED if alone and changed else _AWAITED if what.awaited else ""
-    trouble = what.trouble.against_stable(*whole) or unseen
+    trouble = what.trouble.against_stable(*whole, watched) or unseen
     if not judging:
         return replace(blank, reason=trouble or _reason(what, index, changed))
     blank = replace(blank, unwatched=_unwatched(what, index, judging.get(Watch.name), changed))

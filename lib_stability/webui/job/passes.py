@@ -152,7 +152,9 @@ class Pass:
             scale = profile.probe_guidance if probe else 1.0
             rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
         self.served.append(served)
-        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording))
+        # Of a distilled model the parts are its own to weigh, and a refiner has nothing to say that the base has not.
+        apart = self._apart if probe and ready and not described.distilled and not broken else None
+        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording, apart))
         if "reword" in self._unready:
             self.guards[-1].trouble.damping["reword"] = type(self._unready["reword"]).__name__
         for error in self._missed:
@@ -221,6 +223,18 @@ class Pass:
         else:
             out = probing.virtual_prediction(call, self._empty[1], weights, scale, call.cfg)
         return self.view.read(call, out)[1]
+
+    def _apart(self, x: torch.Tensor, sigma: torch.Tensor) -> list[torch.Tensor]:
+        """The virtual predictions of the parts of the prompts, see :class:`..guard.detectors.parts.Parts`."""
+        from modules import prompt_parser
+
+        call, scale = self._call, self.guards[-1].probe.guidance
+        empty = prompt_parser.reconstruct_cond_batch(self._empty[1], call.denoiser.step)
+        conds = probing.parts_apart(call, self.weights or [[1.0]] * len(x), empty)
+        if len(conds) < 2:
+            return []
+        nothing = probing.unconditional(call, self._empty[1])
+        return [self.view.read(call, virtual(nothing, probing.conditional_alone(call, cond), scale))[1] for cond in conds]
 
     def results(self) -> Results:
         """Verdicts, evaluations and maps of every image; waits for the device. An error in the latter two costs no verdict."""
