@@ -15,7 +15,7 @@ from ...guard.guard import UNKNOWN_NEGATIVE, Guard
 from ...guard.history import history
 from ...guard.locality import LocalMap
 from ...guard.norms import rms
-from ...guard.probe import USUAL, Probe
+from ...guard.probe import USUAL, Probe, virtual
 from ...guard.verdict import CHANGED, NOT_JUDGED, Verdict, merge
 from ...profile.profiles import Profile
 from ...trail.infotext import Settings
