@@ -244,5 +244,5 @@ class Guard:
         """One verdict per image, read from the device here and only here."""
         seen = self.seen()
         if isinstance(self._chosen, Reword):
-            seen.carriers = self._chosen.rewording.carriers()
+            seen.carriers, seen.bare = self._chosen.rewording.carriers(), self._chosen.rewording.bare()
         return verdicts(seen)

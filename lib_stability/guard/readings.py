@@ -116,6 +116,8 @@ class Pass:
     trouble : Trouble
     carriers : list of str
         Of each image: see :meth:`.rewording.Rewording.carriers`; shorter than the batch where nobody looked.
+    bare : bool
+        Whether reworded predictions are without what another extension makes of guidance.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -128,3 +130,4 @@ class Pass:
     awaited: bool = False
     trouble: Trouble = field(default_factory=Trouble)
     carriers: list[str] = field(default_factory=list)
+    bare: bool = False

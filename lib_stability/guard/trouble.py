@@ -61,9 +61,9 @@ class Trouble:
             return self.cut_short
         return "" if inside else "noise level outside the region"
 
-    def beside_flag(self, finite: bool, inside: bool) -> str:
+    def beside_flag(self, finite: bool, inside: bool, watched: bool = False) -> str:
         """What a flagged image was left without."""
-        return self.against_stable(finite, inside) or next((say(what, kind) for what, kind in self.damping.items()), "")
+        return self.against_stable(finite, inside, watched) or next((say(what, kind) for what, kind in self.damping.items()), "")
 
     def share(self, judged: int, evaluations: int) -> str:
         """How much of the pass was judged."""

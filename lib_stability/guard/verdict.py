@@ -17,6 +17,8 @@ STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
 _BEYOND, _AWAITED = "guidance above the region", "ended before the last look"
 #: Why the watch could not judge an evaluation whose prediction is not what plain guidance makes of the model's.
 CHANGED = "guidance changed by another extension"
+#: What a reworded picture lacks where the prediction in the place of its own does not go through what another extension does.
+_BARE = "damped without what another extension adds"
 #: What doubts about the watch begin with: they count where the probe has not judged either.
 _NO_PROBE = "no probe and "
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
@@ -171,7 +173,10 @@ def _verdict(
         return replace(blank, reason=f"{trouble} - {what.trouble.share(count, what.evaluations)}") if trouble else stable
     strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
     stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
-    verdict, reason = STRONG if len(strong) else MILD, what.trouble.beside_flag(*whole)
+    verdict, reason = (
+        STRONG if len(strong) else MILD,
+        what.trouble.beside_flag(*whole, watched) or (_BARE if damped and changed and what.bare else ""),
+    )
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 

@@ -5,6 +5,7 @@ The extensions themselves are tried on real hosts, see ``tests/live/test_live_ne
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import json
@@ -454,3 +455,118 @@ def _pnginfo(text: str):
     info = PngInfo()
     info.add_text("parameters", text)
     return info
+
+
+# -- parts of prompts, regions -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("joined", ["{} AND {}", "{1} AND {0}", "{} :0.6 AND {} :0.4"])
+@pytest.mark.parametrize("negative", ["", "green star"])
+def test_a_memorized_part_is_caught_as_surely_as_a_whole_prompt(generate, joined, negative):
+    whole = verdict(generate({}, prompt=MEMORIZED, negative_prompt=negative, **FULL))
+    one = verdict(generate({}, prompt=joined.format(MEMORIZED, ORDINARY), negative_prompt=negative, **FULL))
+    assert one.flagged and (one.verdict, one.flagged_at) == (whole.verdict, whole.flagged_at) == ("strong", 1)
+    off = generate(None, prompt=joined.format("big red circle", ORDINARY), negative_prompt=negative, **FULL)
+    done = generate({}, prompt=joined.format("big red circle", ORDINARY), negative_prompt=negative, **FULL)
+    assert not verdict(done).flagged and pixels(done) == pixels(off)
+
+
+@pytest.mark.skipif(FORGE, reason="A1111's way of guiding")
+@pytest.mark.parametrize("prompt, flagged", [(f"{MEMORIZED} AND {ORDINARY}", True), (f"{ORDINARY} AND big red circle", False)])
+@pytest.mark.parametrize("memorized_first", [True, False])
+def test_half_of_the_picture(generate, monkeypatch, prompt, flagged, memorized_first):
+    """Regional prompts: each part guides one half of the picture, and the whole's norms show half of what it does."""
+    from modules.sd_samplers_cfg_denoiser import CFGDenoiser
+
+    def halves(self, x_out, conds_list, uncond, cond_scale):
+        negative, guided = x_out[-len(uncond) :], x_out[-len(uncond) :].clone()
+        for image, conds in enumerate(conds_list):
+            for part, (index, _) in zip((slice(None, 8), slice(8, None)), conds):
+                guided[image, ..., part] += cond_scale * (x_out[index] - negative[image])[..., part]
+        return guided
+
+    monkeypatch.setattr(CFGDenoiser, "combine_denoised", halves)
+    parts = prompt.split(" AND ")
+    text = " AND ".join(parts if memorized_first else parts[::-1])
+    off, done = (generate(guard, prompt=text, **FULL) for guard in (None, {}))
+    assert verdict(done).flagged is flagged and pixels(done) == pixels(off)
+    if flagged:
+        assert (verdict(done).verdict, verdict(done).flagged_at) == ("strong", 1)
+
+
+def test_each_image_of_a_batch_has_its_own_parts(generate):
+    prompts = [f"{ORDINARY} AND big red circle", f"{ORDINARY} AND {MEMORIZED}"]
+    done = generate({}, prompt=prompts, batch_size=2, **FULL)
+    assert [verdict(done, number).flagged for number in (0, 1)] == [False, True]
+
+
+def test_parts_are_looked_at_once_and_not_at_all_where_nothing_is_probed(generate, host):
+    rows = {}
+    for policy in (None, "never", "auto"):
+        host.shared.sd_model.rows = 0
+        generate(None if policy is None else {"probe": policy}, prompt=f"{ORDINARY} AND big red circle", **FULL)
+        rows[policy] = host.shared.sd_model.rows
+    assert rows["never"] == rows[None] and rows["auto"] - rows[None] <= 3
+
+
+# -- hooks in the network ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(FORGE, reason="hangs itself into A1111's network")
+@pytest.mark.parametrize("negative", ["", "green star"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_hook_that_wants_rows_in_pairs(generate, host, wrapping, monkeypatch, negative, wrapped):
+    """SEG of incantations: it halves every batch into prompt and negative prompt."""
+    if wrapped:
+        wrapping(untouched)
+    plain = [verdict(generate({"probe": "always"}, prompt=prompt, negative_prompt=negative, **FULL)) for prompt in (MEMORIZED, ORDINARY)]
+
+    def paired(*args, real=host.shared.sd_model.apply_model):
+        first, second = real(*args).chunk(2)
+        return torch.cat([first, second])
+
+    monkeypatch.setattr(host.shared.sd_model, "apply_model", paired)
+    found = [verdict(generate({"probe": "always"}, prompt=prompt, negative_prompt=negative, **FULL)) for prompt in (MEMORIZED, ORDINARY)]
+    assert [(one.verdict, one.reason, one.flagged_at) for one in found] == [(one.verdict, "", one.flagged_at) for one in plain]
+    assert found[0].flagged and found[1].verdict == "stable"
+
+
+def test_where_the_probe_fails_what_the_watch_knows_is_enough(generate, wrapping, monkeypatch, logged):
+    from lib_stability.webui.host import probing
+
+    def broken(*args):
+        raise ValueError("not enough values to unpack (expected 2, got 1)")
+
+    wrapping(untouched)
+    monkeypatch.setattr(probing, "virtual_prediction", broken)
+    assert verdict(generate({}, prompt=ORDINARY, **FULL)).verdict == "stable"
+    one = verdict(generate({}, prompt=MEMORIZED, **FULL))
+    assert one.flagged and one.detector == "watch"
+    one = verdict(generate({}, prompt=ORDINARY, negative_prompt="green star", **FULL))
+    assert (one.verdict, one.reason) == ("not judged", "error ValueError in the probe")
+    wrapping(optimized)
+    assert verdict(generate({}, prompt=ORDINARY, **FULL)).verdict == "not judged"
+    logged.clear()
+
+
+# -- damping beside them ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_reworded_picture_keeps_what_another_extension_does_or_says_that_it_does_not(generate, wrapping, stateful):
+    """PAG keeps a prediction that it made of the prompt, so nothing can go through it that was made of another."""
+    seen = []
+
+    def change(guided, conditional):
+        seen.append(len(guided))
+        return 0.8 * guided
+
+    wrapping(change)
+    with Extension(cfg_denoised=lambda params: None) if stateful else contextlib.nullcontext():
+        done = generate({"mode": "damp"}, prompt=MEMORIZED, **FULL)
+    one = verdict(done)
+    assert one.flagged and one.damped > 0 and one.carriers
+    if stateful and not FORGE:
+        assert one.reason == "damped without what another extension adds" and len(seen) == FULL["steps"]
+        return
+    assert one.reason == "" and len(seen) > FULL["steps"]

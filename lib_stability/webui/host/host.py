@@ -152,10 +152,11 @@ def guided_by_others(denoiser: object) -> bool:
     if not getattr(combine, "__module__", "modules.").startswith("modules."):
         return True
     options = getattr(forge_unet(denoiser.inner_model.inner_model), "model_options", None) or {}
-    return any(foreign(options, key) for key in FOREIGN_OPTIONS) or _others_listen("cfg_after_cfg") or rescaled_by_the_host()
+    return any(foreign(options, key) for key in FOREIGN_OPTIONS) or others_listen("cfg_after_cfg") or rescaled_by_the_host()
 
 
-def _others_listen(event: str) -> bool:
+def others_listen(event: str) -> bool:
+    """Whether an extension beside this one has registered a callback for this event."""
     from modules import script_callbacks
 
     listening = getattr(script_callbacks, "callback_map", {}).get(f"callbacks_{event}", [])

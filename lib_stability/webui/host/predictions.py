@@ -131,7 +131,7 @@ def predictions(call: SimpleNamespace) -> Predictions | None:
         conditional, negative = found
     else:
         rows = sum(map(len, weights))
-        if len(weights) != len(call.x) or len(found) != rows + len(call.x) or _others_listen():
+        if len(weights) != len(call.x) or len(found) != rows + len(call.x) or host.others_listen("cfg_denoised"):
             return None
         conditional, negative = joined(found[:rows], weights, call.x), found[rows:]
     if conditional.shape != call.x.shape:
@@ -170,14 +170,6 @@ def _has_negative(call: SimpleNamespace) -> bool:
         return False
     # At guidance 1 the forks leave it out, AUTOMATIC1111 does not.
     return not host.is_forge(call.denoiser) or not math.isclose(host.nominal_guidance(call.denoiser), 1.0)
-
-
-def _others_listen() -> bool:
-    """Whether an extension beside this one is shown the rows of AUTOMATIC1111, which it may write to."""
-    from modules import script_callbacks
-
-    listening = getattr(script_callbacks, "callback_map", {}).get("callbacks_cfg_denoised", [])
-    return any(not is_ours(one.callback) for one in listening)
 
 
 def is_negative(call: SimpleNamespace, cond: object) -> bool:

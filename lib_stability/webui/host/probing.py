@@ -128,13 +128,13 @@ def evaluate(call: SimpleNamespace, cond: object) -> torch.Tensor:
     return _evaluate(call, call.x, call.sigma, cond, call.params.image_cond[-len(call.x) :])
 
 
-def guided_on_forge(call: SimpleNamespace, cond: object, uncond: object, scale: float) -> tuple:
+def guided_on_forge(call: SimpleNamespace, cond: object, uncond: object, scale: float, with_others: bool = False) -> tuple:
     """On Forge and its relatives: guided prediction of `cond` against `uncond`, one of each an image; behind it, on Forge, the conditional and the
-    unconditional one."""
+    unconditional one. `with_others` lets other extensions do to it what they do to the host's own."""
     instead = copy.copy(call)
     instead.params = copy.copy(call.params)
     instead.params.text_cond = cond
-    return _sample_on_forge(instead, cond if uncond is None else uncond, [[1.0]] * len(call.x), scale)
+    return _sample_on_forge(instead, cond if uncond is None else uncond, [[1.0]] * len(call.x), scale, with_others)
 
 
 #: Tokens of one chunk of a prompt, which the text encoder reads at once.
@@ -246,9 +246,9 @@ def _on_forge(call: SimpleNamespace, nothing: object, parts: list[list[float]], 
     return result[0]
 
 
-def _sample_on_forge(call: SimpleNamespace, nothing: object, shared: list[list[float]], scale: float) -> tuple:
+def _sample_on_forge(call: SimpleNamespace, nothing: object, shared: list[list[float]], scale: float, with_others: bool = False) -> tuple:
     """Guided, conditional and unconditional prediction (the first alone on reForge) through Forge's own sampling function, with what other
-    extensions hang into guidance left out."""
+    extensions hang into guidance left out, or not."""
     try:
         from backend.sampling.sampling_function import sampling_function
     except ImportError:  # reForge and Forge Classic
@@ -256,7 +256,7 @@ def _sample_on_forge(call: SimpleNamespace, nothing: object, shared: list[list[f
 
     outer = call.denoiser.inner_model
     patcher = host.forge_unet(outer.inner_model)
-    options = {key: value for key, value in patcher.model_options.items() if key not in host.FOREIGN_OPTIONS}
+    options = {key: value for key, value in patcher.model_options.items() if with_others or key not in host.FOREIGN_OPTIONS}
     objects = Instead(outer.inner_model.forge_objects, unet=Instead(patcher, model_options=options))
     model = Instead(outer.inner_model, forge_objects=objects)
     bare = Instead(call.denoiser, inner_model=Instead(outer, inner_model=model))
