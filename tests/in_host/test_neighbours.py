@@ -521,8 +521,8 @@ def test_a_hook_that_wants_rows_in_pairs(generate, host, wrapping, monkeypatch, 
         wrapping(untouched)
     plain = [verdict(generate({"probe": "always"}, prompt=prompt, negative_prompt=negative, **FULL)) for prompt in (MEMORIZED, ORDINARY)]
 
-    def paired(*args, real=host.shared.sd_model.apply_model):
-        first, second = real(*args).chunk(2)
+    def paired(*args, real=host.shared.sd_model.apply_model, **kwargs):
+        first, second = real(*args, **kwargs).chunk(2)
         return torch.cat([first, second])
 
     monkeypatch.setattr(host.shared.sd_model, "apply_model", paired)
