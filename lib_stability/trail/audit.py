@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from ..guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG
 from . import ledger_check
-from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE, Item, examine_all, is_picture
+from .image_row import COLUMNS, INNER, NO_VERDICT, PASSES, UNREADABLE, Item, examine_all, is_picture, shown_beside
 from .imagetext import TEXTS
 
 _WORDS = (STABLE, MILD, STRONG, NOT_JUDGED, NO_VERDICT, UNREADABLE)
@@ -181,16 +181,25 @@ def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
 
 
 def summary(table: list[dict]) -> str:
-    """Counts per verdict and pass, how often the guard acted, and how that ended where it is known."""
-    first, hires = (Counter(row[prefix + "verdict"] for row in table) for prefix in ("", HIRES))
-    lines = [f"{len(table)} files", f"{'':12} {'first pass':>10} {'hires pass':>10}"]
-    lines += [f"{word:12} {first[word]:10} {hires[word] or '':>10}" for word in _WORDS]
+    """Counts per verdict and pass, how often the guard acted, and how that ended where it is known. Grids beside their images do not count again."""
+    files, grids = len(table), shown_beside(table)
+    table = [row for row, grid in zip(table, grids) if not grid]
+    inner = any(row[INNER + "verdict"] for row in table)
+    passes = PASSES if inner else PASSES[:2]
+
+    def line(word: str, counts: list[int]) -> str:
+        return f"{word:12} {counts[0]:10}" + "".join(f" {count or '':>10}" for count in counts[1:])
+
+    found = [Counter(row[prefix + "verdict"] for row in table) for prefix in passes]
+    lines = [f"{files} files" + (f", {sum(grids)} of them grids beside their images: not counted" if any(grids) else "")]
+    lines += [f"{'':12} {'first pass':>10} {'hires pass':>10}" + (f" {'inner':>10}" if inner else "")]
+    lines += [line(word, [counts[word] for counts in found]) for word in _WORDS]
     for name in ("damped", "stopped_at"):
-        lines.append(f"{name.split('_')[0]:12} {sum(bool(row[name]) for row in table):10} {sum(bool(row[HIRES + name]) for row in table) or '':>10}")
+        lines.append(line(name.split("_")[0], [sum(bool(row[prefix + name]) for row in table) for prefix in passes]))
     for word in OUTCOMES:
-        first, hires = (sum(row[prefix + "outcome"] == word for row in table) for prefix in ("", HIRES))
-        if first or hires:
-            lines.append(f"{word:12} {first:10} {hires or '':>10}")
+        counts = [sum(row[prefix + "outcome"] == word for row in table) for prefix in passes]
+        if any(counts):
+            lines.append(line(word, counts))
     return "\n".join(lines)
 
 
@@ -218,7 +227,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"and {len(broken) - _LISTED} more, see the column problem of --out", file=sys.stderr)
     print(summary(table))
     failing = set().union(*(FAIL_ON[choice] for choice in arguments.fail_on))
-    return int(any(row["verdict"] in failing or row[HIRES + "verdict"] in failing for row in table))
+    return int(any(row[prefix + "verdict"] in failing for row in table for prefix in PASSES))
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from .audit import plain
 from .audit_table import GROUPS, Table
-from .image_row import HIRES, NO_VERDICT, UNREADABLE, is_picture
+from .image_row import NO_VERDICT, PASSES, UNREADABLE, is_picture
 from .thumbnails import thumbnails
 
 #: Cards of one page.
@@ -32,6 +32,8 @@ def summary(table: Table, seconds: float | None = None) -> str:
     counts = [f"{_badge(group)} {number:,}" for group, number in table.counts().items()]
     took = "" if seconds is None else f" in {seconds:.0f} s" if seconds >= 1 else " in less than a second"
     said = f"{len(table):,} {'file' if len(table) == 1 else 'files'} read{took}"
+    if table.grids():
+        said += f", {table.grids():,} of them grids beside their images: not counted"
     return f"<div class='memorization-guard-audit-counts'><b>{said}</b>{''.join(f'<span>{one}</span>' for one in counts)}</div>"
 
 
@@ -74,8 +76,8 @@ def _card(row: dict, picture: str | None) -> str:
 def _lines(row: dict) -> Sequence[str]:
     """What a card says under the file's name: both passes where there are two, the profile, and what is wrong with the file."""
     lines = []
-    two = row[HIRES + "verdict"] is not None
-    for prefix, which in (("", "first pass: "), (HIRES, "hires pass: ")):
+    two = any(row[prefix + "verdict"] is not None for prefix in PASSES[1:])
+    for prefix, which in zip(PASSES, ("first pass: ", "hires pass: ", "inner: ")):
         verdict = row[prefix + "verdict"]
         if verdict not in GROUPS[:4]:
             continue
@@ -88,6 +90,7 @@ def _lines(row: dict) -> Sequence[str]:
         said += [f"{word} {row[prefix + key]}" for word, key in (("damped in", "damped"), ("blanked from", "stopped_at")) if row[prefix + key]]
         said += [row[prefix + "outcome"]] if row[prefix + "outcome"] else []
         said += [row[prefix + "reason"]] if row[prefix + "reason"] else []
+        said += [f"watch {row[prefix + 'watch']}"] if row[prefix + "watch"] else []
         if said:
             lines.append((which if two else "") + ", ".join(said))
     profile = row["region"] or row["profile"]

@@ -32,6 +32,13 @@ def remember(job: Job, seeds: Sequence[int] = (), batch: int = 1) -> None:
         _pictures[where].thumbnail((overlay.SIDE, overlay.SIDE))
 
 
+def remember_whole(jobs: Sequence[Job], verdict: Verdict | None, seeds: Sequence[int] = ()) -> None:
+    """Keep the one of several jobs that made one picture whose verdict is theirs, and how many there were."""
+    gravest = next((one for one in jobs if one.gravest() == verdict), jobs[-1])
+    remember(gravest, seeds)
+    _last["jobs"] = len(jobs)
+
+
 def last() -> dict | None:
     """The last job's results, None before the first."""
     return _last

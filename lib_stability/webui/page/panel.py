@@ -93,10 +93,9 @@ def _question(text: str | None) -> Question:
 def _word(text: str | None) -> str:
     """The verdict of an image's passes in one word, empty where the guard was off."""
     found = verdicts_of(text or "")
-    passes = [one for one in (found.first, found.hires) if one is not None]
-    if not passes:
+    if not found.passes:
         return ""
-    worst = gravest(passes)
+    worst = gravest(found.passes)
     return _STEERED_BADGE if worst.outcome == STEERED else worst.verdict
 
 
@@ -108,6 +107,8 @@ def lines(text: str) -> str:
         if verdict is not None:
             said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)), _tags(found, bool(hires)))
             parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
+    if found.inner is not None:
+        parts.append(_line("What another tool sampled to finish it: ", found.inner))
     if ledgering.trouble():
         parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(parts)
@@ -139,6 +140,8 @@ def _map(params: dict[str, str], hires: bool) -> str:
 def _line(prefix: str, verdict: Verdict, judge: str = "", tags: str = "") -> str:
     first = _ENDED.get(verdict.outcome, _SAID[verdict.verdict]) if verdict.flagged else _SAID[verdict.verdict]
     said = [first + (f", {verdict.reason}" if verdict.reason else "")]
+    if verdict.unwatched:
+        said.append(_unwatched(verdict))
     if verdict.reason in _ADVICE:
         said.append(_ADVICE[verdict.reason])
     if verdict.score is not None:
@@ -155,6 +158,14 @@ def _line(prefix: str, verdict: Verdict, judge: str = "", tags: str = "") -> str
         said.append(f"judged by {judge}")
     kind = _STEERED_BADGE if verdict.flagged and verdict.outcome == STEERED else verdict.verdict.replace(" ", "-")
     return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.{_calibrate(verdict, tags)}</p>"
+
+
+def _unwatched(verdict: Verdict) -> str:
+    """What a verdict is worth that the watch has no part in, or only a part."""
+    judged, why = verdict.unwatched.split(" - ", 1)
+    if judged != "off":
+        return f"the watch could judge {judged.replace('/', ' of ')} evaluations only ({why})"
+    return f"this rests on a few early looks alone and is worth less, the watch was off ({why})"
 
 
 def _calibrate(verdict: Verdict, tags: str) -> str:
