@@ -95,8 +95,9 @@ class Task:
         if self.state != "running" or self._first is None or not self.total:
             return None
         # The first step is left out where possible: it may have loaded the model.
-        began, already = self._first if self.done > self._first[1] else (self._began, 0)
-        return round((time.monotonic() - began) / (self.done - already) * (self.total - self.done), 1)
+        done = self.done  # once: the work goes on in another thread
+        began, already = self._first if done > self._first[1] else (self._began, 0)
+        return round((time.monotonic() - began) / (done - already) * (self.total - done), 1) if done > already else None
 
     def to_json(self) -> dict:
         """Progress, and the result once there is one."""
