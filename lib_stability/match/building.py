@@ -202,17 +202,22 @@ class _Building:
                 wanted = np.array(chosen[first : first + search.CHUNK])
                 file.write(np.ascontiguousarray(old[wanted[wanted < len(old)]]).tobytes())
                 file.write(np.ascontiguousarray(fresh[wanted[wanted >= len(old)] - len(old)]).tobytes())
-        rows = store.mapped(store.part(self.folder, about, "rows"), np.float16, self.size)
-        basis = search.directions(rows)
-        store.part(self.folder, about, "basis").write_bytes(basis.tobytes())
-        with open(store.part(self.folder, about, "coarse"), "wb") as file:
-            for coarse in search.projected(rows, basis):
-                file.write(np.ascontiguousarray(coarse, np.float32).tobytes())
-        store.part(self.folder, about, "lines").write_bytes(np.array(lines, np.int64).tobytes())
-        limit, why = threshold.calibrate(rows)
-        return replace(about, rows=len(rows), problems=problems, limit=limit, why=why)
+        return finish(self.folder, about, lines, problems)
 
     def _rows_before(self) -> np.ndarray:
         if self.before is None:
             return np.zeros((0, self.size), np.float16)
         return store.mapped(store.part(self.folder, self.before, "rows"), np.float16, self.size)
+
+
+def finish(folder: Path, about: About, lines: Sequence[int], problems: int = 0) -> About:
+    """What follows from the rows and lines of a generation that are written already: the glance, the threshold."""
+    rows = store.mapped(store.part(folder, about, "rows"), np.float16, about.size)
+    basis = search.directions(rows)
+    store.part(folder, about, "basis").write_bytes(basis.tobytes())
+    with open(store.part(folder, about, "coarse"), "wb") as file:
+        for coarse in search.projected(rows, basis):
+            file.write(np.ascontiguousarray(coarse, np.float32).tobytes())
+    store.part(folder, about, "lines").write_bytes(np.array(lines, np.int64).tobytes())
+    limit, why = threshold.calibrate(rows)
+    return replace(about, rows=len(rows), problems=problems, limit=limit, why=why)

@@ -92,7 +92,7 @@ def test_duplicates_in_the_index_do_not_raise_its_threshold(tmp_path, pictures, 
 
 def test_few_pictures_and_pictures_all_alike_have_no_threshold(tmp_path):
     rows = describing.unit(np.random.default_rng(0).normal(size=(100, 64)))
-    assert threshold.calibrate(rows[:20]) == (None, "20 pictures are too few to tell, 40 are wanted")
+    assert threshold.calibrate(rows[:20]) == (None, "20 pictures are too few to tell, 50 are wanted")
     alike = describing.unit(rows * 0.01 + rows[:1])
     assert "too much alike" in threshold.calibrate(alike)[1] and threshold.calibrate(rows)[0] is not None
 
