@@ -64,7 +64,7 @@ UNLOADED = {
     "import lib_stability.webui.tasks.api, lib_stability.webui.job.hooks, lib_stability.webui.job.ledgering, lib_stability.webui.page.tab": (
         f"matplotlib concurrent.futures.process {OTHERS.replace('filelock', '')}"
     ),
-    "import lib_stability.match.building, lib_stability.match.finding": f"torch matplotlib {OTHERS}",
+    "import lib_stability.match.building, lib_stability.match.finding": f"matplotlib {OTHERS}",
     "import lib_stability.trail.audit, lib_stability.pictures.figures": f"matplotlib {OTHERS.replace('filelock', '')}",
 }
 

@@ -96,3 +96,10 @@ def square(picture: Image.Image, side: int) -> np.ndarray:
 def is_blank(square: np.ndarray) -> bool:
     """Whether there is one colour all over: such a picture would be like every other of its kind, and like every faint one."""
     return bool(square.reshape(-1, 3).std(0).max() < BLANK)
+
+
+def png(square: np.ndarray) -> bytes:
+    """A square as a file."""
+    out = io.BytesIO()
+    Image.fromarray(square).save(out, "PNG", compress_level=1)
+    return out.getvalue()

@@ -28,6 +28,8 @@ from ..validation import Field
 from ..version import __version__
 
 PREFIX, HIRES_PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG hires ", "MG version", "MG region"
+#: Which training picture a flagged image is nearest to, and how near.
+MATCH_KEY = "MG match"
 #: Letters of the carriers that an infotext has room for.
 MOST_CARRIERS = 150
 #: What a value may hold beside letters and digits.

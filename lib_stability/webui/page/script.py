@@ -11,7 +11,7 @@ from modules import scripts
 
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..job import arguments, galleries, infotexts, job, last_job, ledgering, mapping, saved_files, settings
+from ..job import arguments, galleries, infotexts, job, last_job, ledgering, mapping, matching, saved_files, settings
 from . import xyz
 from .controls import Controls
 
@@ -53,6 +53,7 @@ class GuardScript(scripts.Script):
         maps = quietly(mapping.wanted, False)
         job.attach(p, job.Job(p, chosen, trouble=trouble, locate=maps, **self._serving()))
         infotexts.attach(p)
+        quietly(lambda: matching.attach(p))
 
     @staticmethod
     def _serving() -> dict[str, bool]:
@@ -85,6 +86,7 @@ class GuardScript(scripts.Script):
 
     def postprocess_image(self, p, pp, *args) -> None:
         mapping.keep_picture(job.of(p), p, pp.image)
+        quietly(lambda: matching.look(job.of(p), p, pp.image))
 
     def postprocess(self, p, processed, *args) -> None:
         found = job.of(p)
