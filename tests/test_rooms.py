@@ -37,7 +37,7 @@ RULES = {
     "webui": Room("webui.job webui.page webui.tasks"),
     "webui.host": Room("guard profile validation wording", _CORE, late=_HOST),
     "webui.job": Room("guard profile trail match pictures validation wording webui.host", f"{_CORE} PIL", late=_HOST),
-    "webui.tasks": Room("guard profile trail match validation wording webui.host webui.job", _CORE, late=_HOST),
+    "webui.tasks": Room("guard profile trail match validation wording webui.host webui.job", f"{_CORE} PIL", late=_HOST),
     "webui.page": Room("guard profile trail match pictures validation wording webui.host webui.job webui.tasks", f"PIL {_HOST}"),
     # On a command line.
     "shell": Room("* -webui -webui.host -webui.job -webui.page -webui.tasks -__main__", f"{_CORE} requests", late="diffusers tqdm"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from test_routes import command  # noqa: F401
 from lib_stability.match import describing, store
 from lib_stability.testbed.world.captions import memorized
 from lib_stability.testbed.world.scenes import random_scene, render
+from lib_stability.trail.reading import verdicts_of
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import encoding
 from lib_stability.webui.job import indexes, places
+from lib_stability.webui.page import flagged, panel, tab_match
 from lib_stability.webui.tasks import api_jobs, matching
 
 ITEM = next(one for one in memorized() if one.caption == MEMORIZED)
@@ -214,3 +217,69 @@ def test_a_copy_detector_beside_the_indexes_serves(training, host, tmp_path):
     task = api_jobs.start("match/index", {"index": "other", "folder": str(training), "by": "sscd"})
     assert task.wait(60) and task.state == "done", task.to_json()
     assert task.result["kind"] == "sscd" and matching.find(Image.open(training / "03.png"), "other")[1][0].file == "03.png"
+
+
+# -- the page ----------------------------------------------------------------------------------------------------------------------------
+
+
+def sent(infotext: str = "", picture: str = "") -> str:
+    return json.dumps({"infotext": infotext, "picture": picture})
+
+
+def test_buttons_stand_at_flagged_images_and_the_second_wherever_there_is_an_index(training, generate):
+    told = generate({"sensitivity": "high"}, prompt=MEMORIZED, **SIZE).infotexts[-1]
+    plain = generate({"sensitivity": "low"}, prompt="small blue square", **SIZE).infotexts[-1]
+    assert "data-wanted='words'" in panel.lines(told) and "data-wanted='picture'" not in panel.lines(told)
+    assert "memorization-guard-more" not in panel.lines(plain)
+    made(training)
+    assert all("data-wanted='picture'" in panel.lines(text) for text in (told, plain, "a cat\nSteps: 4, Sampler: Euler, Seed: 3"))
+    assert "data-wanted='words'" not in panel.lines(plain)
+
+
+def test_the_button_shades_the_words_of_the_prompt(training, generate):
+    found = generate({"sensitivity": "high"}, prompt=MEMORIZED, negative_prompt="red", **SIZE)
+    *_, told = flagged.words(sent(found.infotexts[-1]))
+    assert "<mark " in told and "Carried by" in told and "Stable without" in told
+    body = flagged.body_of(verdicts_of(found.infotexts[-1]))
+    assert (body["width"], body["height"], body["first_seed"], body["negative_prompt"]) == (128, 128, 11, "red")
+    assert "Nothing is shown" in next(iter(flagged.words("{"))) and "Nothing is shown" in next(iter(flagged.words(None)))
+
+
+def test_the_button_shows_the_nearest_pictures(training, generate):
+    made(training)
+    image = generate({"sensitivity": "high"}, prompt=MEMORIZED, **SIZE).images[-1]
+    told = flagged.picture(sent(picture=encoded(image)))
+    assert "This is a copy of a training picture" in told and told.count("<figure") == 5 and told.count("data:image/jpeg") == 5
+    assert "<b>the one, itself.png</b>" in told and str(training) not in told
+    assert "no picture that can be read" in flagged.picture(sent(picture="data:image/png;base64,AAAA"))
+
+
+def test_pictures_of_a_folder_that_was_closed_are_not_shown(training, generate, options):
+    made(training)
+    options.set("memorization_guard_audit_folders", "")
+    told = flagged.picture(sent(picture=encoded(Image.open(training / "00.png"))))
+    assert "00.png" in told and "data:image" not in told
+
+
+def test_a_visitor_presses_the_buttons(training, host, command):  # noqa: F811
+    made(training)
+    command(gradio_auth="anna:secret")
+    ask = Asker(host, [("anna", "secret")])
+    ask.sign_in("anna", "secret")
+    told = flagged.picture(sent(picture=encoded(Image.open(training / "00.png"))))
+    assert "This is a copy" in told and "00.png" not in told and "data:image" not in told
+    for name, values in (("match", ("mine", str(training), "", "")), ("match_delete", ("mine",)), ("cancel_match", ())):
+        assert "administrator" in ask.press(name, *values)[1]["data"][0]
+    assert indexes.names() == ["mine"]
+    elsewhere = ask.press("match_find", encoded(Image.open(training / "00.png")), "mine", origin="https://evil.example")
+    assert "another site" in elsewhere[1]["data"][0]
+
+
+def test_the_tab_makes_an_index_looks_a_picture_up_and_deletes(training, host):
+    line, ident = tab_match.start("mine", str(training), "", next(iter(tab_match._BY)))
+    assert ident, line
+    *_, (_, listed, _) = tab_match.watched(ident)
+    assert "<b>mine</b>: 61 pictures by the autoencoder of testbed" in listed
+    assert "<b>04.png</b>" in tab_match.find(Image.open(training / "04.png"), None)
+    assert "has to be a text" in tab_match.start("", str(training), "", "")[0] or "characters" in tab_match.start("", str(training), "", "")[0]
+    assert "is deleted" in tab_match.delete("mine")[0] and "no index yet" in tab_match.table()

@@ -15,6 +15,7 @@ from ...wording import tags
 from ..host import callbacks
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
+from . import flagged
 
 #: Verdicts as people read them.
 _SAID = {
@@ -108,6 +109,7 @@ def lines(text: str) -> str:
         if verdict is not None:
             said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)), _tags(found, bool(hires)))
             parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
+    parts.append(flagged.buttons([found.first, found.hires]))
     if ledgering.trouble():
         parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(parts)
