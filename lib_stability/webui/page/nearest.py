@@ -26,11 +26,6 @@ def cards(index: str, near: Sequence[Near], named: bool) -> str:
     wanted = [one.source.path for one in near if named and folders.is_open(one.source.path, roots)]
     seen = dict(zip(wanted, thumbnails(wanted)))
     best = near[0]
-    told = {
-        True: "This is a copy of a training picture",
-        False: "No training picture is near enough for a copy",
-        None: "The nearest training pictures",
-    }
     head = f"<p class='memorization-guard-progress'>{_BEST[best.copy]} (index {html.escape(index)}).{'' if named else _HIDDEN}</p>"
     return f"{head}<div class='memorization-guard-audit'>{''.join(_card(one, seen.get(one.source.path), named) for one in near)}</div>"
 
