@@ -113,6 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
     damped.add_argument("--draws", type=bounded(int, 1, 1000), default=3, help="runs of each memory (%(default)s)")
     agreement = actions.add_parser("agreement", help="how well copies are told without originals, by agreement between seeds")
     agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
+    match = actions.add_parser("match", help="what an index of training pictures finds: whole and partial copies, altered pictures")
+    match.add_argument("--out", type=Path, default=Path("outputs/match"), help="folder for match.json and match.md (%(default)s)")
     pictures = actions.add_parser("pictures", help="a sheet of training pictures with their captions")
     pictures.add_argument("--out", type=Path, default=Path("outputs/testbed-pictures.png"))
     regroup = actions.add_parser("regroup", help="train the U-Net that Forge's sizes can hold, or resume")
