@@ -83,9 +83,9 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
-def by_latents(encode: Callable[[np.ndarray], np.ndarray], name: str = "") -> Describer:
-    """By an autoencoder: `encode` makes latents of pictures ``(pictures, 3, height, width)`` in 0..1."""
-    return Describer(VAE, SIDE, lambda squares: of_latents(encode(squares.transpose(0, 3, 1, 2).astype(np.float32) / 255)), name)
+def by_latents(encode: Callable[[np.ndarray], np.ndarray], name: str = "", side: int | None = None) -> Describer:
+    """By an autoencoder: `encode` makes latents of pictures ``(pictures, 3, height, width)`` in 0..1. `side` in the place of :data:`SIDE`."""
+    return Describer(VAE, side or SIDE, lambda squares: of_latents(encode(squares.transpose(0, 3, 1, 2).astype(np.float32) / 255)), name)
 
 
 def by_sscd(path: Path) -> Describer:

@@ -27,7 +27,7 @@ class Task:
     Parameters
     ----------
     kind : str
-        "calibration", "scan" or "audit".
+        "calibration", "scan", "explanation", "index" or "audit".
     work : callable
         Gets the task, reports by :meth:`progress`, looks at :attr:`stop`, returns the result as plain values.
     lane : str
@@ -51,7 +51,7 @@ class Task:
         """
         if not _lanes[self.lane].acquire(blocking=False):
             kind = getattr(_running.get(self.lane), "kind", "task")
-            raise Busy(f"{'an' if kind[0] == 'a' else 'a'} {kind} is running; wait for it or cancel it")
+            raise Busy(f"{'an' if kind[0] in 'aei' else 'a'} {kind} is running; wait for it or cancel it")
         _running[self.lane] = self
         self._thread = threading.Thread(target=self._run, name=f"memorization guard {self.kind}", daemon=True)
         self._thread.start()
