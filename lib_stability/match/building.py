@@ -19,7 +19,7 @@ from .describing import Describer, same
 from .store import About, Source
 
 #: Pictures that are described at a time, and threads that decode them.
-BATCH, THREADS = 32, 4
+BATCH, THREADS = 16, 4
 #: Batches that are decoded ahead.
 _AHEAD = 2
 #: Told: how many are done, of how many (0 while nobody knows), and what.

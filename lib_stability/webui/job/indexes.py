@@ -17,6 +17,8 @@ from . import places
 
 #: A copy detector's file that lies beside the indexes describes for those that were made by it.
 DETECTORS = "sscd*.pt"
+#: Pictures that are described before a generation may come in between.
+FEW = 4
 _loaded: dict[tuple[str, int], Describer] = {}
 
 
@@ -99,17 +101,24 @@ def _nearest(picture: Image.Image, place: Path, count: int) -> list[Near]:
         return finding.near(index, how, [opening.square(picture.convert("RGB"), how.side)], count)[0]
 
 
-def same_throughout(how: Callable[[], Describer]) -> Describer:
-    """A describer that is made anew each time under the host's lock, and ends where something else was loaded meanwhile."""
+def same_throughout(how: Callable[[], Describer], alive: Callable[[], None] = lambda: None) -> Describer:
+    """A describer that is made anew each time under the host's lock, and ends where something else was loaded meanwhile.
+
+    Between a few pictures it lets go of the lock, since on a processor each takes seconds, and asks whether it is still `alive`.
+    """
     with encoding.alone():
         first = how()
         print = first.print
 
     def rows(squares: np.ndarray) -> np.ndarray:
-        with encoding.alone():
-            found = how().rows(np.concatenate([squares, describing.pattern(first.side)[None]]))
-        if not describing.same(found[-1], print):
+        found, asked = [], np.concatenate([squares, describing.pattern(first.side)[None]])
+        for start in range(0, len(asked), FEW):
+            alive()
+            with encoding.alone():
+                found.append(how().rows(asked[start : start + FEW]))
+        rows = np.concatenate(found)
+        if not describing.same(rows[-1], print):
             raise ValueError("another checkpoint or autoencoder was loaded meanwhile; load the first one again and go on")
-        return found[:-1]
+        return rows[:-1]
 
     return Describer(first.kind, first.side, rows, first.name)

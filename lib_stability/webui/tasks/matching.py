@@ -75,11 +75,16 @@ def run(options: Options, running: Task) -> dict:
     began = time.monotonic()
     if options.by == describing.VAE:
         sampling.loaded()
-    how = indexes.same_throughout(indexes.by_checkpoint) if options.by == describing.VAE else indexes.by_detector()
+    how = indexes.by_detector() if options.by == describing.SSCD else indexes.same_throughout(indexes.by_checkpoint, lambda: _alive(running))
     built = building.build(indexes.folder(options.index), options.tops, how, running.progress, options.admits)
     seconds = time.monotonic() - began
     told = {"new": built.new, "gone": built.gone, "seconds": round(seconds, 2), "pictures_per_second": round(built.new / max(seconds, 1e-6), 1)}
     return {"index": options.index, **described(built.about), **told}
+
+
+def _alive(running: Task) -> None:
+    """Ends the work where that is wished."""
+    running.progress(running.done, running.total, running.note)
 
 
 def described(about: store.About) -> dict:
