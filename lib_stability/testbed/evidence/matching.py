@@ -30,7 +30,7 @@ from .damping import generate
 
 SEED = EVALUATION_SEED + 80_000_000
 #: Ordinary training pictures in the index, draws of each template, seeds of each memorized caption, and runs of ordinary ones.
-ORDINARY, DRAWS, SEEDS, RUNS, STRANGERS = 1500, 6, 2, 100, 300
+ORDINARY, DRAWS, SEEDS, RUNS, STRANGERS = 1000, 6, 2, 48, 200
 
 
 def _cut(share: float, right: float = 0.0) -> Callable[[Image.Image], Image.Image]:
