@@ -12,6 +12,7 @@ from asking import Asker, basic
 from PIL import Image
 from test_judging import MEMORIZED
 from test_routes import command  # noqa: F401
+from test_served import fill, page  # noqa: F401
 
 from lib_stability.match import describing, store
 from lib_stability.testbed.world.captions import memorized
@@ -283,3 +284,26 @@ def test_the_tab_makes_an_index_looks_a_picture_up_and_deletes(training, host):
     assert "<b>04.png</b>" in tab_match.find(Image.open(training / "04.png"), None)
     assert "has to be a text" in tab_match.start("", str(training), "", "")[0] or "characters" in tab_match.start("", str(training), "", "")[0]
     assert "is deleted" in tab_match.delete("mine")[0] and "no index yet" in tab_match.table()
+
+
+def test_a_person_asks_in_the_browser(page, training, options):  # noqa: F811
+    """Which words and which picture, under a batch of two: the second picture that is chosen is the one that is looked up."""
+    made(training)
+    for name, value in (("steps", 12), ("cfg_scale", 7.5), ("width", 128), ("height", 128), ("batch_size", 2), ("prompt", MEMORIZED)):
+        fill(page, name, value)
+    page.locator("#memorization_guard_txt2img_enabled-checkbox input").first.check()
+    page.locator("#txt2img_generate").click()
+    page.wait_for_selector(".memorization-guard-more[data-wanted=picture]", timeout=60_000)
+    page.wait_for_selector("#txt2img_gallery .thumbnail-item[data-memorization-guard=strong]", timeout=20_000)
+    said = "text => document.querySelector('#memorization_guard_more_txt2img').innerText.includes(text)"
+    # The first is the grid of both.
+    page.locator("#txt2img_gallery .thumbnails .thumbnail-item").nth(1).click()
+    page.locator(".memorization-guard-more[data-wanted=picture]").first.click()
+    page.wait_for_function(said, arg="This is a copy of a training picture", timeout=30_000)
+    assert page.locator("#memorization_guard_more_txt2img figure img").count() == 5
+    page.locator("#txt2img_gallery .thumbnails .thumbnail-item").nth(2).click()
+    page.wait_for_function("() => !document.querySelector('#memorization_guard_more_txt2img').checkVisibility()", timeout=20_000)
+    page.wait_for_selector(".memorization-guard-more[data-wanted=words]", timeout=20_000)
+    page.locator(".memorization-guard-more[data-wanted=words]").first.click()
+    page.wait_for_function(said, arg="Stable without", timeout=60_000)
+    assert page.locator("#memorization_guard_more_txt2img mark").count() >= 1

@@ -13,9 +13,9 @@ from ..tasks import folders
 _BEST = {
     True: "This is a copy of a training picture",
     False: "No training picture is near enough for a copy",
-    None: "The nearest training pictures",
+    None: "The nearest training pictures; whether it is a copy nobody can tell: this index has no threshold",
 }
-_SAID = {True: "copy", False: "no copy", None: "copy or not: nobody can tell"}
+_SAID = {True: "copy", False: "no copy"}
 
 
 def cards(index: str, near: Sequence[Near], named: bool) -> str:
@@ -36,7 +36,7 @@ _HIDDEN = " Which one only this web UI's administrator sees."
 def _card(one: Near, seen: str | None, named: bool) -> str:
     picture = f"<img src='{seen}' alt=''>" if seen else "<div class='memorization-guard-no-preview'>no preview</div>"
     name = html.escape(plain(one.source.name if named else "a training picture"), quote=True)
-    word = {True: "strong", False: "stable", None: "not-judged"}[one.copy]
-    badge = f"<span class='memorization-guard-badge memorization-guard-is-{word}'>{_SAID[one.copy]}</span>"
+    word = "strong" if one.copy else "stable"
+    badge = "" if one.copy is None else f"<span class='memorization-guard-badge memorization-guard-is-{word}'>{_SAID[one.copy]}</span>"
     told = f"<ul><li>likeness {one.likeness:.2f}{', mirrored' if one.mirrored else ''}</li></ul>"
     return f"<figure title='{name}'>{picture}<figcaption>{badge}<b>{name.rpartition('/')[2]}</b>{told}</figcaption></figure>"
