@@ -15,6 +15,7 @@ from test_routes import command  # noqa: F401
 from test_served import fill, page  # noqa: F401
 
 from lib_stability.match import describing, store
+from lib_stability.shell import cli, match_commands, webui_answers
 from lib_stability.testbed.world.captions import memorized
 from lib_stability.testbed.world.scenes import random_scene, render
 from lib_stability.trail.reading import verdicts_of
@@ -307,3 +308,36 @@ def test_a_person_asks_in_the_browser(page, training, options):  # noqa: F811
     page.locator(".memorization-guard-more[data-wanted=words]").first.click()
     page.wait_for_function(said, arg="Stable without", timeout=60_000)
     assert page.locator("#memorization_guard_more_txt2img mark").count() >= 1
+
+
+# -- from the shell ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_shell_describes_by_a_web_ui_and_the_web_ui_takes_the_index(training, generate, server, tmp_path, capsys, monkeypatch):
+    made_here, index = tmp_path / "made", indexes.home() / "shell"
+    made_here.mkdir()
+    generate(None, prompt=MEMORIZED, **SIZE).images[0].save(made_here / "copied.png")
+    generate(None, prompt="small blue square", seed=5, **SIZE).images[0].save(made_here / "new.png")
+    by = ("--webui-url", server)
+    assert cli.main(["match", "index", str(training), "--out", str(index), *by]) == 0
+    assert "61 pictures by the autoencoder of testbed" in capsys.readouterr().out
+    assert cli.main(["match", "find", str(made_here), "--index", str(index), *by]) == 0
+    assert "1 of 2 pictures are copies" in capsys.readouterr().out
+    assert cli.main(["audit", str(made_here), "--match", str(index), "--out", str(tmp_path / "rows.jsonl"), *by]) == 0
+    rows = {row["file"].rpartition("/")[2]: row for row in map(json.loads, (tmp_path / "rows.jsonl").read_text().splitlines())}
+    assert rows["copied.png"]["match"] == "the one, itself.png" and rows["copied.png"]["copy"] and not rows["new.png"]["copy"]
+    # What the shell has made the web UI asks, and finds in the same way.
+    assert matching.find(Image.open(made_here / "copied.png"), "shell")[1][0].likeness == pytest.approx(rows["copied.png"]["likeness"], abs=0.01)
+    other_autoencoder(monkeypatch)
+    capsys.readouterr()
+    assert cli.main(["match", "index", "--out", str(index), *by]) == 2 and "was made with the autoencoder of testbed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answer", [{}, {"size": 4, "rows": "AAAA", "name": "x"}, {"size": 0, "rows": "", "name": "x"}, {"size": 4, "rows": 7}, []])
+def test_a_web_ui_that_answers_nonsense_is_told(answer):
+    class Client:
+        def request(self, *_):
+            return answer
+
+    with pytest.raises(webui_answers.ClientError, match="makes no sense"):
+        match_commands.by_webui(Client())
