@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -161,11 +161,11 @@ def cell(value: object) -> object:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
-    """Write rows as CSV or JSON lines, by the ending of `path`; the file is there as a whole or not at all."""
+def write(table: Iterable[dict], path: Path, prompts: bool = False, more: Sequence[str] = ()) -> None:
+    """Write rows as CSV or JSON lines, by the ending of `path`; the file is there as a whole or not at all. `more` are further columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    columns = [*COLUMNS, *(["prompt", "carriers"] if prompts else [])]
+    columns = [*COLUMNS, *more, *(["prompt", "carriers"] if prompts else [])]
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if path.suffix.lower() == ".csv":
@@ -203,8 +203,8 @@ def summary(table: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Run the command; ValueError or OSError for bad use."""
+def main(arguments: argparse.Namespace, add: Callable[[list[dict]], str] | None = None, more: Sequence[str] = ()) -> int:
+    """Run the command; ValueError or OSError for bad use. `add` may add the columns `more` to the rows, and says something of all of them."""
     if arguments.verify_ledger:
         return _verify(arguments)
     if not arguments.paths or arguments.expect:
@@ -218,14 +218,17 @@ def main(arguments: argparse.Namespace) -> int:
         raise ValueError("--jobs has to be 1 or more")
     items = list(find(arguments.paths))
     table = list(_with_progress(rows(items, arguments.prompts, arguments.jobs), len(items)))
+    said = add(table) if add is not None else ""
     if arguments.out:
-        write(table, arguments.out, arguments.prompts)
+        write(table, arguments.out, arguments.prompts, more)
     broken = [row for row in table if row["problem"] and (row["verdict"] == UNREADABLE or row["problem"] not in _ORDINARY)]
     for row in broken[:_LISTED]:
         print(f"{plain(row['file'])}: {plain(row['problem'])}", file=sys.stderr)
     if len(broken) > _LISTED:
         print(f"and {len(broken) - _LISTED} more, see the column problem of --out", file=sys.stderr)
     print(summary(table))
+    if said:
+        print(said)
     failing = set().union(*(FAIL_ON[choice] for choice in arguments.fail_on))
     return int(any(row[prefix + "verdict"] in failing for row in table for prefix in PASSES))
 

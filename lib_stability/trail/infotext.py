@@ -30,6 +30,8 @@ from ..version import __version__
 PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG version", "MG region"
 #: Of a picture that shows several images of its job, or of several jobs.
 GRID_KEY = "MG grid"
+#: Which training picture a flagged image is nearest to, and how near.
+MATCH_KEY = "MG match"
 #: Beginnings of the keys about the first pass, the hires pass, and what other tools have sampled inside the job to finish the image.
 PASS_PREFIXES = ("MG ", "MG hires ", "MG inner ")
 #: Letters of the carriers that an infotext has room for.

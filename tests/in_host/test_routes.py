@@ -134,6 +134,10 @@ ROUTES = [
     ("POST", "profiles/delete"),
     ("GET", "audit/folders"),
     ("GET", "audit/rows"),
+    ("GET", "match"),
+    ("POST", "match/find"),
+    ("POST", "match/describe"),
+    ("POST", "match/delete"),
     *[(method, kind) for kind in api_jobs._KINDS for method in ("GET", "POST", "DELETE")],
 ]
 

@@ -151,7 +151,7 @@ def test_the_tab_calibrates_and_scans(folder, host, options):  # noqa: F811
     line, ranking = list(tab_scan.scan(f"{MEMORIZED[0]}\n# no\n<i>red</i> circle", 1.0))[-1]
     assert "Scan done" in line and "&lt;i&gt;red" in ranking and "<i>" not in ranking
     assert "Nothing is running" in tab_parts.cancel("scan")
-    assert len(tab.refresh()) == 13
+    assert len(tab.refresh()) == 17
 
 
 def test_the_tab_in_a_browser(page, folder, options):  # noqa: F811

@@ -43,12 +43,13 @@ class Parts:
         if evaluation.number or self.probe.policy == "never":
             return None
         worst: Judged | None = None
+        furthest: torch.Tensor | None = None
         for part in self.apart(evaluation.x, evaluation.sigma):
             judged = self._judge(evaluation, part)
-            if worst is not None:
-                further = per_sample(judged.z.score > worst.z.score, part)
-                judged = self._judge(evaluation, torch.where(further, part, worst.prediction))
-            worst = judged
+            if worst is not None and furthest is not None:
+                part = torch.where(per_sample(judged.z.score > worst.z.score, part), part, furthest)
+                judged = self._judge(evaluation, part)
+            worst, furthest = judged, part
         return worst
 
     def _judge(self, evaluation: Evaluation, part: torch.Tensor) -> Judged:

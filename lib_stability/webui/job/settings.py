@@ -63,6 +63,8 @@ def _add_options() -> None:
         "infotext": (DETAILS[1], "What to write into an image's infotext", radio(list(DETAILS))),
         "audit_folders": ("", "Further folders that the tab may audit, one a line; ignored where the web UI is open to others", lines),
         "map": (True, "Map of where the memorized content sits, under the verdict of a flagged image", {}),
+        "match": (False, "Write the nearest training picture of a flagged image into its infotext: its file's name, and how alike they are", {}),
+        "match_index": ("", "Index of training pictures that is asked; empty: the first that fits the checkpoint", {}),
         "save_map": (False, "Save the map beside the picture, as <picture>-mg-map.png", {}),
         "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {places.ledger()}", {}),
         "folder": ("", f"Folder for your profiles and the ledger; empty: {places.DEFAULT}; ignored where the web UI is open to others", {}),

@@ -15,6 +15,7 @@ from ...wording import tags
 from ..host import callbacks
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
+from . import flagged
 
 #: Verdicts as people read them.
 _SAID = {
@@ -109,6 +110,7 @@ def lines(text: str) -> str:
             parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
     if found.inner is not None:
         parts.append(_line("What another tool sampled to finish it: ", found.inner))
+    parts.append(flagged.buttons([found.first, found.hires]))
     if ledgering.trouble():
         parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(parts)

@@ -11,7 +11,7 @@ from modules import scripts
 
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..job import arguments, galleries, infotexts, inner, job, last_job, ledgering, mapping, saved_files, settings, wholes
+from ..job import arguments, galleries, infotexts, inner, job, last_job, ledgering, mapping, matching, saved_files, settings, wholes
 from . import xyz
 from .controls import Controls
 
@@ -57,6 +57,7 @@ class GuardScript(scripts.Script):
         quietly(lambda: inner.begun(made, p))
         quietly(lambda: wholes.begun(made, p))
         infotexts.attach(p)
+        quietly(lambda: matching.attach(p))
 
     @staticmethod
     def _serving() -> dict[str, bool]:
@@ -89,6 +90,7 @@ class GuardScript(scripts.Script):
 
     def postprocess_image(self, p, pp, *args) -> None:
         mapping.keep_picture(job.of(p), p, pp.image)
+        quietly(lambda: matching.look(job.of(p), p, pp.image))
 
     def postprocess(self, p, processed, *args) -> None:
         found = job.of(p)

@@ -27,7 +27,7 @@ class Task:
     Parameters
     ----------
     kind : str
-        "calibration", "scan" or "audit".
+        "calibration", "scan", "explanation", "index" or "audit".
     work : callable
         Gets the task, reports by :meth:`progress`, looks at :attr:`stop`, returns the result as plain values.
     lane : str
@@ -51,7 +51,7 @@ class Task:
         """
         if not _lanes[self.lane].acquire(blocking=False):
             kind = getattr(_running.get(self.lane), "kind", "task")
-            raise Busy(f"{'an' if kind[0] == 'a' else 'a'} {kind} is running; wait for it or cancel it")
+            raise Busy(f"{'an' if kind[0] in 'aei' else 'a'} {kind} is running; wait for it or cancel it")
         _running[self.lane] = self
         self._thread = threading.Thread(target=self._run, name=f"memorization guard {self.kind}", daemon=True)
         self._thread.start()
@@ -95,8 +95,9 @@ class Task:
         if self.state != "running" or self._first is None or not self.total:
             return None
         # The first step is left out where possible: it may have loaded the model.
-        began, already = self._first if self.done > self._first[1] else (self._began, 0)
-        return round((time.monotonic() - began) / (self.done - already) * (self.total - self.done), 1)
+        done = self.done  # once: the work goes on in another thread
+        began, already = self._first if done > self._first[1] else (self._began, 0)
+        return round((time.monotonic() - began) / (done - already) * (self.total - done), 1) if done > already else None
 
     def to_json(self) -> dict:
         """Progress, and the result once there is one."""
