@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ...guard.locality import LocalMap
-from ...guard.verdict import NOT_JUDGED, Verdict, gravest
+from ...guard.verdict import NOT_JUDGED, STEERED, Verdict, gravest
 from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
 from ..host import host, networks, probing, versions
@@ -215,7 +215,8 @@ class Job:
     def gravest(self) -> Verdict | None:
         """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""
         found = [verdict for each in self.passes.values() for one in each for verdict in one.results()[0]]
-        return gravest(found) if found else None
+        # Of two equally grave ones the picture that still shows it.
+        return gravest(sorted(found, key=lambda one: one.outcome == STEERED)) if found else None
 
     def to_json(self) -> dict:
         """The whole job as plain values: what ``GET /memorization-guard/v1/last`` answers."""
