@@ -141,7 +141,8 @@ def _number(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen | 
         if both is None:
             return []
         before, after = (judges.times(judges.unusual(score, verdict.detector, judge)) for score in both)
-        return [say(texts.BEFORE_AFTER, before=before, after=after)]
+        # Where the end could not be told the last number tells nothing either.
+        return [say(texts.BEFORE_AFTER, before=before, after=after) if verdict.outcome == STEERED else say(texts.BEFORE, before=before)]
     multiple = judges.times(judges.unusual(verdict.score, verdict.detector, judge))
     return [say(texts.UNUSUAL if judge.kind == "calibrated" else texts.UNUSUAL_GUESS, times=multiple)]
 
@@ -175,11 +176,11 @@ def _terms(verdict: Verdict, seen: Seen | None) -> list[str]:
     said = []
     if verdict.score is not None and verdict.damped:
         both = _before_after(seen, verdict.detector) if seen else None
-        said.append(say(texts.SCORE_BEFORE, score=f"{verdict.score:g}", after=f"{both[1]:.4g}" if both else "?"))
+        said.append(say(texts.SCORE_BEFORE, score=f"{verdict.score:.3g}", after=f"{both[1]:.3g}" if both else "?"))
     elif verdict.score is not None and seen:
-        said.append(say(texts.SCORE, score=f"{verdict.score:g}", threshold=f"{seen[1]:.3g}", detector=verdict.detector or "watch"))
+        said.append(say(texts.SCORE, score=f"{verdict.score:.3g}", threshold=f"{seen[1]:.3g}", detector=verdict.detector or "watch"))
     elif verdict.score is not None:
-        said.append(say(texts.SCORE_ALONE, score=f"{verdict.score:g}", detector=verdict.detector or "watch"))
+        said.append(say(texts.SCORE_ALONE, score=f"{verdict.score:.3g}", detector=verdict.detector or "watch"))
     if verdict.flagged_at:
         said.append(say(texts.FLAGGED_AT, at=verdict.flagged_at, of=verdict.evaluations))
     if verdict.damped:
