@@ -1,7 +1,7 @@
 """Screenshots of every state of the page, light, dark and as wide as a phone: ``make screenshots``.
 
-Without ``--url`` they are of the web UI in small, in the shape of HOST_SHAPE; with it of a running host that has the exported testbed loaded, was started
-with ``--api`` and has nothing to lose: settings are put back, a trial that is calibrated on the way is deleted. Look at them: nothing here judges them.
+Without ``--url`` they are of the web UI in small, in the shape of HOST_SHAPE; with it of a running host that has the exported testbed loaded and was
+started with ``--api``: settings are put back, a trial that is calibrated on the way is deleted. Look at them: nothing here judges them.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from lib_stability.trail import scan_report
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import sampling
 from lib_stability.webui.page import tab, tab_calibrate, tab_parts, tab_profiles, tab_scan
-from lib_stability.webui.tasks import scanning
+from lib_stability.webui.tasks import api_jobs, scanning
 
 MEMORIZED = [one.caption for one in memorized()]
 UNSEEN = [caption for caption, _ in ordinary_samples(24, 77, "evaluation")]

@@ -20,7 +20,8 @@ FOLDER = Path(__file__).resolve().parents[3] / "localizations"
 
 def say(text: str, **values: object) -> str:
     """One of :mod:`.texts` in the page's language, the values put in; English where that language is not there."""
-    return _table(str(getattr(host.opts(), "localization", None) or "")).get(text, text).format(**values)
+    found = _table(str(getattr(host.opts(), "localization", None) or "")).get(text, text)
+    return found.format(**values) if values else found
 
 
 def files() -> list[Path]:

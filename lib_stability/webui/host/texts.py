@@ -176,6 +176,29 @@ SETTINGS = {
     "folder": "Folder for your profiles and the ledger; empty for the extension's own; ignored where the web UI is open to others",
 }
 
+#: Choices of the page and of the Settings, which hold no number and are translated by the host alone.
+CHOICES = (
+    *("Report", "Damp", "Stop", "Low", "Medium", "High", "Paper", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
+    *("Judge by a general prior", "Do not judge", "Judge by the checkpoint's own profile, and say so"),
+    *("Verdict only", "Verdict and numbers", "Verdict, numbers and profile"),
+    *("Several in turn", "All output folders", "All", "Stable", "Mild", "Strong", "Not judged", "Without a verdict", "Broken"),
+)
+#: Why an image was not judged, where that is always the same; the infotext keeps the English.
+REASONS = (
+    "no guidance and no probe",
+    "guidance above the region",
+    "ended before the last look",
+    "no profile",
+    "inpainting mask too small",
+    "guided by a picture too",
+    "no probe and a negative prompt that the region does not know",
+    "no probe and guidance changed by another extension",
+    "flow model without guidance and no probe",
+    "sampler not made for flow models",
+    "nothing sampled",
+    "a grid of several jobs",
+)
+
 
 def everything() -> list[str]:
     """Every text, each once."""

@@ -119,11 +119,11 @@ def _pass(found: Reading, hires: bool, read: Verdict) -> str:
 def _sentences(verdict: Verdict) -> list[str]:
     """In plain words: what the verdict comes to, what it lacks, what can be done."""
     if not verdict.flagged and verdict.reason:
-        said = [say(texts.WHY, reason=verdict.reason)]
+        said = [say(texts.WHY, reason=say(verdict.reason))]
     else:
         said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
     if verdict.flagged and verdict.reason:
-        said.append(say(texts.BESIDE, reason=verdict.reason))
+        said.append(say(texts.BESIDE, reason=say(verdict.reason)))
     return said + [say(_ADVICE[reason]) for reason in (verdict.reason,) if reason in _ADVICE]
 
 
