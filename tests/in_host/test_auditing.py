@@ -260,8 +260,9 @@ def test_over_http(pictures, server):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_in_a_browser(page, pictures, options, server, theme):  # noqa: F811
-    """Audit, filter, turn pages, download, and be refused a folder elsewhere."""
+def test_in_a_browser(page, pictures, options, server, theme, monkeypatch):  # noqa: F811
+    """Audit, filter, turn pages, download, and be refused a folder elsewhere; what has nothing to act on cannot be pressed."""
+    monkeypatch.setattr(api_jobs, "_latest", {})
     for number in range(60):
         Image.new("RGB", (64, 64), (4 * number, 90, 90)).save(pictures / f"other {number:02}.png")
     page.goto(f"{server}/?__theme={theme}")

@@ -34,7 +34,7 @@ def started(monkeypatch):
     seen = []
 
     class Task:
-        id, state = "1", "running"
+        id, state, waits = "1", "running", 0
 
         def start(self):
             return self

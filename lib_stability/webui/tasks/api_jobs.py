@@ -35,7 +35,7 @@ def start(kind: str, body: dict) -> Task:
     """
     options, make = _KINDS[kind]
     task, before = make(options.parse(body)), latest(kind)
-    if before is not None and before.state == "running":  # also one that waits, and has left its lane to others
+    if before is not None and before.state == "running" and before.waits:  # it has left its lane to others
         raise Busy(f"{'an' if kind == 'audit' else 'a'} {before.kind} is running; wait for it or cancel it")
     task.start()
     _latest[kind] = task
