@@ -1,7 +1,7 @@
 """Screenshots of every state of the page, light, dark and as wide as a phone: ``make screenshots``.
 
 Without ``--url`` they are of the web UI in small, in the shape of HOST_SHAPE; with it of a running host that has the exported testbed loaded and was
-started with ``--api``: settings are put back, a trial that is calibrated on the way is deleted. Look at them: nothing here judges them.
+started with ``--api``: settings are put back, a trial of 24 runs stays, which serves nobody unasked. Look at them: nothing here judges them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from lib_stability.testbed.world.captions import memorized, ordinary_samples  # 
 PREFIX = "memorization_guard_"
 TAB = f"#{PREFIX}tab_"
 COPY = memorized()[0].caption
+STEERED = ("daisy small white star", "bruno small red diamond", "oscar small purple ring", "anna large blue triangle")
 ORDINARY = [caption for caption, _ in ordinary_samples(24, 1_000_000, "calibration")]
 #: Theme and width.
 LOOKS = {"light": ("light", 1300), "dark": ("dark", 1300), "phone": ("light", 390)}
@@ -63,7 +64,10 @@ class Shooter:
         for name, value in (("steps", 12), ("cfg_scale", cfg), ("width", 128), ("height", 128), ("seed", 7)):
             self.fill(f"txt2img_{name}", value)
         self.fill("txt2img_prompt", prompt)
+        answer = f"document.querySelector('#{PREFIX}verdict_txt2img .memorization-guard-answer')?.dataset.answer"
+        before = self.page.evaluate(f"() => {answer}")
         self.page.locator("#txt2img_generate:visible, #txt2img_generate_box #txt2img_generate").first.click()
+        self.page.wait_for_function(f"before => {answer} !== before", arg=before, timeout=120_000)
         self.page.wait_for_selector(f"#{PREFIX}verdict_txt2img p", timeout=120_000)
         self.page.wait_for_timeout(1500)
 
@@ -102,7 +106,11 @@ def flagged(shot: Shooter) -> None:
 
 def steered(shot: Shooter) -> None:
     shot.open(mode="Damp")
-    shot.generate(COPY)
+    for number, caption in enumerate((COPY, *STEERED)):
+        shot.generate(caption)
+        # What damping comes to differs from host to host: the first that is seen to be away, else the last.
+        if "Steered away" in shot.page.locator(f"#{PREFIX}verdict_txt2img p").first.inner_text() or number == len(STEERED):
+            break
     shot.take("steered")
 
 
@@ -202,7 +210,7 @@ def small() -> Iterator[tuple[str, Callable[[dict], None]]]:
 
 @contextmanager
 def running(url: str) -> Iterator[tuple[str, Callable[[dict], None]]]:
-    """A running host, by its API; what was set and made is put back."""
+    """A running host, by its API; what was set is put back."""
 
     def ask(method: str, path: str, body: object = None) -> object:
         data = None if body is None else json.dumps(body).encode()
@@ -211,14 +219,10 @@ def running(url: str) -> Iterator[tuple[str, Callable[[dict], None]]]:
             return json.loads(answer.read() or b"null")
 
     before = {name: value for name, value in ask("GET", "/sdapi/v1/options").items() if name.startswith(PREFIX)}
-    known = {one["name"] for one in ask("GET", "/memorization-guard/v1/profiles")["profiles"]}
     try:
         yield url, lambda given: ask("POST", "/sdapi/v1/options", given)
     finally:
         ask("POST", "/sdapi/v1/options", before)
-        for one in ask("GET", "/memorization-guard/v1/profiles")["profiles"]:
-            if one["name"] not in known:
-                ask("DELETE", f"/memorization-guard/v1/profiles/{urllib.request.quote(one['name'])}")
 
 
 def main() -> None:

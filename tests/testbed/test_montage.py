@@ -34,6 +34,6 @@ def test_unchanged_is_said_of_equal_bits_alone():
 
 def test_pictures_are_shown_at_twice_their_size_at_least():
     sheet = montage.draw([row("a", "lime", "blue"), row("b", None)])
-    counts = dict((colour, count) for count, colour in sheet.getcolors(10**6))
+    counts = {colour: count for count, colour in sheet.getcolors(10**6)}
     for colour in ((0, 255, 0), (255, 0, 0), (0, 0, 255)):
         assert counts[colour] > 0.95 * (2 * 128) ** 2

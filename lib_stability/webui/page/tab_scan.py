@@ -9,8 +9,8 @@ from ..host import texts
 from ..tasks import api_jobs, json_options, scanning
 from .tab_parts import button, cancel, follow, help_line, id_of, lines, pressable, runs, slider, state_of, text
 
-#: In the browser alone: there is something to scan once a caption is there.
-_CAPTIONS = "(text) => [{interactive: text.trim() !== '', __type__: 'update'}]"
+#: In the browser alone: there is something to scan once a caption is there. Gradio 3 calls what can be pressed dynamic.
+_CAPTIONS = "(text) => { const any = text.trim() !== ''; return [{interactive: any, mode: any ? 'dynamic' : 'static', __type__: 'update'}]; }"
 
 
 def scan(captions: str, seeds: float, networks: str = "", width: float = 0, height: float = 0) -> Iterator[tuple]:
