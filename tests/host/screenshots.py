@@ -29,7 +29,8 @@ from lib_stability.testbed.world.captions import memorized, ordinary_samples  # 
 PREFIX = "memorization_guard_"
 TAB = f"#{PREFIX}tab_"
 COPY = memorized()[0].caption
-STEERED = ("daisy small white star", "bruno small red diamond", "oscar small purple ring", "anna large blue triangle")
+#: Seen to be steered away in both hosts.
+STEERED = memorized()[3].caption
 ORDINARY = [caption for caption, _ in ordinary_samples(24, 1_000_000, "calibration")]
 #: Theme and width.
 LOOKS = {"light": ("light", 1300), "dark": ("dark", 1300), "phone": ("light", 390)}
@@ -99,18 +100,14 @@ def ordinary(shot: Shooter) -> None:
 
 def flagged(shot: Shooter) -> None:
     shot.open()
-    shot.generate(COPY)
+    shot.generate(STEERED)
     shot.page.locator(f"#{PREFIX}verdict_txt2img details.memorization-guard-details > summary").first.click()
     shot.take("flagged")
 
 
 def steered(shot: Shooter) -> None:
-    shot.open(mode="Damp")
-    for number, caption in enumerate((COPY, *STEERED)):
-        shot.generate(caption)
-        # What damping comes to differs from host to host: the first that is seen to be away, else the last.
-        if "Steered away" in shot.page.locator(f"#{PREFIX}verdict_txt2img p").first.inner_text() or number == len(STEERED):
-            break
+    shot.open(mode="Damp", damping="Directional")
+    shot.generate(STEERED)
     shot.take("steered")
 
 
