@@ -1,7 +1,7 @@
 """Screenshots of every state of the page, light, dark and as wide as a phone: ``make screenshots``.
 
 Without ``--url`` they are of the web UI in small, in the shape of HOST_SHAPE; with it of a running host that has the exported testbed loaded and was
-started with ``--api``: settings are put back, a trial of 24 runs stays, which serves nobody unasked. Look at them: nothing here judges them.
+started with ``--api``: settings are put back, a trial that is calibrated on the way is deleted. Look at them: nothing here judges them.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def small() -> Iterator[tuple[str, Callable[[dict], None]]]:
 
 @contextmanager
 def running(url: str) -> Iterator[tuple[str, Callable[[dict], None]]]:
-    """A running host, by its API; what was set is put back."""
+    """A running host, by its API; what was set and made is put back."""
 
     def ask(method: str, path: str, body: object = None) -> object:
         data = None if body is None else json.dumps(body).encode()
@@ -216,10 +216,14 @@ def running(url: str) -> Iterator[tuple[str, Callable[[dict], None]]]:
             return json.loads(answer.read() or b"null")
 
     before = {name: value for name, value in ask("GET", "/sdapi/v1/options").items() if name.startswith(PREFIX)}
+    known = {one["name"] for one in ask("GET", "/memorization-guard/v1/profiles")["profiles"]}
     try:
         yield url, lambda given: ask("POST", "/sdapi/v1/options", given)
     finally:
         ask("POST", "/sdapi/v1/options", before)
+        for one in ask("GET", "/memorization-guard/v1/profiles")["profiles"]:
+            if one["name"] not in known:
+                ask("POST", "/memorization-guard/v1/profiles/delete", {"name": one["name"]})
 
 
 def main() -> None:
