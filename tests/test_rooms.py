@@ -42,7 +42,7 @@ RULES = {
     # On a command line.
     "shell": Room("* -webui -webui.host -webui.job -webui.page -webui.tasks -__main__", f"{_CORE} requests", late="diffusers tqdm"),
     # The model that was made to memorize. Nothing outside but the command line may know it.
-    "testbed": Room("guard profile pictures trail validation testbed.*", _TESTBED),
+    "testbed": Room("guard profile pictures trail validation testbed.*", _TESTBED, late="matplotlib"),
     "testbed.world": Room("", f"{_CORE} safetensors tqdm"),
     "testbed.network": Room("guard profile wording testbed.world", _TESTBED, late="clip"),
     "testbed.export": Room("profile testbed.network testbed.world", _TESTBED, late="ldm clip"),

@@ -6,6 +6,7 @@ import html
 import os
 from collections.abc import Callable, Sequence
 
+from ..guard.verdict import MILD, STEERED, STRONG
 from .audit import plain
 from .audit_table import GROUPS, Table
 from .image_row import NO_VERDICT, PASSES, UNREADABLE, is_picture
@@ -64,13 +65,23 @@ def _badge(group: str) -> str:
     return f"<span class='memorization-guard-badge memorization-guard-is-{group.replace(' ', '-')}'>{html.escape(label(group))}</span>"
 
 
+def _became(row: dict) -> str:
+    """The group of a row; of a picture that the guard has changed what it became, so that nobody takes it for the copy that it is not."""
+    prefix = next((one for one in PASSES if row[one + "verdict"] == row["group"]), "")
+    if row["group"] not in (MILD, STRONG):
+        return row["group"]
+    if row[prefix + "stopped_at"]:
+        return "blanked"
+    return ("steered" if row[prefix + "outcome"] == STEERED else "damped") if row[prefix + "damped"] else row["group"]
+
+
 def _card(row: dict, picture: str | None) -> str:
     shown = html.escape(plain(row["name"]), quote=True)
     told = "".join(f"<li>{html.escape(plain(line))}</li>" for line in _lines(row))
     nothing = "no preview" if is_picture(row["file"]) else "text file"
     seen = f"<img src='{picture}' alt=''>" if picture else f"<div class='memorization-guard-no-preview'>{nothing}</div>"
     base = html.escape(plain(os.path.basename(row["file"])), quote=True)
-    return f"<figure title='{shown}'>{seen}<figcaption>{_badge(row['group'])}<b>{base}</b><ul>{told}</ul></figcaption></figure>"
+    return f"<figure title='{shown}'>{seen}<figcaption>{_badge(_became(row))}<b>{base}</b><ul>{told}</ul></figcaption></figure>"
 
 
 def _lines(row: dict) -> Sequence[str]:

@@ -56,6 +56,11 @@ def samplers(wanted: tuple[str, ...] | None = None) -> list[str]:
     return known if wanted is None else [name for name in wanted if name in known]
 
 
+def is_second_order(sampler: str) -> bool:
+    """Whether a sampler asks the model twice a step, by its name: for an estimate of time only."""
+    return any(part in sampler for part in ("DPM2", "DPM++ 2S", "DPM++ SDE", "Heun"))
+
+
 def schedules(flow: bool) -> list[str]:
     """The schedules that runs are sampled with, in turn."""
     if not flow:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ...guard.locality import LocalMap
-from ...guard.verdict import NOT_JUDGED, Verdict, gravest
+from ...guard.verdict import NOT_JUDGED, STEERED, Verdict, gravest
 from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
 from ..host import host, networks, versions
@@ -249,7 +249,8 @@ class Job:
         """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""
         found = [verdict for each in self.passes.values() for one in each for verdict in one.results()[0]]
         found += [verdict for each in self.inner.values() for one in each for verdict in one.said()]
-        return gravest(found) if found else None
+        # Of two equally grave ones the picture that still shows it.
+        return gravest(sorted(found, key=lambda one: one.outcome == STEERED)) if found else None
 
     def images(self) -> int:
         """How many images were sampled by now."""

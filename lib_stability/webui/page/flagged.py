@@ -6,6 +6,7 @@ and hands over what is shown: the infotext, and the picture itself, made small.
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,13 +16,12 @@ from ...trail import shares_report
 from ...trail.reading import verdicts_of
 from ...validation import Field, ValidationError
 from ...wording import tags
-from ..host import callbacks
+from ..host import callbacks, texts
+from ..host.language import say
 from ..job import indexes, settings
 from ..tasks import explaining, matching, roles
 from . import nearest
 from .tab_parts import asking, follow, line
-
-_WORDS, _PICTURE = "Which words?", "Which training picture?"
 
 
 class Shown(NamedTuple):
@@ -38,8 +38,8 @@ def register() -> None:
 def buttons(passes: list[Verdict | None]) -> str:
     """The buttons, for an image of which a pass is flagged; the second always, where an index is there."""
     flagged = any(one is not None and one.flagged for one in passes)
-    wanted = [("words", _WORDS)] * flagged + [("picture", _PICTURE)] * bool(indexes.names())
-    made = (f"<button type='button' class='memorization-guard-more' data-wanted='{name}'>{said}</button>" for name, said in wanted)
+    wanted = [("words", texts.WHICH_WORDS)] * flagged + [("picture", texts.WHICH_PICTURE)] * bool(indexes.names())
+    made = (f"<button type='button' class='memorization-guard-more' data-wanted='{name}'>{html.escape(say(said))}</button>" for name, said in wanted)
     return f"<div class='memorization-guard-mores'>{''.join(made)}</div>" if wanted else ""
 
 

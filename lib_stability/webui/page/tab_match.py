@@ -1,4 +1,4 @@
-"""The accordion "Training pictures": make an index of a folder, keep it up to date, delete it, and look a picture up."""
+"""The section "Training pictures": make an index of a folder, keep it up to date, delete it, and look a picture up."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from collections.abc import Iterator
 
 from ...match import describing, store
 from ...validation import ValidationError
+from ..host import texts
 from ..job import indexes
 from ..tasks import api_jobs, folders, matching, roles
 from . import nearest
-from .tab_parts import asking, begin, button, cancel, id_of, kept, line, text, watch
+from .tab_parts import asking, begin, button, cancel, help_line, id_of, kept, line, text, watch
 
 #: Ways to describe, as people read them.
 _BY = {"By the loaded checkpoint": describing.VAE, "By SSCD, if its file is there": describing.SSCD}
-_TOLD = (
-    "<p>An index knows the pictures of a folder by the loaded checkpoint's autoencoder. It tells which of them a picture is nearest to, and whether "
-    "that is a copy. The folder has to be among those that may be looked into: Settings, Memorization Guard.</p>"
-)
 
 
 def table() -> str:
@@ -94,29 +91,28 @@ def again() -> tuple:
 
 
 def build() -> tuple[object, list]:
-    """Build the accordion; returns the line of progress, and what :func:`again` fills."""
+    """Build the section; returns the line of progress, and what :func:`again` fills."""
     import gradio as gr
 
-    with gr.Accordion("Training pictures", open=False):
-        gr.HTML(_TOLD)
-        with gr.Row():
-            name = text("match_name", "Name of the index", 1, 1)
-            chosen = kept(gr.Dropdown(choices(), value="", label="Folder; none: the index's own", elem_id=id_of("match_folder")))
-            typed = text("match_path", "Or the path of a folder within them", 1, 1)
-            by = kept(gr.Radio(list(_BY), value=next(iter(_BY)), label="Described", elem_id=id_of("match_by")))
-        with gr.Row():
-            make = button("match", "Make or bring up to date", variant="primary")
-            end = button("cancel_match", "Cancel")
-        progress, ident = gr.HTML("", elem_id=id_of("match_progress")), gr.State("")
-        listed = gr.HTML(table(), elem_id=id_of("match_indexes"))
-        with gr.Row():
-            index = kept(gr.Dropdown(indexes.names(), value=None, label="Index; none: the first that fits", elem_id=id_of("match_index")))
-            gone = button("match_delete", "Delete the index")
-        with gr.Row():
-            picture = kept(gr.Image(label="A picture to look up", type="pil", elem_id=id_of("match_picture")))
-            with gr.Column():
-                look = button("match_find", "Find the nearest")
-                found = gr.HTML("", elem_id=id_of("match_found"))
+    help_line(texts.MATCH_HELP)
+    with gr.Row():
+        name = text("match_name", texts.INDEX_NAME, 1, 1)
+        chosen = kept(gr.Dropdown(choices(), value="", label=texts.INDEX_FOLDER[0], info=texts.INDEX_FOLDER[1], elem_id=id_of("match_folder")))
+        typed = text("match_path", texts.INDEX_PATH, 1, 1)
+        by = kept(gr.Radio(list(_BY), value=next(iter(_BY)), label=texts.DESCRIBED[0], info=texts.DESCRIBED[1], elem_id=id_of("match_by")))
+    with gr.Row():
+        make = button("match", texts.INDEX, variant="primary")
+        end = button("cancel_match", texts.CANCEL)
+    progress, ident = gr.HTML("", elem_id=id_of("match_progress")), gr.State("")
+    listed = gr.HTML(table(), elem_id=id_of("match_indexes"))
+    with gr.Row():
+        index = kept(gr.Dropdown(indexes.names(), value=None, label=texts.ASKED[0], info=texts.ASKED[1], elem_id=id_of("match_index")))
+        gone = button("match_delete", texts.INDEX_DELETE)
+    with gr.Row():
+        picture = kept(gr.Image(label=texts.LOOK_UP, type="pil", elem_id=id_of("match_picture")))
+        with gr.Column():
+            look = button("match_find", texts.NEAREST)
+            found = gr.HTML("", elem_id=id_of("match_found"))
     asked = make.click(asking(start), inputs=[name, chosen, typed, by], outputs=[progress, ident], queue=False)
     asked.then(watched, inputs=[ident], outputs=[progress, listed, index])
     end.click(asking(stop), inputs=[], outputs=[progress], queue=False)

@@ -36,7 +36,10 @@ def start(kind: str, body: dict) -> Task:
         Something else runs.
     """
     options, make = _KINDS[kind]
-    task = make(options.parse(body)).start()
+    task, before = make(options.parse(body)), latest(kind)
+    if before is not None and before.state == "running" and before.waits:  # it has left its lane to others
+        raise Busy(f"{'an' if kind == 'audit' else 'a'} {before.kind} is running; wait for it or cancel it")
+    task.start()
     _latest[kind] = task
     return task
 
