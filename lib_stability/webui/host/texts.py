@@ -165,8 +165,8 @@ LEFT_SECONDS = "about {count} s left"
 LEFT_MINUTES = "about {count} min left"
 
 MATCH_HELP = (
-    "An index knows the pictures of a folder by the loaded checkpoint's autoencoder. It tells which of them a picture is nearest to, and whether that is "
-    "a copy. The folder has to be among those that may be looked into: Settings, Memorization Guard."
+    "An index knows the pictures of a folder by the loaded checkpoint's autoencoder. It tells which of them a picture is nearest to, and whether "
+    "that is a copy. The folder has to be among those that may be looked into: Settings, Memorization Guard."
 )
 INDEX_NAME = ("Name of the index", "A new one, or one to bring up to date")
 INDEX_FOLDER = ("Folder", "None: the index's own")
