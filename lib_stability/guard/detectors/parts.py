@@ -45,7 +45,7 @@ class Parts:
         worst: Judged | None = None
         for part in self.apart(evaluation.x, evaluation.sigma):
             judged = self._judge(evaluation, part)
-            if worst is not None:
+            if worst is not None and worst.prediction is not None:
                 further = per_sample(judged.z.score > worst.z.score, part)
                 judged = self._judge(evaluation, torch.where(further, part, worst.prediction))
             worst = judged
