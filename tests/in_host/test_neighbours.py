@@ -274,6 +274,14 @@ def test_it_belongs_to_the_image_that_it_finishes(generate, host):
     assert [("inner" in image) for image in generate.last()["images"]] == [False, True, False, True]
 
 
+def test_behind_the_hires_pass(generate, host):
+    """The host has let go of the job's sampler there."""
+    hires = {"enable_hr": True, "hr_scale": 1.0, "hr_second_pass_steps": 6, **({"hr_cfg": 7.5} if FORGE else {})}
+    with Detailer(host, MEMORIZED):
+        done = generate({}, prompt=ORDINARY, **hires, **FULL)
+    assert said(done.infotexts[0])[2] is not None and inner_of(done.infotexts[0]).flagged
+
+
 def test_copies_of_a_job_that_others_keep_take_nothing_over(generate, host, monkeypatch):
     """ADetailer tells every script of copies of `p` that are never sampled with; other extensions keep the last `p` that they were told of."""
     from modules import scripts

@@ -68,7 +68,9 @@ def _outside(p: object) -> job.Job | None:
     """The job that is under way outside of `p`. One that an exception has ended is under way no longer: its `p` is closed, if not gone."""
     found = None if _running is None else _running()
     owner = None if found is None or found.over else found.owner()
-    return None if owner is None or owner is p or getattr(owner, "sampler", None) is None else found
+    # Behind its hires pass a job has let go of the sampler, but not yet of the prompt.
+    closed = owner is None or all(getattr(owner, name, None) is None for name in ("sampler", "c", "uc"))
+    return None if closed or owner is p else found
 
 
 def _where(outer: job.Job) -> tuple[int, int | None]:
