@@ -274,6 +274,59 @@ def test_it_belongs_to_the_image_that_it_finishes(generate, host):
     assert [("inner" in image) for image in generate.last()["images"]] == [False, True, False, True]
 
 
+def test_behind_the_hires_pass(generate, host):
+    """The host has let go of the job's sampler there."""
+    hires = {"enable_hr": True, "hr_scale": 1.0, "hr_second_pass_steps": 6, **({"hr_cfg": 7.5} if FORGE else {})}
+    with Detailer(host, MEMORIZED):
+        done = generate({}, prompt=ORDINARY, **hires, **FULL)
+    assert said(done.infotexts[0])[2] is not None and inner_of(done.infotexts[0]).flagged
+
+
+def test_copies_of_a_job_that_others_keep_take_nothing_over(generate, host, monkeypatch):
+    """ADetailer tells every script of copies of `p` that are never sampled with; other extensions keep the last `p` that they were told of."""
+    from modules import scripts
+
+    kept = []
+
+    class Keeping(scripts.Script):
+        def title(self):
+            return "keeping"
+
+        def process(self, p, *args):
+            kept.append(p)
+
+    script = Keeping()
+    script.args_from = script.args_to = 0
+    runner = host.scripts.scripts_txt2img
+    monkeypatch.setattr(runner, "alwayson_scripts", [*runner.alwayson_scripts, script])
+    with Detailer(host, MEMORIZED):
+        for _ in range(2):
+            done = generate({}, prompt=ORDINARY, n_iter=2, **FULL)
+            own = done.infotexts[done.index_of_first_image :]
+            assert [inner_of(text).flagged for text in own] == [True, True]
+            images = generate.last()["images"]
+            assert [(one["first"]["verdict"], one["inner"]["verdict"]) for one in images] == [("stable", "strong")] * 2
+    assert len(kept) > 4
+
+
+def test_a_job_that_failed_takes_nothing_over(generate, host, monkeypatch):
+    kept = []
+
+    def decode(*args):
+        raise RuntimeError("broken on purpose")
+
+    from modules import processing
+
+    with monkeypatch.context() as patched:
+        patched.setattr(processing, "to_pictures", decode)
+        with Detailer(host, MEMORIZED) as detailer:
+            detailer.script.process = lambda p, *args: kept.append(p)
+            with pytest.raises(RuntimeError):
+                generate({}, prompt=ORDINARY, **FULL)
+    generate({}, prompt=MEMORIZED, **FULL)
+    assert kept and generate.last()["images"][0]["first"]["verdict"] == "strong"
+
+
 @pytest.mark.skipif(not FORGE, reason="A1111 conditions prompts whenever it likes")
 def test_on_the_forks_the_text_encoder_stays_out_of_reach_while_sampling(generate, host, monkeypatch):
     from modules import prompt_parser

@@ -25,12 +25,14 @@ FIELDS = {"steps": 20, "cfg_scale": 7.5, **SIZE}
 
 
 class Neighbour(NamedTuple):
-    """One way of using an extension: its script, what of its arguments is set (by their numbers), the prompt, and whether it changes guidance."""
+    """One way of using an extension: its script, what of its arguments is set (by their numbers), the prompt, whether it changes guidance, and the
+    picture's side."""
 
     script: str
     chosen: dict[int, object]
     prompt: str = "{}"
     changes: bool = False
+    side: int = 128
 
 
 NEIGHBOURS = {
@@ -44,7 +46,7 @@ NEIGHBOURS = {
     "Regional Prompter, attention": Neighbour("regional prompter", {0: True, 11: "Attention"}, "{} BREAK red circle"),
     "Regional Prompter, attention, second": Neighbour("regional prompter", {0: True, 11: "Attention"}, "red circle BREAK {}"),
     "Regional Prompter, latent": Neighbour("regional prompter", {0: True, 11: "Latent"}, "{} BREAK red circle", changes=True),
-    "Tiled Diffusion": Neighbour("tiled diffusion", {0: True, 6: 16, 7: 16, 8: 8}),
+    "Tiled Diffusion": Neighbour("tiled diffusion", {0: True, 6: 16, 7: 16, 8: 8}, side=256),
     "AND": Neighbour("", {}, "{} AND red circle"),
     "AND, second": Neighbour("", {}, "red circle AND {}"),
     "BREAK": Neighbour("", {}, "{} BREAK red circle"),
@@ -83,14 +85,21 @@ def generate(webui: WebUI, guard: dict | None, others: dict[str, list], picture:
         body["alwayson_scripts"]["Memorization Guard"] = {"args": [{"profile": webui.profile, **guard}]}
     if picture is not None:
         body["init_images"] = [base64.b64encode(picture).decode()]
-    status, data = webui.call("/sdapi/v1/txt2img" if picture is None else "/sdapi/v1/img2img", body)
+    path = "/sdapi/v1/txt2img" if picture is None else "/sdapi/v1/img2img"
+    status, data = webui.call(path, body)
+    if status == 500:
+        # Neutral Prompt knows a prompt that the web UI has kept encoded for the one before it, which Regional Prompter has taken apart: that fails
+        # with the guard and without, until another prompt comes in between.
+        webui.txt2img(None, prompt=OTHER)
+        status, data = webui.call(path, body)
     assert status == 200, (status, data)
     return Reply(data)
 
 
 def beside(webui: WebUI, neighbour: Neighbour, guard: dict | None, prompt: str, **fields) -> Reply:
     others = {neighbour.script: arguments(webui, neighbour.script, neighbour.chosen)} if neighbour.script else {}
-    return generate(webui, guard, others, prompt=neighbour.prompt.format(prompt), **fields)
+    size = {"width": neighbour.side, "height": neighbour.side}
+    return generate(webui, guard, others, prompt=neighbour.prompt.format(prompt), **{**size, **fields})
 
 
 def likeness(picture: Image.Image) -> float:

@@ -14,28 +14,25 @@ from . import job
 log = logging.getLogger(__name__)
 #: The attribute of a `p` whose user has turned the guard off.
 _OFF = "memorization_guard_off"
-#: Jobs that the host has begun and not handed over, innermost last. One that an exception has ended drops out with its `p`.
-_running: list[weakref.ref[job.Job]] = []
+#: The job that the host has begun last and not handed over, unless it is one inside another.
+_running: weakref.ref[job.Job] | None = None
 
 
 def begun(found: job.Job, p: object) -> None:
     """The host has told our script of a job."""
+    global _running
     vars(p).pop(_OFF, None)
     outer = _outside(p)
-    if outer is not None:
+    if outer is None:
+        _running = weakref.ref(found)
+    else:
         found.outer = weakref.ref(outer)
         outer.note_inner(_where(outer), found)
-    _running.append(weakref.ref(found))
 
 
 def off(p: object) -> None:
     """Nothing that `p` samples is to be judged."""
     setattr(p, _OFF, True)
-
-
-def over(found: job.Job) -> None:
-    """The host has handed over the job's pictures."""
-    _running[:] = [one for one in _running if one() is not None and one() is not found]
 
 
 def evaluated(denoiser: object) -> job.Job | None:
@@ -68,11 +65,12 @@ def _adopt(p: object) -> job.Job | None:
 
 
 def _outside(p: object) -> job.Job | None:
-    """The job that is under way outside of `p`."""
-    alive = [(ref, ref()) for ref in _running]
-    alive = [(ref, one) for ref, one in alive if one is not None and one.owner() is not None and not one.over]
-    _running[:] = [ref for ref, _ in alive]
-    return alive[-1][1] if alive and alive[-1][1].owner() is not p else None
+    """The job that is under way outside of `p`. One that an exception has ended is under way no longer: its `p` is closed, if not gone."""
+    found = None if _running is None else _running()
+    owner = None if found is None or found.over else found.owner()
+    # Behind its hires pass a job has let go of the sampler, but not yet of the prompt.
+    closed = owner is None or all(getattr(owner, name, None) is None for name in ("sampler", "c", "uc"))
+    return None if closed or owner is p else found
 
 
 def _where(outer: job.Job) -> tuple[int, int | None]:

@@ -96,7 +96,6 @@ class GuardScript(scripts.Script):
         found = job.of(p)
         if found is not None:
             found.close()
-            quietly(lambda: inner.over(found))
             if found.outer is not None:
                 return  # the job outside says it, with its picture
             # Each by itself: none of them costs another.

@@ -183,7 +183,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         self._announce(samples, noise, times=2 if shape.FORGE else 1)
         steps = self.hr_second_pass_steps or self.steps
         samples = self.sampler.sample_img2img(self, samples, noise, self.hr_c, self.hr_uc, steps=steps, image_conditioning=self._image_cond(samples))
-        self.is_hr_pass = False
+        self.is_hr_pass, self.sampler = False, None
         return samples
 
 
