@@ -187,7 +187,7 @@
         return [prompts.find((tags) => tags) || ""];
     };
 
-    const SECTIONS = ["profiles", "calibrate", "scan", "audit", "glossary"];
+    const SECTIONS = ["profiles", "calibrate", "scan", "audit", "match", "glossary"];
 
     // Shows a section of the tab; the host translates its name, so it is known by its place.
     function open(section) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 PREFIX = "#memorization_guard_tab_"
-SECTIONS = ("profiles", "calibrate", "scan", "audit", "glossary")
+SECTIONS = ("profiles", "calibrate", "scan", "audit", "match", "glossary")
 
 
 def open_section(page, name: str) -> None:

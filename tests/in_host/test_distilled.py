@@ -15,7 +15,7 @@ from lib_stability.profile.profiles import Model
 from lib_stability.testbed.world.captions import memorized, ordinary_samples
 from lib_stability.webui.host import sampling
 from lib_stability.webui.job import library, pace
-from lib_stability.webui.page import controls
+from lib_stability.webui.page import serving
 from lib_stability.webui.tasks import calibrating, scanning
 
 pytestmark = pytest.mark.skipif(not FORGE, reason="A1111 runs no such models")
@@ -143,11 +143,11 @@ def test_a_host_that_tells_no_scale(generate, distilled, with_profile, monkeypat
 
 def test_the_page_says_what_to_do_where_nothing_serves(generate, distilled, monkeypatch):
     monkeypatch.setattr(pace, "_known", {})
-    line = controls.profile_line("Auto", "medium", 3.0)
-    assert "No profile: no profile for flow prediction with distilled guidance fits. Images will say not judged." in line
-    assert ">Calibrate: 200 runs</button>" in line
+    line = serving.profile_line("Auto", "medium", 3.0)
+    assert "Nothing here can judge this checkpoint: no profile for flow prediction with distilled guidance fits." in line
+    assert "A calibration measures it, in the background (200 images)." in line
     generate({"profile": "Auto"}, **FIELDS)
-    assert re.search(r">Calibrate: about \d+ minutes?</button>", controls.profile_line("Auto", "medium", 3.0))
+    assert re.search(r"in the background: about \d+ min for 200 images here", serving.profile_line("Auto", "medium", 3.0))
 
 
 # -- calibration and scan ----------------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_a_model_that_is_told_the_size_has_it_encoded_anew(host, checkpoint, enc
     first = encodings.ENCODINGS.of(p, ["red circle"])
     p.width = 64
     assert (encodings.ENCODINGS.known(p, "red circle") is None) == (kind == "sdxl")
-    assert (encodings.ENCODINGS.of(p, ["red circle"]) == first) == (kind == "sd1")
+    assert (encodings.ENCODINGS.of(p, ["red circle"])[0] is first[0]) == (kind == "sd1")
 
 
 @pytest.mark.parametrize("what", ["clip skip", "model"])

@@ -99,7 +99,7 @@ def test_progress_that_starts_anew_has_no_time_left_to_tell():
     task = background.Task("scan", lambda running: {})
     task.progress(3, 10)
     task.progress(0, 10)
-    assert task.to_json()["seconds_left"] is None and task.line() == "Scan: 0 of 10"
+    assert task.to_json()["seconds_left"] is None and task.line() == "Scan: 0 of 10 looks"
 
 
 def test_the_route_is_kept_from_other_sites(host):

@@ -46,7 +46,7 @@ def saving(host, monkeypatch):
 
 
 def test_off_by_default(generate, host, options, tmp_path, monkeypatch):
-    assert str(places.ledger()) in host.shared.opts.data_labels["memorization_guard_ledger"].label
+    assert str(places.ledger()) in host.shared.opts.data_labels["memorization_guard_ledger"].comment_after
     monkeypatch.setenv(places.VARIABLE, str(tmp_path))
     assert host.shared.opts.data_labels["memorization_guard_ledger"].default is False
     generate({})

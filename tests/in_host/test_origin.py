@@ -32,7 +32,7 @@ def test_a_profile_that_is_not_bundled_is_named_whatever_the_detail(host, genera
     options.set("memorization_guard_infotext", detail)
     done = generate({"profile": imported})
     assert parse_text(done.infotexts[0])[2]["MG region"] == f"{imported} (imported calibration)"
-    assert f"judged by {imported} (imported calibration)" in shown(done)
+    assert f"Judged by {imported} (imported calibration)" in shown(done)
     last = generate.last()
     assert last["profile"] == f"{imported} (imported calibration)"
     assert last["judged_by"] == [{"name": imported, "origin": "imported", "kind": "calibrated", "runs": 1592, "trial": ""}]
@@ -40,7 +40,7 @@ def test_a_profile_that_is_not_bundled_is_named_whatever_the_detail(host, genera
 
 def test_a_bundled_one_is_named_by_the_page_alone(host, generate):
     done = generate({"profile": "Testbed"})
-    assert "MG region" not in done.infotexts[0] and "judged by Testbed (bundled calibration)" in shown(done)
+    assert "MG region" not in done.infotexts[0] and "Judged by Testbed (bundled calibration)" in shown(done)
 
 
 def test_a_long_name_does_not_hide_where_it_comes_from(host, generate, folder, tmp_path):  # noqa: F811

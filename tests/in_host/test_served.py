@@ -93,7 +93,7 @@ def test_a_person_reads_the_verdict(page, options):
     page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
     line = page.locator("#memorization_guard_txt2img_line")
     page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('1 in 20 ')", timeout=20_000)
-    assert line.first.inner_text().startswith("Judged by: the calibration Testbed") and "z >" not in line.first.inner_text()
+    assert "Judged by: the calibration Testbed" in line.first.inner_text() and "z >" not in line.first.inner_text()
     assert "Testbed (bundled calibration; chosen by name)" in line.first.text_content()
     page.locator("#txt2img_generate").click()
     page.wait_for_selector("#memorization_guard_verdict_txt2img p", timeout=60_000)

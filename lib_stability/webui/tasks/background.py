@@ -104,6 +104,9 @@ class Task:
         # The first step is left out where possible: it may have loaded the model.
         now = time.monotonic()
         began, already = self._first if self.work > self._first[1] else (self._began, 0.0)
+        if self.work <= already:  # it has begun anew
+            self._estimate = None
+            return
         found, said = (now - began) / (self.work - already) * (self.total - self.work), self._left()
         self._estimate = (min(found, said) if said is not None and found <= _OFF * said else found), now
 

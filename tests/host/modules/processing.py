@@ -102,24 +102,21 @@ class StableDiffusionProcessing:
         else:
             self.c, self.uc = both(self.prompts, self.negative_prompts, self.steps)
 
-    def _conds_depend_on(self, prompts, steps, data):
-        return prompts, steps, data, shared.opts.CLIP_stop_at_last_layers, self.width, self.height
-
     # Hosts differ in what they ask for.
     if shape.ERSATZ:
 
         def cached_params(self, required_prompts, steps, extra_network_data, is_negative, hires_steps=None, use_old_scheduling=False):
-            return *self._conds_depend_on(required_prompts, steps, extra_network_data), is_negative
+            return required_prompts, steps, extra_network_data, shared.opts.CLIP_stop_at_last_layers, self.width, self.height, is_negative
 
     elif shape.NEO:
 
         def cached_params(self, required_prompts: list[str], steps: int, extra_network_data: dict, hires_steps: int | None):
-            return self._conds_depend_on(required_prompts, steps, extra_network_data)
+            return required_prompts, steps, extra_network_data, shared.opts.CLIP_stop_at_last_layers, self.width, self.height
 
     else:
 
         def cached_params(self, required_prompts, steps, extra_network_data, hires_steps=None, use_old_scheduling=False):
-            return self._conds_depend_on(required_prompts, steps, extra_network_data)
+            return required_prompts, steps, extra_network_data, shared.opts.CLIP_stop_at_last_layers, self.width, self.height
 
     def parse_extra_network_prompts(self):
         self.prompts, self.extra_network_data = extra_networks.parse_prompts(self.prompts)

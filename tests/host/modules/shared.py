@@ -16,6 +16,7 @@ class OptionInfo:
         self.onchange, self.section, self.refresh, self.infotext = onchange, section, refresh, infotext
 
     def info(self, text):
+        self.comment_after = f" ({text})"
         return self
 
     def needs_reload_ui(self):
