@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib_stability demo | evaluate | compare | bench | audit | profiles | calibrate | scan | trial | testbed``.
+"""Commands: ``python -m lib_stability demo | evaluate | compare | bench | audit | profiles | calibrate | scan | trial | lora | testbed``.
 
 Each command imports what it needs when it runs, so that listing profiles wants no more than torch.
 """
@@ -15,7 +15,7 @@ from ..guard import sensitivity
 from ..profile import storage
 from ..validation import ValidationError
 from ..version import __version__
-from . import profile_commands, scan_command, trial_commands, webui_commands
+from . import lora_commands, profile_commands, scan_command, trial_commands, webui_commands
 
 TESTBED_PROFILE = storage.BUNDLED / "testbed.json"
 
@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     profile_commands.add_arguments(commands.add_parser("profiles", help="list profiles, show one, import, export or delete"))
     webui_commands.add_commands(commands, bounded)
     trial_commands.add_command(commands, bounded)
+    lora_commands.add_command(commands, bounded, Parser)
 
     testbed = commands.add_parser("testbed", help="train, calibrate and inspect the testbed model")
     actions = testbed.add_subparsers(dest="action", required=True, metavar="action", parser_class=Parser)
@@ -226,7 +227,13 @@ def _never_mute() -> None:
 
 
 #: Commands whose modules do all of the work.
-_ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": scan_command.scan, "trial": trial_commands.main}
+_ELSEWHERE = {
+    "profiles": profile_commands.main,
+    "calibrate": webui_commands.calibrate,
+    "scan": scan_command.scan,
+    "trial": trial_commands.main,
+    "lora": lora_commands.main,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
