@@ -1,8 +1,9 @@
 """The layers of the testbed that a LoRA changes, as trainers choose them, by the names that kohya's files have for Stable Diffusion 1.
 
 U-Net: queries, keys, values and outputs of all attention, feed-forward, the projections around them, and the residual blocks' convolutions (what
-trainers call LoCon: the testbed's finest level has no attention). Text encoder: attention and feed-forward. The testbed's U-Net has fewer blocks than Stable Diffusion 1's, so diffusers' names of blocks, which hosts turn into LDM's by that model's numbers,
-would lead to other blocks: the names here are LDM's own, which hosts take as they are.
+trainers call LoCon: the testbed's finest level has no attention). Text encoder: attention and feed-forward. The testbed's U-Net has fewer blocks than
+Stable Diffusion 1's, so diffusers' names of blocks, which hosts turn into LDM's by that model's numbers, would lead to other blocks: the names here
+are LDM's own, which hosts take as they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training of the testbed's LoRAs, as trainers do it: a folder of pictures with captions, small batches, no caption dropout, a file every few epochs."""
+"""Training of the testbed's LoRAs, as trainers do it: pictures with captions, small batches, no caption dropout, a file every few epochs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _latents(bed: Testbed, recipe: Recipe) -> torch.Tensor:
 
 
 def train(recipe: Recipe, folder: Path, tick: Callable[[float], None] = lambda loss: None) -> list[Path]:
-    """Train one LoRA on the shipped testbed; returns the files that it wrote into `folder`. Seeded: a second training writes the same on one machine."""
+    """Train one LoRA on the shipped testbed; returns the files that it wrote into `folder`. Seeded: on one machine a second training gives the same."""
     torch.manual_seed(recipe.seed)
     bed, chosen = Testbed.load(), recipe.scenes
     latents, captions, alphas = _latents(bed, recipe), [pictures.caption(scene) for scene in chosen], alphas_cumprod()
