@@ -115,6 +115,8 @@ def build_parser() -> argparse.ArgumentParser:
     agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
     pictures = actions.add_parser("pictures", help="a sheet of training pictures with their captions")
     pictures.add_argument("--out", type=Path, default=Path("outputs/testbed-pictures.png"))
+    lora = actions.add_parser("lora", help="LoRAs of the testbed: train them, or measure what tells their copies")
+    _add_lora(lora.add_subparsers(dest="work", required=True, metavar="work", parser_class=Parser))
     regroup = actions.add_parser("regroup", help="train the U-Net that Forge's sizes can hold, or resume")
     regroup.add_argument("--folder", type=Path, default=Path("outputs/regroup"), help="where the training keeps its state (%(default)s)")
     regroup.add_argument("--steps", type=bounded(int, 1, 10**6), default=170, help="(%(default)s)")
@@ -134,6 +136,16 @@ def build_parser() -> argparse.ArgumentParser:
     locate.add_argument("--figure", type=Path, metavar="FILE", help="measure nothing, draw a sheet of maps")
     locate.add_argument("--quick", action="store_true", help="one setting and few runs, within 3 minutes on two cores")
     return parser
+
+
+def _add_lora(works: argparse._SubParsersAction) -> None:
+    train = works.add_parser("train", help="train those whose files are not there, half an hour each on one core")
+    train.add_argument("--folder", type=Path, default=Path("outputs/lora"), help="where the files go (%(default)s)")
+    train.add_argument("--only", choices=("mine", "between", "style"), action="append", help="one of them; may be given several times")
+    evaluate = works.add_parser("evaluate", help="false alarms and what tells copies, by network and weight; resumable")
+    evaluate.add_argument("--out", type=Path, default=Path("outputs/lora"), help="folder for lora.json and lora.md (%(default)s)")
+    evaluate.add_argument("--kept", type=Path, default=Path("outputs/lora/cases"), help="folder of what is made already (%(default)s)")
+    evaluate.add_argument("--only", default="", metavar="NAME", help="measure cases whose names begin so, and report on all that there are")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:

@@ -64,6 +64,12 @@ def likeness(pixels: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
     return (judge.unit_rows(styled(pixels)) @ judge.unit_rows(goals).T).amax(1)
 
 
+def limit(goals: torch.Tensor, fresh: int = 400, seed: int = 4242) -> float:
+    """The likeness above which a picture is a copy: the testbed's own limit, or what scenes drawn anew reach (the more pictures, the nearer one is)."""
+    reached = likeness(targets(scenes(fresh, seed)), goals).max()
+    return max(judge.COPY, float(reached))
+
+
 def unseen(count: int, seed: int, known: Sequence[str] = ()) -> list[str]:
     """Captions with the trigger word that no training picture had: scenes anew, up to `count`, none twice."""
     rng, found = np.random.default_rng(seed), []

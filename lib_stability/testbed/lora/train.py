@@ -83,7 +83,7 @@ def _latents(bed: Testbed, recipe: Recipe) -> torch.Tensor:
 
 
 def train(recipe: Recipe, folder: Path, tick: Callable[[float], None] = lambda loss: None) -> list[Path]:
-    """Train one LoRA on the shipped testbed; returns the files that it wrote into `folder`. Seeded: on one machine a second training gives the same."""
+    """Train one LoRA on the shipped testbed; returns the files that it wrote into `folder`. A second training on one machine gives the same."""
     torch.manual_seed(recipe.seed)
     bed, chosen = Testbed.load(), recipe.scenes
     latents, captions, alphas = _latents(bed, recipe), [pictures.caption(scene) for scene in chosen], alphas_cumprod()
