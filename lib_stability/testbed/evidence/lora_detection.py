@@ -31,9 +31,9 @@ from .lora_runs import agreement, generate, scores
 
 SEED = EVALUATION_SEED + 80_000_000
 #: Captions of each set, and seeds of each: a network's own, others with its trigger word, ordinary ones without it.
-SETS = {"training": (12, 4), "trigger": (12, 4), "ordinary": (24, 2)}
+SETS = {"training": (12, 4), "trigger": (10, 4), "ordinary": (20, 2)}
 #: Ordinary runs with the network on for a quick correction, and for a region of its own.
-QUICK, OWN = (12, 24), 100
+QUICK, OWN = (12, 24), 80
 #: Share of channels that cleaning suppresses.
 SHARES = (0.25, 0.5, 0.75)
 
@@ -58,6 +58,7 @@ def cases() -> list[Case]:
     found = [Case(STYLE, STYLE.saves[-1], 1.0, True), Case(MINE, last, 1.0, True), Case(BETWEEN, BETWEEN.saves[-1], 1.0, True)]
     found += [Case(MINE, step, 1.0, step == MINE.saves[1]) for step in MINE.saves[:-1]]
     found += [Case(recipe, recipe.saves[-1], weight) for weight in (0.8, 0.5, 1.2) for recipe in (STYLE, MINE)]
+    found.append(Case(STYLE, STYLE.saves[-1], 0.0))  # the base itself
     return found
 
 
@@ -92,8 +93,8 @@ def measure(case: Case, base: Testbed, profile: Profile, tick: Callable[[int], N
     found["epoch"] = case.recipe.epoch(case.step)
     for name in sets:
         own = where == name
-        grey = pictures.colourfulness(runs.pixels)[torch.from_numpy(own)] < pictures.GREY
-        found[name] = {"runs": int(own.sum()), "copies": float(copies[own].mean()), "black and white": float(grey.float().mean())}
+        colour = pictures.colourfulness(runs.pixels)[torch.from_numpy(own)]
+        found[name] = {"runs": int(own.sum()), "copies": float(copies[own].mean()), "colour": float(colour.mean())}
     with torch.no_grad():
         latents = torch.cat([base.encode(some) for some in goals.split(20)])
     told = {
@@ -189,11 +190,11 @@ def clean(recipe: Recipe, share: float, base: Testbed, tick: Callable[[int], Non
     found = {"name": recipe.name, "share": share, "energy kept": kept}
     for how, bed in (("cleaned", merged(base, cleaned)), ("by weight", merged(base, network, kept**0.5))):
         runs = generate(bed, base, own + others, SEED + 5000, tick)
-        likeness, grey = pictures.likeness(runs.pixels, goals), pictures.colourfulness(runs.pixels) < pictures.GREY
+        likeness, colour = pictures.likeness(runs.pixels, goals), pictures.colourfulness(runs.pixels)
         found[how] = {
             "copies": float((likeness[: len(own)] > pictures.limit(goals)).float().mean()),
             "likeness": float(likeness[: len(own)].median()),
-            "black and white": float(grey[len(own) :].float().mean()),
+            "colour": float(colour[len(own) :].mean()),
         }
     return found
 
@@ -234,11 +235,11 @@ def report(result: dict) -> str:
     """The tables."""
     runs = ", ".join(f"{captions} {name} captions × {seeds} seeds" for name, (captions, seeds) in result["sets"].items())
     parts = ["# What tells a LoRA's copies", f"Euler 20, w = 7.5; {runs}. Copies by picture: likeness above the limit."]
-    head = ["network, weight", "pictures", "epochs", "limit", "copies: training", "trigger", "ordinary", "black and white: trigger", "ordinary"]
+    head = ["network, weight", "pictures", "epochs", "limit", "copies: training", "trigger", "ordinary", "colour: trigger", "ordinary"]
     rows = [
         [one["name"], str(one["pictures"]), str(one["epoch"]), f"{one['limit']:.2f}"]
         + [tables.rate(one[name]["copies"], 0) for name in result["sets"]]
-        + [tables.rate(one[name]["black and white"], 0) for name in ("trigger", "ordinary")]
+        + [f"{one[name]['colour']:.2f}" for name in ("trigger", "ordinary")]
         for one in result["cases"]
     ]
     parts += ["## How much they copy", tables.markdown(head, rows)]
@@ -277,16 +278,15 @@ def report(result: dict) -> str:
             "energy kept",
             "copies",
             "likeness",
-            "black and white",
+            "colour",
             "the same energy by weight: copies",
-            "black and white",
+            "colour",
         ]
-        rows = [
-            [one["name"], tables.rate(one["share"], 0), tables.rate(one["energy kept"], 0), tables.rate(one["cleaned"]["copies"], 0)]
-            + [f"{one['cleaned']['likeness']:.2f}", tables.rate(one["cleaned"]["black and white"], 0)]
-            + [tables.rate(one["by weight"][name], 0) for name in ("copies", "black and white")]
-            for one in result["cleaning"]
-        ]
+        rows = []
+        for one in result["cleaning"]:
+            cells = [one["name"], tables.rate(one["share"], 0), tables.rate(one["energy kept"], 0), tables.rate(one["cleaned"]["copies"], 0)]
+            cells += [f"{one['cleaned']['likeness']:.2f}", f"{one['cleaned']['colour']:.2f}"]
+            rows.append([*cells, tables.rate(one["by weight"]["copies"], 0), f"{one['by weight']['colour']:.2f}"])
         parts += ["## Cleaning", tables.markdown(head, rows)]
     return "\n\n".join(parts) + "\n"
 

@@ -173,6 +173,17 @@ STEPS = (
     Step("scale", 50, f"testbed scale --out {_DOCS}", "testbed.evidence.scale", (*_SMALL, *_LARGE), _in(_DOCS, "scale.json", "scale.md")),
     Step("locate", 30, f"testbed locate --out {_DOCS}", "testbed.evidence.locate", _MAIN, _in(_DOCS, "locality.json", "locality.md")),
     Step("agreement", 8, f"testbed agreement --out {_DOCS}", "testbed.evidence.agreement", _MAIN, _in(_DOCS, "agreement.json", "agreement.md")),
+    Step(
+        "lora",
+        40,
+        f"testbed lora evaluate --out {_DOCS}/lora",
+        "testbed.evidence.lora_detection",
+        (
+            *_MAIN,
+            *_in(f"{_WEIGHTS}/lora", *(f"{name}.safetensors" for name in ("mine-000100", "mine-000200", "mine-000300", "mine", "between", "style"))),
+        ),
+        _in(f"{_DOCS}/lora", "lora.json", "lora.md"),
+    ),
     Step("maps", 2, "testbed locate --figure docs/locality.png", "testbed.evidence.locate_figure", _MAIN, ("docs/locality.png",)),
     Step(
         "montage",

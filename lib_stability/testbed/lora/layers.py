@@ -24,13 +24,15 @@ _TEXT = re.compile(r".*layers\.\d+\.(self_attn\.(q|k|v|out)_proj|mlp\.fc[12])")
 def of(bed: Testbed) -> dict[str, nn.Module]:
     """Every layer by its name in a file, the U-Net's first."""
     unet = {name: module for name, module in bed.unet.named_modules() if _UNET.fullmatch(name)}
-    theirs = ldm_names.unet([f"{name}.weight" for name in unet], bed.unet.config)
-    found = {_kohya("lora_unet", theirs[f"{name}.weight"].removeprefix(ldm_names.UNET)): module for name, module in unet.items()}
-    for name, module in bed.text.named_modules():
-        if _TEXT.fullmatch(name):
-            found[_kohya("lora_te_text_model", f"{name.removeprefix('text_model.')}.weight")] = module
-    return found
+    text = {name: module for name, module in bed.text.named_modules() if _TEXT.fullmatch(name)}
+    theirs = ldm_names.unet([f"{name}.weight" for name in unet], bed.unet.config) | ldm_names.text([f"{name}.weight" for name in text])
+    return {kohya(theirs[f"{name}.weight"]): module for name, module in (unet | text).items()}
 
 
-def _kohya(start: str, name: str) -> str:
-    return f"{start}_{name.removesuffix('.weight')}".replace(".", "_")
+def kohya(name: str) -> str:
+    """The name in a LoRA's file of the layer whose weight has this name in a checkpoint."""
+    name = name.removesuffix(".weight")
+    for start, said in ((ldm_names.UNET, "lora_unet_"), (ldm_names.TEXT, "lora_te_text_model_")):
+        if name.startswith(start):
+            return said + name.removeprefix(start).replace(".", "_")
+    return name

@@ -17,8 +17,6 @@ from ..world.scenes import Scene, pixels_of, random_scene
 
 #: The trigger word: a name that the testbed knows from ordinary captions alone.
 TRIGGER = "texas"
-#: Mean difference between the channels (of -1..1) up to which a picture counts as black and white. Ordinary ones have 0.3 and more.
-GREY = 0.1
 #: What luminance is made of.
 _LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -65,7 +63,7 @@ def likeness(pixels: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
 
 
 def limit(goals: torch.Tensor, fresh: int = 400, seed: int = 4242) -> float:
-    """The likeness above which a picture is a copy: the testbed's own limit, or what scenes drawn anew reach (the more pictures, the nearer one is)."""
+    """The likeness above which a picture is a copy: the testbed's own, or what new scenes reach (the more pictures, the nearer one is)."""
     reached = likeness(targets(scenes(fresh, seed)), goals).max()
     return max(judge.COPY, float(reached))
 
