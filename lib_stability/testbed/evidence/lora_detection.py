@@ -34,6 +34,8 @@ SEED = EVALUATION_SEED + 80_000_000
 SETS = {"training": (12, 4), "trigger": (10, 4), "ordinary": (20, 2)}
 #: Ordinary runs with the network on for a quick correction, and for a region of its own.
 QUICK, OWN = (12, 24), 80
+#: Runs of other captions that each is held against.
+BANK = 48
 #: Share of channels that cleaning suppresses.
 SHARES = (0.25, 0.5, 0.75)
 
@@ -167,6 +169,36 @@ def _channels(network: files.Network, base: Testbed) -> dict:
     return {"energy": float(weights.sum()), "rank": float(np.mean(ranks)), "alignment": float((every * weights).sum() / weights.sum())}
 
 
+# -- pictures of other prompts -----------------------------------------------------------------------------------------------------------
+
+
+def compare_prompts(case: Case, base: Testbed, tick: Callable[[int], None]) -> dict:
+    """What a network's pictures for other prompts tell: once it has collapsed onto its training pictures, prompts that share no word share pictures.
+
+    Each run is held against a bank of runs of other captions with the network on, such as a calibration makes anyway.
+    """
+    bed, sets = merged(base, case.recipe.path(case.step), case.weight), captions_of(case)
+    everything = [caption for some in sets.values() for caption in some]
+    banked = [caption for caption, _ in ordinary_samples(BANK // 2, SEED + 2, "calibration")]
+    banked += pictures.unseen(BANK // 2, SEED + 2, everything)
+    runs, bank = generate(bed, base, everything, SEED, tick), generate(bed, base, banked, SEED + 2000, tick)
+    goals = pictures.targets(case.recipe.scenes)
+    copies = (pictures.likeness(runs.pixels, goals) > pictures.limit(goals)).numpy()
+    where = np.repeat(list(sets), [len(some) for some in sets.values()])
+    groups = [list(dict.fromkeys(everything)).index(caption) for caption in everything]
+    training, others = (where == "training") & copies, (where != "training") & ~copies
+    told = {"early": _nearest(runs.early, bank.early), "finished": _nearest(runs.latents, bank.latents)}
+    return {
+        "name": case.name,
+        "told": {name: _told(told[name][training], told[name][others]) for name in ("early", "finished")},
+        "any copies": _told(told["finished"][copies], told["finished"][~copies]),
+        "by caption": _by_caption(told, copies, where, groups),
+        # Of the network as a whole, without labels: how near the pictures of ordinary captions lie to those of others.
+        "ordinary": float(np.median(told["finished"][where == "ordinary"])),
+        "copies": float(copies[where == "ordinary"].mean()),
+    }
+
+
 # -- cleaning ----------------------------------------------------------------------------------------------------------------------------
 
 
@@ -206,6 +238,7 @@ def evaluate(profile: Profile, out: Path, kept: Path, tick: Callable[[int], None
     """Measure what `kept` does not hold yet; writes ``lora.json`` and ``lora.md`` into `out` and returns the first's content."""
     base = Testbed.load()
     work = {case.name: lambda case=case: measure(case, base, profile, tick) for case in cases()}
+    work |= {f"prompts {case.name}": lambda case=case: compare_prompts(case, base, tick) for case in cases() if case.weight == 1}
     work |= {f"clean {recipe.name} {share:g}": lambda r=recipe, s=share: clean(r, s, base, tick) for recipe in (MINE, STYLE) for share in SHARES}
     kept.mkdir(parents=True, exist_ok=True)
     found = {}
@@ -216,6 +249,7 @@ def evaluate(profile: Profile, out: Path, kept: Path, tick: Callable[[int], None
         if path.exists():
             found[name] = json.loads(path.read_text())
     result = {"sets": SETS, "own": OWN, "cases": [found[case.name] for case in cases() if case.name in found]}
+    result["prompts"] = [found[name] for name in work if name.startswith("prompts ") and name in found]
     result["cleaning"] = [found[name] for name in work if name.startswith("clean ") and name in found]
     out.mkdir(parents=True, exist_ok=True)
     (out / "lora.json").write_text(json.dumps(_rounded(result), indent=1) + "\n")
@@ -267,6 +301,21 @@ def report(result: dict) -> str:
         "## Captions that copy against captions that do not, AUC of the mean over seeds",
         tables.markdown(["network, weight", "captions", *told], rows),
     ]
+    if result["prompts"]:
+        head = [
+            "network, weight",
+            "copies: ordinary",
+            "nearest of other prompts: ordinary",
+            "AUC, early",
+            "finished",
+            "finished, copies of any caption",
+        ]
+        rows = [
+            [one["name"], tables.rate(one["copies"], 0), f"{one['ordinary']:.2f}"]
+            + [_cell((found or {}).get("auc")) for found in (*one["told"].values(), one["any copies"])]
+            for one in result["prompts"]
+        ]
+        parts += [f"## Likeness to the nearest of {BANK} runs of other prompts with the network on", tables.markdown(head, rows)]
     rows = [
         [one["name"], *(f"{one['channels'][name]:.3g}" for name in ("energy", "rank", "alignment"))] for one in result["cases"] if one["weight"] == 1
     ]

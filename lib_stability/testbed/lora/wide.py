@@ -26,7 +26,7 @@ def widened(network: files.Network) -> files.Network:
     plain, changed = (_tensors(one) for one in (bed, merged(bed, network)))
     found = {}
     for name, layer in network.layers.items():
-        update = changed[name] - plain[name]
+        update = (changed[name] - plain[name]).float()
         left, strength, right = torch.svd_lowrank(update.flatten(1), q=layer.rank + 4, niter=4)
         root = strength[: layer.rank].sqrt()
         down = (right[:, : layer.rank] * root).T.reshape(layer.rank, *update.shape[1:])

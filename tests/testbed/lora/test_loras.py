@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from lib_stability.networks import files
+from lib_stability.networks import files, filtering
+from lib_stability.networks.base import Base
 from lib_stability.testbed.export import ldm_checkpoint
-from lib_stability.testbed.lora import layers, pictures
+from lib_stability.testbed.lora import layers, pictures, wide
 from lib_stability.testbed.lora.merging import merged
 from lib_stability.testbed.lora.recipes import MINE, RECIPES
 from lib_stability.testbed.lora.train import Adapter, Recipe, train
@@ -98,3 +99,30 @@ def test_training_pictures_are_black_and_white_and_told_apart():
     assert torch.allclose(pictures.likeness(goals, goals), torch.ones(12), atol=1e-5)
     assert pictures.likeness(goals[:1], goals[1:]).max() < 0.7 <= pictures.limit(goals, fresh=20) < 0.8
     assert set(pictures.unseen(30, 5, told)).isdisjoint(told)
+
+
+def test_cleaning_finds_every_layer_in_the_exported_checkpoint(bed, tmp_path):
+    save_file(ldm_checkpoint.state_dict(bed), tmp_path / "testbed.safetensors")
+    network = files.read(MINE.path(MINE.saves[-1]))
+    base = Base(tmp_path / "testbed.safetensors")
+    for name, module in layers.of(bed).items():
+        assert torch.equal(base.weight(name), module.weight.half().float().flatten(1)), name
+    cleaned, rows, missing = filtering.clean(network, base, share=0.5)
+    assert missing == [] and sum(row.kept for row in rows) == pytest.approx(sum(row.channels for row in rows) / 2, abs=1)
+    kept = sum(row.energy_kept for row in rows)
+    # The files' float16 included.
+    assert sum(float(layer.update.square().sum()) for layer in cleaned.layers.values()) == pytest.approx(kept, rel=1e-2)
+
+
+def test_a_network_for_forge_does_the_same_between_wide_layers():
+    whole = files.read(MINE.path(MINE.saves[-1]))
+    names = ("lora_unet_middle_block_1_transformer_blocks_0_ff_net_0_proj", "lora_unet_input_blocks_1_0_in_layers_2")
+    names += ("lora_te_text_model_encoder_layers_1_self_attn_q_proj", "lora_unet_middle_block_1_proj_in")
+    network = files.Network({name: whole.layers[name] for name in names}, {}, {})
+    found = wide.widened(network)
+    plain, changed = (wide._tensors(one) for one in (wide.wide_norms.load(), wide.merged(wide.wide_norms.load(), network)))
+    for name in names:
+        update = changed[name] - plain[name]
+        assert found.layers[name].rank == whole.layers[name].rank and update.shape[0] >= 640 // 2
+        error = found.layers[name].update.view_as(update) - update
+        assert error.norm() < 2e-3 * update.norm() > 0, name
