@@ -16,8 +16,9 @@ from ...guard.region import STATISTICS, StabilityRegion, Trajectory
 def corrected(region: StabilityRegion, runs: Sequence[Trajectory]) -> StabilityRegion:
     """A base's region moved to a few ordinary runs with a network on.
 
-    At each noise level the runs say by what factor their norms differ from those that the region expects, and by what factor they scatter more;
-    the second is one number for all levels, and never below 1, since so few runs cannot show that they scatter less. Thresholds stay the base's.
+    At each noise level the runs say by what factor their norms exceed those that the region expects, and by what factor they scatter more, the
+    second one number for all levels. Neither is ever below 1: so few runs can show that norms are inflated, not that they are smaller, and a region
+    that was narrowed by them would flag a tenth of ordinary runs even without a network. Thresholds stay the base's.
     """
     found = copy.deepcopy(region)
     found._tables, found._scales = {}, {}
@@ -30,7 +31,7 @@ def corrected(region: StabilityRegion, runs: Sequence[Trajectory]) -> StabilityR
         spread = np.stack([spread_at(curves, np.full(len(region.knots_), scale)) for scale in guidance])
         ratio = table / expected
         factor = np.nanmean(ratio, 0)
-        factor = np.where(np.isfinite(factor), factor, 1.0)
+        factor = np.maximum(np.where(np.isfinite(factor), factor, 1.0), 1.0)
         wider = np.sqrt(np.nanmean(((ratio / factor - 1) / spread) ** 2) * len(runs) / (len(runs) - 1))
         wider = max(1.0, float(wider))
         found.curves_[name] = curves._replace(

@@ -48,6 +48,10 @@ def test_a_quick_correction_widens_and_never_narrows(region):
     for name in ("rate", "clean"):
         assert (wide.curves_[name].spread > 1.5 * region.curves_[name].spread).all()
         assert (narrow.curves_[name].spread == region.curves_[name].spread).all()
+    smaller = lora_regions.corrected(region, runs(24, 4, factor=0.7))
+    ordinary = runs(100, 7)
+    limit = thresholds(region, "medium").mild
+    assert (lora_runs.scores(smaller, ordinary) > limit).mean() <= (lora_runs.scores(region, ordinary) > limit).mean()
 
 
 def test_agreement_is_that_of_other_seeds_of_one_caption():
