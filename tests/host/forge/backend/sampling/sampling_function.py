@@ -20,16 +20,6 @@ def sampling_function(self, denoiser_params, cond_scale, cond_composition):
     x, sigma, options = denoiser_params.x, denoiser_params.sigma, unet.model_options
     assert self.p.seeds
     assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
-    assert unet.model.loaded, "the network is not where it samples"
     if shape.NEO:
         assert self.inner_model.inner_model.is_inpaint is False
     parts = list(zip(*cond_composition))
