@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 JOBS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-a1111 test-forge fuzz lint hooks evidence evidence-adopt clean chromium
+.PHONY: help demo test test-core test-a1111 test-forge fuzz lint hooks evidence evidence-adopt screenshots clean chromium
 .SECONDARY:
 
 help: ## this list
@@ -53,6 +53,10 @@ test-a1111: .venv-a1111/.done chromium ## the extension's tests in a web UI in s
 test-forge: .venv-forge/.done chromium ## the same with those of Forge; of its relatives Neo and ersatzForge what differs between hosts
 	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host
 	for flavour in neo ersatz; do HOST_SHAPE=forge HOST_FLAVOUR=$$flavour .venv-forge/bin/python -m pytest tests/in_host/test_flavours.py || exit 1; done
+
+screenshots: .venv-a1111/.done .venv-forge/.done chromium ## every state of the page, light, dark and on a phone, in outputs/screenshots
+	HOST_SHAPE=a1111 .venv-a1111/bin/python tests/host/screenshots.py
+	HOST_SHAPE=forge .venv-forge/bin/python tests/host/screenshots.py
 
 # Under -n nothing is made, but the order is shown: that is what the plus is for.
 DRY = $(findstring n,$(filter-out -%,$(firstword $(MAKEFLAGS))))

@@ -17,6 +17,11 @@
         return typeof gradioApp === "function" ? gradioApp() : document;
     }
 
+    // One of the page's hidden buttons, by which the server is asked for something.
+    function press(name) {
+        root().querySelector(`#memorization_guard_${name}`)?.click();
+    }
+
     // What the host keeps beside its gallery: the infotexts of a result.
     function information(tab) {
         const box = root().querySelector(`#generation_info_${tab} textarea, #generation_info_${tab} input`);
@@ -29,7 +34,10 @@
 
     function answer(tab) {
         const told = root().querySelector(`#memorization_guard_verdict_${tab} .memorization-guard-answer`);
-        return told ? {number: Number(told.dataset.answer), verdicts: JSON.parse(told.dataset.verdicts)} : {number: 0, verdicts: []};
+        if (!told) {
+            return {number: 0, verdicts: [], words: {}};
+        }
+        return {number: Number(told.dataset.answer), verdicts: JSON.parse(told.dataset.verdicts), words: JSON.parse(told.dataset.words)};
     }
 
     function ask(tab, info, index) {
@@ -41,6 +49,10 @@
         now.asked += 1;
         if (info !== now.info) {
             now.first = now.asked;
+            // The first generation tells how long a calibration takes.
+            if (root().querySelector(`#memorization_guard_${tab}_line .memorization-guard-offer`)) {
+                press(`${tab}_look`);
+            }
         }
         now.info = info;
         now.index = index;
@@ -53,7 +65,8 @@
         return [JSON.stringify({number: now.asked, info: now.info, index: now.index})];
     };
 
-    function mark(tab, verdicts) {
+    // `verdicts` are what colours a badge, `words` what stands in it, in the page's language.
+    function mark(tab, verdicts, words) {
         for (const list of [".thumbnails", ".grid-container"]) {
             thumbnails(tab, list).forEach((item, number) => {
                 const verdict = verdicts[number] || "";
@@ -62,8 +75,10 @@
                 }
                 if (verdict) {
                     item.dataset.memorizationGuard = verdict;
+                    item.dataset.memorizationGuardWord = words[verdict] || verdict;
                 } else {
                     delete item.dataset.memorizationGuard;
+                    delete item.dataset.memorizationGuardWord;
                 }
             });
         }
@@ -80,7 +95,7 @@
         if ((info !== now.info || index !== now.index) && !waiting) {
             ask(tab, info, index);
         }
-        mark(tab, info === now.info && told.number >= now.first ? told.verdicts : []);
+        mark(tab, info === now.info && told.number >= now.first ? told.verdicts : [], told.words);
     }
 
     // Names of the settings that have changed, null for a page that was just opened.
@@ -95,7 +110,7 @@
     function renew(names) {
         changed = names;
         for (const tab of TABS) {
-            root().querySelector(`#memorization_guard_${tab}_renew`)?.click();
+            press(`${tab}_renew`);
         }
     }
 
@@ -146,7 +161,7 @@
                 starts[tab] = levels[tab] || "";
             }
             clearTimeout(settling[tab]);
-            settling[tab] = setTimeout(() => root().querySelector(`#memorization_guard_${tab}_settle`)?.click(), 200);
+            settling[tab] = setTimeout(() => press(`${tab}_settle`), 200);
         }
     }
 
@@ -172,18 +187,73 @@
         return [prompts.find((tags) => tags) || ""];
     };
 
-    // The button beside "No profile" leads to the tab; what it costs is agreed to there.
+    const SECTIONS = ["profiles", "calibrate", "scan", "audit", "glossary"];
+
+    // Shows a section of the tab; the host translates its name, so it is known by its place.
+    function open(section) {
+        const names = Array.from(root().querySelectorAll("#tabs > .tab-nav button, #tabs > .tab-wrapper button"));
+        names.find((one) => one.innerText.trim() === "Memorization Guard")?.click();
+        const sections = root().querySelector("#memorization_guard_tab_sections");
+        const buttons = sections?.querySelectorAll(":scope > .tab-nav button, :scope > .tab-wrapper button") || [];
+        buttons[SECTIONS.indexOf(section)]?.click();
+        setTimeout(() => sections?.scrollIntoView({block: "start"}), 200);
+    }
+
+    // The buttons within lines. What a line offers in one click begins there; everything else leads to the tab.
     document.addEventListener("click", (event) => {
-        const wanted = event.target.closest?.(".memorization-guard-calibrate");
-        if (wanted) {
+        const wanted = event.target.closest?.(".memorization-guard-button");
+        if (!wanted) {
+            return;
+        }
+        const is = (kind) => wanted.classList.contains(`memorization-guard-${kind}`);
+        const tab = TABS.find((one) => wanted.closest(`#memorization_guard_${one}_line`));
+        if (is("now") || is("idle")) {
+            const kind = is("now") ? "now" : "idle";
+            wanted.disabled = true;
+            if (tab) {
+                press(`${tab}_${kind}`);
+            } else {
+                open("calibrate");
+                press(is("now") ? "tab_calibrate" : "tab_calibrate_idle");
+            }
+        } else {
             if (wanted.dataset.networks !== undefined) {
                 fillNetworks(wanted.dataset.networks);
             }
-            const names = Array.from(root().querySelectorAll("#tabs > .tab-nav button, #tabs > .tab-wrapper button"));
-            names.find((one) => one.innerText.trim() === "Memorization Guard")?.click();
-            setTimeout(() => root().querySelector("#memorization_guard_tab_calibrate")?.scrollIntoView({block: "center"}), 200);
+            open(is("glossary") ? "glossary" : "calibrate");
         }
     }, true);
+
+    function visible(selector) {
+        return Array.from(root().querySelectorAll(selector)).some((one) => one.offsetParent !== null);
+    }
+
+    // Milliseconds between two looks at what runs; where nothing runs nothing is asked.
+    const PACE = 3000;
+    const seen = {visited: false, ran: false, asked: 0};
+
+    function follow() {
+        const visited = visible("#memorization_guard_tab_sections");
+        const runs = visited && visible("#memorization_guard_tab_sections .memorization-guard-running");
+        if (visited && (!seen.visited || (seen.ran && !runs))) {
+            press("tab_refresh");
+        }
+        seen.visited = visited;
+        seen.ran = runs;
+        if (Date.now() - seen.asked < PACE) {
+            return;
+        }
+        if (runs) {
+            seen.asked = Date.now();
+            press("tab_look");
+        }
+        for (const tab of TABS) {
+            if (visible(`#memorization_guard_${tab}_line .memorization-guard-running`)) {
+                seen.asked = Date.now();
+                press(`${tab}_look`);
+            }
+        }
+    }
 
     function lookAll() {
         if (!opened && root().querySelector("#memorization_guard_img2img_renew")) {
@@ -192,6 +262,7 @@
         }
         TABS.forEach(look);
         TABS.forEach(noteLevel);
+        follow();
     }
 
     // Loaded again by "Reload UI", the page is a new one; the hosts call these hooks after every change of the page.

@@ -62,21 +62,21 @@ def stages(prompt: str, most: int = MOST, negative: str = "") -> list[list[Witho
     Stages that would leave out no more than the one before are not there; none at all where there are fewer than two words.
     """
     each = parts(prompt, most, negative)
-    found = [[_without(prompt, part) for part in each]] if each else []
+    found = [[without(prompt, part) for part in each]] if each else []
     for count in (4, 2):
         if len(each) > count:
             groups = [each[low:high] for low, high in _bounds(len(each), count)]
-            found.append([_without(prompt, [span for part in group for span in part]) for group in groups])
+            found.append([without(prompt, [span for part in group for span in part]) for group in groups])
     return found
 
 
 def versions(prompt: str, most: int = MOST, negative: str = "") -> list[str]:
     """The prompt without each of its :func:`parts` in turn."""
-    return [_without(prompt, stretch).text for stretch in parts(prompt, most, negative)]
+    return [without(prompt, stretch).text for stretch in parts(prompt, most, negative)]
 
 
-def _without(prompt: str, spans: list[tuple[int, int]]) -> Without:
-    """Brackets, weights and separators stay where they are."""
+def without(prompt: str, spans: list[tuple[int, int]]) -> Without:
+    """A prompt without the words at `spans`, given in their order; brackets, weights and separators stay where they are."""
     text = prompt
     for start, end in reversed(spans):
         text = text[:start] + text[end:]

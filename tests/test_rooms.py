@@ -32,24 +32,25 @@ RULES = {
     "pictures": Room("guard", f"{_CORE} PIL", late="matplotlib"),
     "trail": Room("guard profile validation version wording", "PIL filelock", late="tqdm pyarrow"),
     "networks": Room(packages="torch safetensors"),
-    "trial": Room("guard profile trail ranking validation version", f"{_CORE} PIL"),
+    "match": Room("trail validation", "numpy PIL", late="torch filelock"),
+    "trial": Room("guard profile trail match ranking validation version", f"{_CORE} PIL"),
     # Inside a web UI.
     "webui": Room("webui.job webui.page webui.tasks"),
     "webui.host": Room("guard profile validation wording", _CORE, late=_HOST),
-    "webui.job": Room("guard profile trail pictures validation wording webui.host", f"{_CORE} PIL", late=_HOST),
-    "webui.tasks": Room("guard profile trail validation wording webui.host webui.job", _CORE, late=_HOST),
-    "webui.page": Room("guard profile trail pictures validation wording webui.host webui.job webui.tasks", f"PIL {_HOST}"),
+    "webui.job": Room("guard profile trail match pictures validation wording webui.host", f"{_CORE} PIL", late=_HOST),
+    "webui.tasks": Room("guard profile trail match validation wording webui.host webui.job", f"{_CORE} PIL", late=_HOST),
+    "webui.page": Room("guard profile trail match pictures validation wording webui.host webui.job webui.tasks", f"PIL {_HOST}"),
     # On a command line.
     "shell": Room("* -webui -webui.host -webui.job -webui.page -webui.tasks -__main__", f"{_CORE} requests", late="diffusers tqdm"),
     # The model that was made to memorize. Nothing outside but the command line may know it.
-    "testbed": Room("guard profile pictures trail validation networks testbed.*", _TESTBED),
+    "testbed": Room("guard profile pictures trail validation networks testbed.*", _TESTBED, late="matplotlib"),
     "testbed.world": Room("", f"{_CORE} safetensors tqdm"),
     "testbed.network": Room("guard profile wording testbed.world", _TESTBED, late="clip"),
     "testbed.export": Room("profile testbed.network testbed.world", _TESTBED, late="ldm clip"),
     "testbed.lora": Room("networks testbed.network testbed.world testbed.export", _TESTBED),
     "testbed.rivals": Room("guard profile ranking testbed.network testbed.world", _CORE),
     "testbed.evidence": Room(
-        "guard profile pictures ranking trial testbed.world testbed.network testbed.export testbed.rivals testbed.lora networks",
+        "guard profile pictures ranking match trial networks testbed.world testbed.network testbed.export testbed.lora testbed.rivals",
         _TESTBED,
         late="matplotlib",
     ),
@@ -67,6 +68,7 @@ UNLOADED = {
     "import lib_stability.webui.tasks.api, lib_stability.webui.job.hooks, lib_stability.webui.job.ledgering, lib_stability.webui.page.tab": (
         f"matplotlib concurrent.futures.process {OTHERS.replace('filelock', '')}"
     ),
+    "import lib_stability.match.building, lib_stability.match.finding": f"matplotlib {OTHERS}",
     "import lib_stability.trail.audit, lib_stability.pictures.figures": f"matplotlib {OTHERS.replace('filelock', '')}",
 }
 

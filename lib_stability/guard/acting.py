@@ -61,3 +61,7 @@ class Acting:
     def carriers(self) -> list[str]:
         """Of each image, see :meth:`.rewording.Rewording.carriers`; empty where nobody looked. Read from the device."""
         return self._chosen.rewording.carriers() if isinstance(self._chosen, Reword) else []
+
+    def bare(self) -> bool:
+        """Whether a version had to do without what another extension makes of guidance."""
+        return isinstance(self._chosen, Reword) and self._chosen.rewording.bare()

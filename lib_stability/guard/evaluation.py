@@ -27,6 +27,8 @@ class Evaluation:
     parameterisation : "sigma" or "flow"
     difference : callable, optional
         See :attr:`difference`, which it gives.
+    plain : bool tensor ``(batch,)``, optional
+        See :meth:`.guard.Guard.step`.
 
     Attributes
     ----------
@@ -47,8 +49,9 @@ class Evaluation:
         guidance: float | torch.Tensor,
         parameterisation: str,
         difference: Callable[[], torch.Tensor | None] | None = None,
+        plain: torch.Tensor | None = None,
     ) -> None:
-        self.number, self.x, self.denoised, self.sigma, self.guidance = number, x, denoised, sigma, guidance
+        self.number, self.x, self.denoised, self.sigma, self.guidance, self.plain = number, x, denoised, sigma, guidance, plain
         self.parameterisation, self._ask_difference = parameterisation, difference
         self.judged: dict[str, Judged] = {}
         self.unstable: torch.Tensor | None = None
@@ -94,6 +97,7 @@ def checked(
     guidance: float | torch.Tensor,
     parameterisation: str,
     difference: Callable[[], torch.Tensor | None] | None = None,
+    plain: torch.Tensor | None = None,
 ) -> Evaluation:
     """The evaluation that a sampler hands over in a pass of `batch` images, noise levels and scales as float32 on the latent's device.
 
@@ -111,4 +115,4 @@ def checked(
         guidance = guidance.to(device=x.device, dtype=torch.float32)
     elif not isinstance(guidance, (int, float)):
         raise TypeError(f"guidance: {guidance!r} is no number")
-    return Evaluation(number, x, denoised, sigma, guidance, parameterisation, difference)
+    return Evaluation(number, x, denoised, sigma, guidance, parameterisation, difference, plain)

@@ -13,6 +13,7 @@ import torch
 from .acting import Acting
 from .dampers import Damper, damper_for
 from .detectors import Detector, detectors
+from .detectors.parts import Apart
 from .evaluation import Evaluation, checked
 from .judging import Judging
 from .norms import rms
@@ -47,6 +48,8 @@ class Guard:
         Why the watch cannot judge this pass, for instance :data:`UNKNOWN_NEGATIVE`; empty when it can. The probe may still judge.
     rewording : Rewording, optional
         The prompts' versions for the damping policy "reword"; without it that policy is the directional one.
+    apart : callable, optional
+        Where prompts have parts: see :data:`.detectors.parts.Apart`.
 
     Raises
     ------
@@ -78,6 +81,7 @@ class Guard:
         parameterisation: str = "sigma",
         doubt: str = "",
         rewording: Rewording | None = None,
+        apart: Apart | None = None,
     ) -> None:
         for one in (region, probe.region if probe else None):
             if one is not None and one.parameterisation != parameterisation:
@@ -85,9 +89,9 @@ class Guard:
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
         self.trouble, self.evaluations, self.batch = Trouble(), 0, 0
         self.readings: list[Reading] = []
-        looking = detectors(region, probe, options.sensitivity, options.tau, doubt) if region else []
+        looking = detectors(region, probe, options.sensitivity, options.tau, doubt, apart) if region else []
         finished = None if options.mode == "stop" else region
-        self._judging = Judging(looking, self.trouble, options.locate, finished, options.mode == "damp")
+        self._judging = Judging(looking, self.trouble, options.locate, finished, options.mode == "damp", probe)
         damper = damper_for(options.mode, options.damping, region, looking, rewording) if region else None
         self._acting = Acting(damper, self.trouble)
         #: Whether another guard has gone on with the pass: what is still to be seen is that one's to see.
@@ -100,6 +104,7 @@ class Guard:
         sigma: torch.Tensor,
         guidance: float | torch.Tensor,
         difference: Callable[[], torch.Tensor | None] | None = None,
+        plain: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Judge one model evaluation; returns `denoised`, damped where an image is flagged and the mode is "damp".
 
@@ -115,6 +120,8 @@ class Guard:
             Effective guidance scale of this evaluation.
         difference : callable, optional
             Gives :attr:`.Evaluation.difference`, if a detector asks for it; called while this lasts, if at all.
+        plain : bool tensor of shape ``(batch,)``, optional
+            Images whose `denoised` is what plain guidance makes of the model's predictions: the watch judges no other. Without it all are.
 
         An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
         next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
@@ -124,7 +131,7 @@ class Guard:
             if self.region is None:
                 return denoised
             batch = len(self.readings[0].sigma) if self.readings else len(x)
-            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation, difference))
+            return self._step(checked(self.evaluations, batch, x, denoised, sigma, guidance, self.parameterisation, difference, plain))
         except Exception as error:
             self.trouble.note(EVALUATION, error)
             self.trouble.missed += len(self.readings) == before
@@ -140,7 +147,7 @@ class Guard:
             self._judging.judge(evaluation)
         finally:  # a flag outlives whatever ends its evaluation, an interruption among it
             judged = {name: one.kept() for name, one in evaluation.judged.items()}
-            self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged))
+            self.readings.append(Reading(evaluation.sigma, evaluation.guidance, judged, plain=evaluation.plain))
         result, acted = self._acting.act(evaluation)
         finite = None if evaluation.watched else torch.isfinite(rms(evaluation.denoised))
         self.readings[-1] = self.readings[-1]._replace(acted=acted, finite=finite)
@@ -185,12 +192,13 @@ class Guard:
 
     def seen(self) -> Pass:
         """All that was seen up to here, for :func:`.history.history`; nothing is read from the device."""
-        awaited = not self._succeeded and bool(self.readings) and self._judging.awaits(self.evaluations, self.readings[-1].judged)
+        last = self.readings[-1] if self.readings else None
+        awaited = last is not None and not self._succeeded and self._judging.awaits(self.evaluations, last)
         stopping, watched = self.stopped is not None, self._judging.watched
         return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, stopping, awaited, self.trouble)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""
         seen = self.seen()
-        seen.carriers = self._acting.carriers()
+        seen.carriers, seen.bare = self._acting.carriers(), self._acting.bare()
         return verdicts(seen)

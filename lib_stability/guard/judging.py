@@ -11,7 +11,8 @@ from .detectors.watch import Watch
 from .evaluation import Evaluation
 from .finished import Finishing, joined
 from .locality import Locator
-from .readings import Judged
+from .probe import Probe
+from .readings import Judged, Reading
 from .region import StabilityRegion
 from .trouble import Trouble
 
@@ -33,14 +34,22 @@ class Judging:
         The watch's, of a pass whose pictures are finished.
     steered : bool
         Whether flagged images are damped: their map is that of the finished picture alone.
+    probe : Probe, optional
+        What one of the detectors asks.
     """
 
     def __init__(
-        self, detectors: list[Detector], trouble: Trouble, locate: bool, finished: StabilityRegion | None = None, steered: bool = False
+        self,
+        detectors: list[Detector],
+        trouble: Trouble,
+        locate: bool,
+        finished: StabilityRegion | None = None,
+        steered: bool = False,
+        probe: Probe | None = None,
     ) -> None:
         self.detectors, self.trouble = detectors, trouble
         self.locator = Locator() if locate else None
-        self.steered = steered
+        self.steered, self.probe = steered, probe
         self.finishing = Finishing(finished) if locate and finished is not None else None
 
     def judge(self, evaluation: Evaluation) -> None:
@@ -52,6 +61,9 @@ class Judging:
                 judged = detector.judge(evaluation)
             except Exception as error:
                 self.trouble.note(detector.name, error)
+                # Asked only because guidance might have been changed: where it was not, what the watch knows is enough.
+                if self.probe is not None and self.probe.policy == "auto" and evaluation.plain is not None and evaluation.watched:
+                    self.trouble.spare.add(detector.name)
                 continue
             if judged is not None:
                 evaluation.add(detector.name, judged)
@@ -71,9 +83,9 @@ class Judging:
                 log.exception("Memorization Guard: an error, there is no map of this pass")
                 self.locator = None
 
-    def awaits(self, evaluations: int, last: dict[str, Judged]) -> bool:
-        """Whether a look is still to come after so many evaluations, of which the last was judged so."""
-        return any(one.awaits(evaluations, any(name != one.name for name in last)) for one in self.detectors)
+    def awaits(self, evaluations: int, last: Reading) -> bool:
+        """Whether a look is still to come after so many evaluations."""
+        return any(one.awaits(evaluations, last.plain is None and any(name != one.name for name in last.judged)) for one in self.detectors)
 
     @property
     def watched(self) -> tuple[float, float]:

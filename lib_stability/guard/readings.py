@@ -72,7 +72,8 @@ class Acted(NamedTuple):
 class Reading(NamedTuple):
     """One model evaluation: what each detector that looked has found, by its name, and what was done (None: nothing).
 
-    `finite` is the mask ``(batch,)`` of images whose prediction is a number, None where the watch has measured it.
+    `finite` is the mask ``(batch,)`` of images whose prediction is a number, None where the watch has measured it; `plain` that of images whose
+    guidance nobody has changed, None where nobody might have.
     """
 
     sigma: torch.Tensor
@@ -80,6 +81,7 @@ class Reading(NamedTuple):
     judged: dict[str, Judged]
     acted: Acted | None = None
     finite: torch.Tensor | None = None
+    plain: torch.Tensor | None = None
 
     @property
     def watched(self) -> Judged | None:
@@ -114,6 +116,8 @@ class Pass:
     trouble : Trouble
     carriers : list of str
         Of each image: see :meth:`.rewording.Rewording.carriers`; shorter than the batch where nobody looked.
+    bare : bool
+        Whether reworded predictions are without what another extension makes of guidance.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -126,3 +130,4 @@ class Pass:
     awaited: bool = False
     trouble: Trouble = field(default_factory=Trouble)
     carriers: list[str] = field(default_factory=list)
+    bare: bool = False

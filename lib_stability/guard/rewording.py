@@ -91,6 +91,8 @@ class Rewording:
         Stable versions that one model evaluation is to see.
     reader : callable
         Makes a :data:`Reader`; on other devices than the processor it must not wait.
+    bare : callable
+        Whether predictions were without what another extension makes of guidance; asked when the pass is over.
 
     Raises
     ------
@@ -105,7 +107,9 @@ class Rewording:
         words: Sequence[Sequence[str]] = (),
         each: int = EACH,
         reader: Callable[[], Reader] = at_once,
+        bare: Callable[[], bool] = lambda: False,
     ) -> None:
+        self.bare = bare
         if each < 1:
             raise ValueError(f"rewording: {each!r} versions an evaluation")
         self.counts = [(one,) if isinstance(one, int) else tuple(one) for one in counts]

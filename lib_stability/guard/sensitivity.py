@@ -93,6 +93,12 @@ def _prior_quantile(rate: float) -> float:
     return NormalDist().inv_cdf(1 - rate / PRIOR_LOOKS)
 
 
+def exceeded(region: StabilityRegion, rate: float) -> float:
+    """The score that ordinary runs exceed at `rate`: what the most unusual of ``1 / rate`` of them shows. Assumed for a prior."""
+    measured = len(region.scores_) >= 8
+    return max(Tail(region.scores_).quantile(rate) if measured else _prior_quantile(rate), 0.1)
+
+
 def check(level: str, tau: float) -> None:
     """Raise ValueError, naming the field, for an unknown level or a threshold out of range."""
     if level not in LEVELS:

@@ -18,6 +18,8 @@ class Trouble:
     ----------
     judging, damping : dict of str
         Kinds of errors by the name of the detector that failed (or :data:`EVALUATION`), and of the damper, which costs flagged images only.
+    spare : set of str
+        Those of the former that are not needed where the watch could judge every evaluation.
     missed : int
         Evaluations that left no reading because of an error.
     cut_short : str
@@ -27,6 +29,7 @@ class Trouble:
     """
 
     judging: dict[str, str] = field(default_factory=dict)
+    spare: set[str] = field(default_factory=set)
     damping: dict[str, str] = field(default_factory=dict)
     missed: int = 0
     cut_short: str = ""
@@ -44,22 +47,23 @@ class Trouble:
         """The first error, None where there was none."""
         return next((say(what, kind) for what, kind in {**self.judging, **self.damping}.items()), None)
 
-    def against_stable(self, finite: bool, inside: bool) -> str:
+    def against_stable(self, finite: bool, inside: bool, watched: bool = False) -> str:
         """Why an image that nothing flagged is not stable; empty where nothing stands against it.
 
-        `finite` and `inside` say whether all of its looks were at numbers, and within the regions.
+        `finite` and `inside` say whether all of its looks were at numbers, and within the regions; `watched` whether the watch took every one.
         """
         for what, kind in self.judging.items():
-            return say(what, kind)
+            if not (watched and what in self.spare):
+                return say(what, kind)
         if not finite:
             return "numbers not finite"
         if self.cut_short:
             return self.cut_short
         return "" if inside else "noise level outside the region"
 
-    def beside_flag(self, finite: bool, inside: bool) -> str:
+    def beside_flag(self, finite: bool, inside: bool, watched: bool = False) -> str:
         """What a flagged image was left without."""
-        return self.against_stable(finite, inside) or next((say(what, kind) for what, kind in self.damping.items()), "")
+        return self.against_stable(finite, inside, watched) or next((say(what, kind) for what, kind in self.damping.items()), "")
 
     def share(self, judged: int, evaluations: int) -> str:
         """How much of the pass was judged."""

@@ -9,11 +9,18 @@ from typing import NamedTuple
 import torch
 
 from .detectors import NAMES
+from .detectors.parts import Parts
 from .detectors.watch import Watch
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
 _BEYOND, _AWAITED = "guidance above the region", "ended before the last look"
+#: Why the watch could not judge an evaluation whose prediction is not what plain guidance makes of the model's.
+CHANGED = "guidance changed by another extension"
+#: What a reworded picture lacks where the prediction in the place of its own does not go through what another extension does.
+_BARE = "damped without what another extension adds"
+#: What doubts about the watch begin with: they count where the probe has not judged either.
+_NO_PROBE = "no probe and "
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
 STEERED, UNCERTAIN = "steered away", "uncertain"
 OUTCOMES = (STEERED, UNCERTAIN)
@@ -52,6 +59,8 @@ class Verdict:
         there or where that cannot tell (flow models, schedules that end in tiny steps).
     carriers : str
         Of a reworded image: the parts of its prompt without which the copy broke, joined by plus signs.
+    unwatched : str
+        Where the verdict rests on the probe's few looks because the watch could not judge: "off" or how many of the evaluations it judged, and why.
     """
 
     verdict: str
@@ -65,6 +74,7 @@ class Verdict:
     stopped_at: int | None = None
     outcome: str = ""
     carriers: str = ""
+    unwatched: str = ""
 
     @property
     def flagged(self) -> bool:
@@ -127,21 +137,31 @@ def verdicts(what: Pass) -> list[Verdict]:
     beyond = torch.stack([~(r.guidance <= high) if isinstance(r.guidance, torch.Tensor) else idle | (not r.guidance <= high) for r in readings])
     beyond = beyond.any(0).cpu()
     seen = {name: _collect(what, name, batch) for name in NAMES if any(name in r.judged for r in readings)}
+    changed = torch.stack([idle if r.plain is None else ~r.plain for r in readings]).sum(0).cpu()
     levels = torch.stack([reading.sigma for reading in readings[-3:]]).cpu()
-    found = [_verdict(what, index, seen, finite[:, index], int(acted[index]), bool(beyond[index]), levels[:, index]) for index in range(batch)]
+    found = [
+        _verdict(what, index, seen, finite[:, index], int(acted[index]), bool(beyond[index]), levels[:, index], int(changed[index]))
+        for index in range(batch)
+    ]
     return found + [unseen] * (what.batch - batch)  # a batch that grew: its new images were never looked at
 
 
-def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool, ends: torch.Tensor) -> Verdict:
+def _verdict(
+    what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool, ends: torch.Tensor, changed: int
+) -> Verdict:
     carriers = what.carriers[index] if index < len(what.carriers) else ""
     outcome = _outcome(what, seen, index, ends) if damped else ""
     blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=outcome, carriers=carriers)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
-    trouble = what.trouble.against_stable(*whole) or (_BEYOND if beyond and [*judging] == [Watch.name] else _AWAITED if what.awaited else "")
+    alone = Watch.name in judging and set(judging) <= {Watch.name, Parts.name}
+    watched = alone and bool(judging[Watch.name].judged[:, index].all())
+    unseen = _BEYOND if alone and beyond else _NO_PROBE + CHANGED if alone and changed else _AWAITED if what.awaited else ""
+    trouble = what.trouble.against_stable(*whole, watched) or unseen
     if not judging:
-        return replace(blank, reason=trouble or _reason(what, index))
+        return replace(blank, reason=trouble or _reason(what, index, changed))
+    blank = replace(blank, unwatched=_unwatched(what, index, judging.get(Watch.name), changed))
     # The detector that flagged first; where none did, the one that came closest to its threshold.
     first = {name: one.unstable[:, index].nonzero() for name, one in judging.items()}
     flagged = {name: int(where[0]) for name, where in first.items() if len(where)}
@@ -153,7 +173,10 @@ def _verdict(what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tenso
         return replace(blank, reason=f"{trouble} - {what.trouble.share(count, what.evaluations)}") if trouble else stable
     strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
     stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
-    verdict, reason = STRONG if len(strong) else MILD, what.trouble.beside_flag(*whole)
+    verdict, reason = (
+        STRONG if len(strong) else MILD,
+        what.trouble.beside_flag(*whole, watched) or (_BARE if damped and changed and what.bare else ""),
+    )
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
@@ -165,10 +188,16 @@ def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor)
     return (STEERED if max(last) <= STEERED_BELOW else UNCERTAIN) if last else ""
 
 
-def _reason(what: Pass, index: int) -> str:
+def _unwatched(what: Pass, index: int, watch: _Seen | None, changed: int) -> str:
+    if watch is None:
+        return f"off - {_reason(what, index, changed).removeprefix(_NO_PROBE).removesuffix(' and no probe')}"
+    return f"{int(watch.judged[:, index].sum())}/{what.evaluations} - {CHANGED}" if changed else ""
+
+
+def _reason(what: Pass, index: int, changed: int) -> str:
     scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in what.readings)]
-    if what.doubt:
-        return what.doubt
+    if what.doubt or changed:
+        return what.doubt or _NO_PROBE + CHANGED
     return _BEYOND if max(scales) > what.guidance_range[1] else "no guidance and no probe"
 
 
@@ -189,5 +218,6 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
         total += part.evaluations
     if not shifted:
         return Verdict(NOT_JUDGED, reason="nothing sampled")
-    carriers = next((part.carriers for part in parts if part.carriers), "")
-    return replace(gravest(shifted), evaluations=total, damped=sum(part.damped for part in parts), outcome=parts[-1].outcome, carriers=carriers)
+    carriers, unwatched = (next((getattr(part, name) for part in parts if getattr(part, name)), "") for name in ("carriers", "unwatched"))
+    damped = sum(part.damped for part in parts)
+    return replace(gravest(shifted), evaluations=total, damped=damped, outcome=parts[-1].outcome, carriers=carriers, unwatched=unwatched)

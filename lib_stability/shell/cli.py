@@ -1,4 +1,4 @@
-"""Commands: ``python -m lib_stability demo | evaluate | compare | bench | audit | profiles | calibrate | scan | trial | lora | testbed``.
+"""Commands: ``python -m lib_stability demo | evaluate | compare | bench | audit | match | profiles | calibrate | scan | trial | lora | testbed``.
 
 Each command imports what it needs when it runs, so that listing profiles wants no more than torch.
 """
@@ -15,7 +15,7 @@ from ..guard import sensitivity
 from ..profile import storage
 from ..validation import ValidationError
 from ..version import __version__
-from . import lora_commands, profile_commands, scan_command, trial_commands, webui_commands
+from . import lora_commands, match_arguments, profile_commands, scan_command, trial_commands, webui_commands
 
 TESTBED_PROFILE = storage.BUNDLED / "testbed.json"
 
@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     reading = commands.add_parser("audit", help="read verdicts back from pictures, or verify a ledger")
     _add_audit(reading)
 
+    match_arguments.add_arguments(commands.add_parser("match", help="an index of training pictures, and which is nearest to a picture"), bounded)
     profile_commands.add_arguments(commands.add_parser("profiles", help="list profiles, show one, import, export or delete"))
     webui_commands.add_commands(commands, bounded)
     trial_commands.add_command(commands, bounded)
@@ -113,6 +114,8 @@ def build_parser() -> argparse.ArgumentParser:
     damped.add_argument("--draws", type=bounded(int, 1, 1000), default=3, help="runs of each memory (%(default)s)")
     agreement = actions.add_parser("agreement", help="how well copies are told without originals, by agreement between seeds")
     agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
+    match = actions.add_parser("match", help="what an index of training pictures finds: whole and partial copies, altered pictures")
+    match.add_argument("--out", type=Path, default=Path("outputs/match"), help="folder for match.json and match.md (%(default)s)")
     pictures = actions.add_parser("pictures", help="a sheet of training pictures with their captions")
     pictures.add_argument("--out", type=Path, default=Path("outputs/testbed-pictures.png"))
     lora = actions.add_parser("lora", help="LoRAs of the testbed: train them, or measure what tells their copies")
@@ -179,6 +182,7 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
     from ..trail import audit
 
     audit.add_arguments(parser)
+    match_arguments.add_audit_arguments(parser)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -196,8 +200,16 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 def _audit(arguments: argparse.Namespace) -> int:
     from ..trail import audit
+    from . import match_commands
 
-    return audit.main(arguments)
+    add = match_commands.matching(arguments)
+    return audit.main(arguments, add, match_commands.COLUMNS if add else ())
+
+
+def _match(arguments: argparse.Namespace) -> int:
+    from . import match_commands
+
+    return match_commands.main(arguments)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
@@ -252,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Bad values end in one line on stderr and status 2."""
     _never_mute()
     arguments = build_parser().parse_args(argv)
-    here = {"demo": _demo, "evaluate": _evaluate, "compare": _compare, "bench": _bench, "audit": _audit, "testbed": _testbed}
+    here = {"demo": _demo, "evaluate": _evaluate, "compare": _compare, "bench": _bench, "audit": _audit, "match": _match, "testbed": _testbed}
     run = {**here, **_ELSEWHERE}[arguments.command]
     try:
         return run(arguments)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..trail import scan_report
+from ..trail import scan_report, shares_report
+from ..trail.audit import plain
 from ..trail.captions import folders
 from . import pictures_command, scan_once, sweep
 from .webui_client import Client
@@ -27,6 +28,7 @@ def add_arguments(scan: argparse.ArgumentParser, bounded: Callable) -> None:
     scan.add_argument("--profile", default="", help="profile to judge by (the web UI's setting)")
     scan.add_argument("--prompts", action="store_true", help="the captions are prompts: their brackets weigh words")
     scan.add_argument("--networks", default="", metavar="TAGS", help="networks for all captions, such as '<lora:mine:0.8>'")
+    scan.add_argument("--explain", action="store_true", help="which words carry each flagged caption, and the smallest change that makes it stable")
     sweep.add_arguments(scan, bounded)
     pictures_command.add_arguments(scan)
 
@@ -52,6 +54,8 @@ def scan(arguments: argparse.Namespace) -> int:
         print(f"{60 * new / max(time.monotonic() - began, 1e-6):.0f} captions per minute")
     for row in scan_report.ranked(rows)[:_SHOWN]:
         print(f"  {row['verdict']:10} {'–' if row['median'] is None else format(row['median'], '.1f'):>6}  {row['caption'][:100]}")
+        if row.get("explained"):
+            print(f"{'':19}{plain(shares_report.said(row['explained']))[:300]}")
     for reason in sorted({row["reason"] for row in rows if row.get("reason")}):
         print(f"  {sum(row.get('reason') == reason for row in rows)} captions: {reason}")
     print(f"Written to {arguments.out}/")

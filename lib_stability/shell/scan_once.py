@@ -8,7 +8,7 @@ from pathlib import Path
 from ..profile.networks import UNKNOWN
 from ..trail.captions.entry import Caption
 from ..wording import tags
-from . import scan_results
+from . import explain_once, scan_results
 from .progress import Bar
 from .webui_client import Client, ClientError
 
@@ -28,6 +28,7 @@ def once(
     before = len(captions) - len(todo)
     bar = Bar("captions", before)
     refused: ClientError | None = None
+    told: dict[str, dict] = {}
     try:
         for done, part in _chunks(todo):
             try:
@@ -40,9 +41,16 @@ def once(
             bar(before + done, len(captions))
         if refused is not None and kept.about is None:
             raise refused
+        if arguments.explain:
+            bar.close()
+            wanted = [kept.rows[one.prompt] for one in captions if one.prompt in kept.rows]
+            told = explain_once.explain(client, asked, arguments.batch_size, wanted, out)
     finally:
         bar.close()
-        rows = kept.about and [scan_results.for_people(kept.rows[one.prompt], one, arguments.captions) for one in captions if one.prompt in kept.rows]
+        found = [(one, kept.rows[one.prompt]) for one in captions if one.prompt in kept.rows]
+        rows = kept.about and [
+            scan_results.for_people(row | {"explained": told.get(one.prompt)} if told else row, one, arguments.captions) for one, row in found
+        ]
         if rows:
             scan_results.write(out, rows, kept.about)
     return rows, kept.about, len(todo)

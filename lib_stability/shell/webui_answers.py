@@ -11,7 +11,7 @@ from ..validation import Field, ValidationError
 
 #: What of a scan's answer has to stay the same over all of its captions.
 SAME = ("profile", "checkpoint", "sensitivity", "threshold", "seeds", "size")
-_LONGEST, _SEEDS, _LARGE = 2000, 64, 1e9
+_LONGEST, _SEEDS, _LARGE, _WORDS = 2000, 64, 1e9, 100
 
 
 class ClientError(ValueError):
@@ -127,6 +127,37 @@ def rows(result: object, captions: Sequence[str]) -> list[dict]:
     """The rows of a scan of just these captions, under their own texts."""
     found = result.get("rows") if isinstance(result, dict) else None
     read = [row(one) for one in found] if isinstance(found, list) and len(found) == len(captions) else []
+    if [one["caption"] for one in read] != [plain(caption) for caption in captions]:
+        raise ClientError("the web UI's answer makes no sense: its rows are not those of the captions that it was asked for")
+    return [{**one, "caption": caption} for one, caption in zip(read, captions)]
+
+
+@_checked
+def _explained(value: object) -> dict:
+    found = Field(value, "row").object()
+    words, suggestion = found["words"], found["suggestion"]
+    if not isinstance(words.value, list) or len(words.value) > _WORDS:
+        words.fail(f"has to be a list of at most {_WORDS} words")
+    read = []
+    for one in words.value:
+        word = Field(one, "word").object()
+        if not isinstance(word["spans"].value, list) or len(word["spans"].value) > _LONGEST:
+            word["spans"].fail("has to be a list")
+        spans = [Field(span, "spans").numbers(0, _LARGE, 2, 2) for span in word["spans"].value]
+        read.append({"text": _text(word["text"]), "spans": [[int(at) for at in span] for span in spans], "share": _perhaps(word["share"])})
+    told = None
+    if suggestion.value is not None:
+        lacking = suggestion["without"]
+        if not isinstance(lacking.value, list) or len(lacking.value) > _WORDS:
+            lacking.fail("has to be a list")
+        told = {"text": _text(suggestion["text"]), "without": [_text(Field(one, "without")) for one in lacking.value]}
+    return {"caption": _text(found["caption"]), "words": read, "suggestion": told, "note": _text(found.get("note", ""))}
+
+
+def explained(result: object, captions: Sequence[str]) -> list[dict]:
+    """What a web UI says of the words of just these captions, under their own texts."""
+    found = result.get("rows") if isinstance(result, dict) else None
+    read = [_explained(one) for one in found] if isinstance(found, list) and len(found) == len(captions) else []
     if [one["caption"] for one in read] != [plain(caption) for caption in captions]:
         raise ClientError("the web UI's answer makes no sense: its rows are not those of the captions that it was asked for")
     return [{**one, "caption": caption} for one, caption in zip(read, captions)]

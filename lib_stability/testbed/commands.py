@@ -224,6 +224,16 @@ def locate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def match(arguments: argparse.Namespace) -> int:
+    """What an index of training pictures finds."""
+    from .evidence import matching as measuring
+
+    with tqdm(desc="runs and pictures") as bar:
+        result = measuring.measure(model.Testbed.load(), arguments.out, tick=bar.update)
+    print(f"{measuring.report(result)}\nWritten to {arguments.out}/")
+    return 0
+
+
 def agreement(arguments: argparse.Namespace) -> int:
     """What agreement between seeds is worth where there are no originals."""
     from .evidence import agreement as measuring

@@ -22,6 +22,7 @@ from ..pictures import chart, figures, overlay
 from ..profile import storage
 from ..trail import infotext
 from ..trail.infotext import Settings
+from . import montage
 from .network.batches import batches
 from .network.model import Testbed, tokenize
 from .network.sample import GuidedDenoiser, check_names
@@ -153,21 +154,9 @@ def main(arguments: argparse.Namespace) -> int:
         reason = f"  {verdict.reason}" if verdict.reason else ""
         print(f"{job.caption:34} {job.seed:>5}  {verdict.verdict:11} {score:>6}  {verdict.detector:5} {at:>10} {acted:>7}  {answer}{reason}")
         training = figures.to_image(judge.to_pixels(render(job.item.scene))) if job.item else None
-        label = f"{job.caption}: {verdict.verdict}" + (f", score {score}" if score else "")
-        rows.append((label, [training, *(figures.to_image(image[0]) for image in images)]))
-    _montage(rows).save(folder / "montage.png")
-    print(f"\nPictures with infotext, trajectories and montage.png (training picture | unguarded | guarded) are in {folder}/")
+        rows.append(montage.Row(job.caption, training, *(figures.to_image(image[0]) for image in images), was, still, verdict.flagged))
+    montage.draw(montage.pick(rows)).save(folder / "montage.png")
+    print(f"\nPictures with infotext, trajectories and montage.png (training picture, without and with the guard) are in {folder}/")
     if any(one is not None for one in maps):
         print("*-map.png shows which part of a flagged picture exceeds ordinary norms, over the unguarded generation.")
     return 0
-
-
-def _montage(rows: list, across: int = 3):
-    """The table of pictures, several rows side by side so that the sheet stays readable."""
-    lines = [rows[i : i + across] for i in range(0, len(rows), across)]
-    heads = ["training picture", "unguarded", "guarded"] * min(across, len(rows))
-    merged = []
-    for line in lines:
-        pictures = [picture for _, row in line for picture in row]
-        merged.append(([label for label, _ in line], pictures))
-    return figures.montage(heads, merged, group=3)

@@ -9,14 +9,14 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 from ..guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG
 from . import ledger_check
-from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE, Item, examine_all, is_picture
+from .image_row import COLUMNS, INNER, NO_VERDICT, PASSES, UNREADABLE, Item, examine_all, is_picture, shown_beside
 from .imagetext import TEXTS
 
 _WORDS = (STABLE, MILD, STRONG, NOT_JUDGED, NO_VERDICT, UNREADABLE)
@@ -161,11 +161,11 @@ def cell(value: object) -> object:
     return "'" + value if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
-    """Write rows as CSV or JSON lines, by the ending of `path`; the file is there as a whole or not at all."""
+def write(table: Iterable[dict], path: Path, prompts: bool = False, more: Sequence[str] = ()) -> None:
+    """Write rows as CSV or JSON lines, by the ending of `path`; the file is there as a whole or not at all. `more` are further columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.part")
-    columns = [*COLUMNS, *(["prompt", "carriers"] if prompts else [])]
+    columns = [*COLUMNS, *more, *(["prompt", "carriers"] if prompts else [])]
     try:
         with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             if path.suffix.lower() == ".csv":
@@ -181,21 +181,30 @@ def write(table: Iterable[dict], path: Path, prompts: bool = False) -> None:
 
 
 def summary(table: list[dict]) -> str:
-    """Counts per verdict and pass, how often the guard acted, and how that ended where it is known."""
-    first, hires = (Counter(row[prefix + "verdict"] for row in table) for prefix in ("", HIRES))
-    lines = [f"{len(table)} files", f"{'':12} {'first pass':>10} {'hires pass':>10}"]
-    lines += [f"{word:12} {first[word]:10} {hires[word] or '':>10}" for word in _WORDS]
+    """Counts per verdict and pass, how often the guard acted, and how that ended where it is known. Grids beside their images do not count again."""
+    files, grids = len(table), shown_beside(table)
+    table = [row for row, grid in zip(table, grids) if not grid]
+    inner = any(row[INNER + "verdict"] for row in table)
+    passes = PASSES if inner else PASSES[:2]
+
+    def line(word: str, counts: list[int]) -> str:
+        return f"{word:12} {counts[0]:10}" + "".join(f" {count or '':>10}" for count in counts[1:])
+
+    found = [Counter(row[prefix + "verdict"] for row in table) for prefix in passes]
+    lines = [f"{files} files" + (f", {sum(grids)} of them grids beside their images: not counted" if any(grids) else "")]
+    lines += [f"{'':12} {'first pass':>10} {'hires pass':>10}" + (f" {'inner':>10}" if inner else "")]
+    lines += [line(word, [counts[word] for counts in found]) for word in _WORDS]
     for name in ("damped", "stopped_at"):
-        lines.append(f"{name.split('_')[0]:12} {sum(bool(row[name]) for row in table):10} {sum(bool(row[HIRES + name]) for row in table) or '':>10}")
+        lines.append(line(name.split("_")[0], [sum(bool(row[prefix + name]) for row in table) for prefix in passes]))
     for word in OUTCOMES:
-        first, hires = (sum(row[prefix + "outcome"] == word for row in table) for prefix in ("", HIRES))
-        if first or hires:
-            lines.append(f"{word:12} {first:10} {hires or '':>10}")
+        counts = [sum(row[prefix + "outcome"] == word for row in table) for prefix in passes]
+        if any(counts):
+            lines.append(line(word, counts))
     return "\n".join(lines)
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Run the command; ValueError or OSError for bad use."""
+def main(arguments: argparse.Namespace, add: Callable[[list[dict]], str] | None = None, more: Sequence[str] = ()) -> int:
+    """Run the command; ValueError or OSError for bad use. `add` may add the columns `more` to the rows, and says something of all of them."""
     if arguments.verify_ledger:
         return _verify(arguments)
     if not arguments.paths or arguments.expect:
@@ -209,16 +218,19 @@ def main(arguments: argparse.Namespace) -> int:
         raise ValueError("--jobs has to be 1 or more")
     items = list(find(arguments.paths))
     table = list(_with_progress(rows(items, arguments.prompts, arguments.jobs), len(items)))
+    said = add(table) if add is not None else ""
     if arguments.out:
-        write(table, arguments.out, arguments.prompts)
+        write(table, arguments.out, arguments.prompts, more)
     broken = [row for row in table if row["problem"] and (row["verdict"] == UNREADABLE or row["problem"] not in _ORDINARY)]
     for row in broken[:_LISTED]:
         print(f"{plain(row['file'])}: {plain(row['problem'])}", file=sys.stderr)
     if len(broken) > _LISTED:
         print(f"and {len(broken) - _LISTED} more, see the column problem of --out", file=sys.stderr)
     print(summary(table))
+    if said:
+        print(said)
     failing = set().union(*(FAIL_ON[choice] for choice in arguments.fail_on))
-    return int(any(row["verdict"] in failing or row[HIRES + "verdict"] in failing for row in table))
+    return int(any(row[prefix + "verdict"] in failing for row in table for prefix in PASSES))
 
 
 def _verify(arguments: argparse.Namespace) -> int:

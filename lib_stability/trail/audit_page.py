@@ -6,9 +6,10 @@ import html
 import os
 from collections.abc import Callable, Sequence
 
+from ..guard.verdict import MILD, STEERED, STRONG
 from .audit import plain
 from .audit_table import GROUPS, Table
-from .image_row import HIRES, NO_VERDICT, UNREADABLE, is_picture
+from .image_row import NO_VERDICT, PASSES, UNREADABLE, is_picture
 from .thumbnails import thumbnails
 
 #: Cards of one page.
@@ -32,6 +33,8 @@ def summary(table: Table, seconds: float | None = None) -> str:
     counts = [f"{_badge(group)} {number:,}" for group, number in table.counts().items()]
     took = "" if seconds is None else f" in {seconds:.0f} s" if seconds >= 1 else " in less than a second"
     said = f"{len(table):,} {'file' if len(table) == 1 else 'files'} read{took}"
+    if table.grids():
+        said += f", {table.grids():,} of them grids beside their images: not counted"
     return f"<div class='memorization-guard-audit-counts'><b>{said}</b>{''.join(f'<span>{one}</span>' for one in counts)}</div>"
 
 
@@ -62,20 +65,30 @@ def _badge(group: str) -> str:
     return f"<span class='memorization-guard-badge memorization-guard-is-{group.replace(' ', '-')}'>{html.escape(label(group))}</span>"
 
 
+def _became(row: dict) -> str:
+    """The group of a row; of a picture that the guard has changed what it became, so that nobody takes it for the copy that it is not."""
+    prefix = next((one for one in PASSES if row[one + "verdict"] == row["group"]), "")
+    if row["group"] not in (MILD, STRONG):
+        return row["group"]
+    if row[prefix + "stopped_at"]:
+        return "blanked"
+    return ("steered" if row[prefix + "outcome"] == STEERED else "damped") if row[prefix + "damped"] else row["group"]
+
+
 def _card(row: dict, picture: str | None) -> str:
     shown = html.escape(plain(row["name"]), quote=True)
     told = "".join(f"<li>{html.escape(plain(line))}</li>" for line in _lines(row))
     nothing = "no preview" if is_picture(row["file"]) else "text file"
     seen = f"<img src='{picture}' alt=''>" if picture else f"<div class='memorization-guard-no-preview'>{nothing}</div>"
     base = html.escape(plain(os.path.basename(row["file"])), quote=True)
-    return f"<figure title='{shown}'>{seen}<figcaption>{_badge(row['group'])}<b>{base}</b><ul>{told}</ul></figcaption></figure>"
+    return f"<figure title='{shown}'>{seen}<figcaption>{_badge(_became(row))}<b>{base}</b><ul>{told}</ul></figcaption></figure>"
 
 
 def _lines(row: dict) -> Sequence[str]:
     """What a card says under the file's name: both passes where there are two, the profile, and what is wrong with the file."""
     lines = []
-    two = row[HIRES + "verdict"] is not None
-    for prefix, which in (("", "first pass: "), (HIRES, "hires pass: ")):
+    two = any(row[prefix + "verdict"] is not None for prefix in PASSES[1:])
+    for prefix, which in zip(PASSES, ("first pass: ", "hires pass: ", "inner: ")):
         verdict = row[prefix + "verdict"]
         if verdict not in GROUPS[:4]:
             continue
@@ -88,6 +101,7 @@ def _lines(row: dict) -> Sequence[str]:
         said += [f"{word} {row[prefix + key]}" for word, key in (("damped in", "damped"), ("blanked from", "stopped_at")) if row[prefix + key]]
         said += [row[prefix + "outcome"]] if row[prefix + "outcome"] else []
         said += [row[prefix + "reason"]] if row[prefix + "reason"] else []
+        said += [f"watch {row[prefix + 'watch']}"] if row[prefix + "watch"] else []
         if said:
             lines.append((which if two else "") + ", ".join(said))
     profile = row["region"] or row["profile"]

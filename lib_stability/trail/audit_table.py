@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
 from . import audit
-from .image_row import COLUMNS, HIRES, NO_VERDICT, UNREADABLE
+from .image_row import COLUMNS, NO_VERDICT, PASSES, UNREADABLE, shown_beside
 
 #: What a row is counted and filtered as, gravest first: a pass that was not judged may be anything.
 GROUPS = (STRONG, MILD, NOT_JUDGED, STABLE, NO_VERDICT, UNREADABLE)
 #: Columns whose values are hardly ever said twice.
-_OWN = {"file", "score", HIRES + "score", "seed", "prompt_hash"}
+_OWN = {"file", *(prefix + "score" for prefix in PASSES), "seed", "prompt_hash"}
 _AT = {name: number for number, name in enumerate(COLUMNS)}
 
 
@@ -40,17 +40,25 @@ class Table:
     def add(self, row: dict) -> None:
         """Take in one row of :func:`.image_row.examine`."""
         self._rows.append(tuple(row[name] if name in _OWN else self._texts.setdefault(row[name], row[name]) for name in COLUMNS))
-        self._groups.append(min(GROUPS.index(row[prefix + "verdict"]) for prefix in ("", HIRES) if row[prefix + "verdict"]))
+        self._groups.append(min(GROUPS.index(row[prefix + "verdict"]) for prefix in PASSES if row[prefix + "verdict"]))
         self._orders.clear()
 
     def counts(self) -> dict[str, int]:
-        """How many rows are in each group, by the graver verdict of both passes."""
-        found = Counter(self._groups)
+        """How many rows are in each group, by the gravest verdict of all passes; grids beside their images count no second time."""
+        found = Counter(group for group, grid in zip(self._groups, self._grids()) if not grid)
         return {group: found[number] for number, group in enumerate(GROUPS)}
 
     def count(self, group: str = "") -> int:
         """Rows of one group, of all for ""."""
-        return self.counts()[group] if group else len(self)
+        return sum(GROUPS[number] == group for number in self._groups) if group else len(self)
+
+    def grids(self) -> int:
+        """Rows that :meth:`counts` leaves out."""
+        return sum(self._grids())
+
+    def _grids(self) -> list[bool]:
+        names = ("grid", "seed", "prompt_hash")
+        return shown_beside([{name: row[_AT[name]] for name in names} for row in self._rows])
 
     def rows(self, group: str = "", start: int = 0, most: int | None = None) -> Iterator[dict]:
         """Rows as dicts with "group" and "name" (the file's, relative to `top`), gravest first, then the highest score, then by name."""
@@ -75,5 +83,5 @@ class Table:
 
     def _gravity(self, index: int) -> tuple:
         row = self._rows[index]
-        scores = [score for score in (row[_AT["score"]], row[_AT[HIRES + "score"]]) if score is not None]
+        scores = [score for score in (row[_AT[prefix + "score"]] for prefix in PASSES) if score is not None]
         return self._groups[index], -max(scores, default=float("-inf")), row[_AT["file"]]

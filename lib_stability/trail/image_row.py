@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from ..guard.verdict import Verdict
 from .containers import Unreadable
 from .imagetext import OTHERS, PICTURES, TEXTS, read_texts
-from .infotext import REGION_KEY, VERSION_KEY
+from .infotext import GRID_KEY, REGION_KEY, VERSION_KEY
 from .reading import verdicts_of_all
 
 NO_VERDICT, UNREADABLE = "no verdict", "unreadable"
@@ -25,15 +26,17 @@ _VALUES = {
     "damped": "damped",
     "stopped_at": "stopped_at",
     "outcome": "outcome",
+    "watch": "unwatched",
 }
-HIRES = "hires_"
+HIRES, INNER = "hires_", "inner_"
+#: What the names about each pass begin with.
+PASSES = ("", HIRES, INNER)
 #: Parameters of an image that are the host's or ours, and kept as they are.
-_PARAMETERS = {"region": REGION_KEY, "model": "Model", "model_hash": "Model hash", "seed": "Seed", "version": VERSION_KEY}
+_PARAMETERS = {"region": REGION_KEY, "grid": GRID_KEY, "model": "Model", "model_hash": "Model hash", "seed": "Seed", "version": VERSION_KEY}
 COLUMNS = (
     "file",
-    *_VALUES,
-    *(HIRES + name for name in _VALUES),
-    *("mode", "sensitivity", "profile", "region", "prompt_hash", "model", "model_hash", "seed", "version", "problem"),
+    *(prefix + name for prefix in PASSES for name in _VALUES),
+    *("mode", "sensitivity", "profile", "region", "grid", "prompt_hash", "model", "model_hash", "seed", "version", "problem"),
 )
 #: No name or number of a host is longer.
 _LONGEST = 300
@@ -80,14 +83,14 @@ def examine(item: Item, prompts: bool = False) -> dict | None:
     if not texts:
         return _row(item, verdict=UNREADABLE if problem else NO_VERDICT, problem=problem or "no infotext")
     found = verdicts_of_all(texts)
-    params, settings, first, hires = found.params, found.settings, found.first, found.hires
+    params, settings, first = found.params, found.settings, found.first
     if is_text and not params and not found.problems and not item.named:
         return None
     malformed = [*([problem] if problem else []), *found.problems]
     if first is None and not malformed:
         malformed.append("guard on, no verdict in it" if settings.enabled else "guard off" if params else "no infotext")
-    values = {**describe(first), **describe(hires, HIRES), "verdict": first.verdict if first else NO_VERDICT}
-    if broken and not any(one is not None and one.flagged for one in (first, hires)):
+    values = {**describe(first), **describe(found.hires, HIRES), **describe(found.inner, INNER), "verdict": first.verdict if first else NO_VERDICT}
+    if broken and not any(one.flagged for one in found.passes):
         values["verdict"] = UNREADABLE  # what the picture itself would say is not known, so nothing beside it makes it stable
     if settings.enabled:
         values |= {name: getattr(settings, name) for name in ("mode", "sensitivity", "profile")}
@@ -95,9 +98,15 @@ def examine(item: Item, prompts: bool = False) -> dict | None:
     return _row(item, **values, prompt_hash=prompt_hash(found.prompt), problem="; ".join(malformed), **(_told(found) if prompts else {}))
 
 
+def shown_beside(rows: Sequence[dict]) -> list[bool]:
+    """Which rows are grids whose images are among the rows, too: those count already. The grid carries prompt and seed of its first image."""
+    images = {(row["seed"], row["prompt_hash"]) for row in rows if not row["grid"]}
+    return [bool(row["grid"]) and (row["seed"], row["prompt_hash"]) in images for row in rows]
+
+
 def _told(found: object) -> dict:
     """What names words of the prompt."""
-    carriers = [one.carriers for one in (found.first, found.hires) if one is not None and one.carriers]
+    carriers = [one.carriers for one in found.passes if one.carriers]
     return {"prompt": found.prompt, "carriers": "; ".join(carriers) or None}
 
 

@@ -27,7 +27,13 @@ from ..profile.profiles import AUTO
 from ..validation import Field
 from ..version import __version__
 
-PREFIX, HIRES_PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG hires ", "MG version", "MG region"
+PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG version", "MG region"
+#: Of a picture that shows several images of its job, or of several jobs.
+GRID_KEY = "MG grid"
+#: Which training picture a flagged image is nearest to, and how near.
+MATCH_KEY = "MG match"
+#: Beginnings of the keys about the first pass, the hires pass, and what other tools have sampled inside the job to finish the image.
+PASS_PREFIXES = ("MG ", "MG hires ", "MG inner ")
 #: Letters of the carriers that an infotext has room for.
 MOST_CARRIERS = 150
 #: What a value may hold beside letters and digits.
@@ -79,16 +85,23 @@ RESULTS = {
     "outcome": Result("outcome", rf"(?P<outcome>{'|'.join(OUTCOMES)})"),
     "carriers": Result("carriers", r"(?P<carriers>.+)"),
     "detector": Result("flagged by", rf"(?P<detector>{'|'.join(DETECTORS)})"),
+    "unwatched": Result("watch", r"(?P<unwatched>(?:off|\d{1,6}/\d{1,6}) - .+)"),
 }
 
 
-def result_key(attribute: str, hires: bool = False) -> str:
-    """Key of an attribute of a verdict, one of :data:`RESULTS`."""
-    return (HIRES_PREFIX if hires else PREFIX) + RESULTS[attribute].end
+def result_key(attribute: str, which: int = 0) -> str:
+    """Key of an attribute of a verdict, one of :data:`RESULTS`, of a pass by its number in :data:`PASS_PREFIXES`."""
+    return PASS_PREFIXES[which] + RESULTS[attribute].end
 
 
 #: Every key that :func:`write` may use, in its order.
-KEYS = (*(one.key for one in SETTINGS.values()), *(result_key(name, hires) for hires in (False, True) for name in RESULTS), REGION_KEY, VERSION_KEY)
+KEYS = (
+    *(one.key for one in SETTINGS.values()),
+    *(result_key(name, which) for which in range(len(PASS_PREFIXES)) for name in RESULTS),
+    REGION_KEY,
+    GRID_KEY,
+    VERSION_KEY,
+)
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,7 @@ def _whole_parts(carriers: str) -> str:
     return text if len(text) <= MOST_CARRIERS else text.rpartition(" + ")[0]
 
 
-def _results(verdict: Verdict, hires: bool) -> dict[str, str]:
+def _results(verdict: Verdict, which: int) -> dict[str, str]:
     reason = clean(verdict.reason, 80) if verdict.verdict != STABLE else ""
     texts = {
         "verdict": f"{verdict.verdict} ({reason})" if reason else verdict.verdict,
@@ -158,23 +171,34 @@ def _results(verdict: Verdict, hires: bool) -> dict[str, str]:
         "outcome": verdict.outcome,
         "carriers": _whole_parts(verdict.carriers),
         "detector": verdict.detector if verdict.flagged else "",
+        "unwatched": verdict.unwatched,
     }
-    return {result_key(name, hires): clean(text, MOST_CARRIERS) for name, text in texts.items() if text}
+    return {result_key(name, which): clean(text, MOST_CARRIERS) for name, text in texts.items() if text}
 
 
-def write(settings: Settings, verdict: Verdict | None, hires: Verdict | None = None, region: str = "") -> dict[str, str]:
+def write(
+    settings: Settings,
+    verdict: Verdict | None,
+    hires: Verdict | None = None,
+    region: str = "",
+    inner: Verdict | None = None,
+    grid: str = "",
+) -> dict[str, str]:
     """The guard's infotext of one image: settings where they differ from the default, then results; nothing while disabled.
 
-    `verdict` is that of the first, `hires` that of the hires pass, None where a pass has none (yet). Scores keep three digits and decimals.
-    `region` names the profile that served and says where it comes from, where that is to be kept.
+    `verdict` is that of the first, `hires` that of the hires pass, `inner` that of what other tools have sampled inside the job, None where there
+    is none (yet). Scores keep three digits and decimals.
+    `region` names the profile that served and says where it comes from, where that is to be kept; `grid` says of a picture that shows several
+    images how many.
     """
     if not settings.enabled:
         return {}
     values = {name: getattr(settings, name) for name in SETTINGS}
     lines = {SETTINGS[name].key: clean(_show(value)) for name, value in values.items() if value != getattr(Settings, name)}
-    for one, second in ((verdict, False), (hires, True)):
-        lines |= _results(one, second) if one else {}
-    return {**lines, **({REGION_KEY: clean(region, 200)} if region else {}), VERSION_KEY: clean(__version__)}
+    for which, one in enumerate((verdict, hires, inner)):
+        lines |= _results(one, which) if one else {}
+    beside = {REGION_KEY: clean(region, 200), GRID_KEY: clean(grid)}
+    return {**lines, **{key: text for key, text in beside.items() if text}, VERSION_KEY: clean(__version__)}
 
 
 def _read_setting(name: str, text: str) -> dict:
@@ -213,13 +237,18 @@ def read(params: dict[str, str], malformed: list[str] | None = None) -> tuple[Se
 
     Absent keys mean defaults, no key of ours at all that the guard was off. Values that make no sense are skipped, and described in `malformed`.
     """
+    return read_passes(params, malformed)[:3]
+
+
+def read_passes(params: dict[str, str], malformed: list[str] | None = None) -> tuple[Settings, Verdict | None, Verdict | None, Verdict | None]:
+    """As :func:`read`, and the verdict of what other tools have sampled inside the job."""
     if not any(isinstance(key, str) and key.startswith(PREFIX) for key in params):
-        return Settings(), None, None
+        return Settings(), None, None, None
     malformed = [] if malformed is None else malformed
     settings = _read_all(params, {one.key: partial(_read_setting, name) for name, one in SETTINGS.items()}, malformed)
-    passes = [_read_all(params, {result_key(name, hires): partial(_read_result, name) for name in RESULTS}, malformed) for hires in (False, True)]
-    first, second = (Verdict(**found) if "verdict" in found else None for found in passes)
-    return Settings(enabled=True, **settings), first, second
+    tables = [{result_key(name, which): partial(_read_result, name) for name in RESULTS} for which in range(len(PASS_PREFIXES))]
+    first, hires, inner = (Verdict(**found) if "verdict" in found else None for found in (_read_all(params, one, malformed) for one in tables))
+    return Settings(enabled=True, **settings), first, hires, inner
 
 
 KEY_PATTERN = r"\w[\w \-/]+"

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict
-from .infotext import FEWEST, KEY_PATTERN, RESULTS, Settings, parse_text, read, result_key, split_prompts
+from .infotext import FEWEST, KEY_PATTERN, PASS_PREFIXES, RESULTS, Settings, parse_text, read_passes, result_key, split_prompts
 
 #: Every host's parameters begin so.
 _START = re.compile(r"^Steps: ?\d{1,9},", re.MULTILINE)
@@ -44,7 +44,13 @@ class Reading(NamedTuple):
     settings: Settings
     first: Verdict | None
     hires: Verdict | None
+    inner: Verdict | None
     problems: list[str]
+
+    @property
+    def passes(self) -> list[Verdict]:
+        """The verdicts that there are."""
+        return [one for one in (self.first, self.hires, self.inner) if one is not None]
 
 
 class _Block(NamedTuple):
@@ -69,7 +75,7 @@ def verdicts_of(text: str) -> Reading:
     if not blocks:
         prompt, negative, params = parse_text(text)
         problems: list[str] = []
-        return Reading(prompt, negative, params, *read(params, problems), problems)
+        return Reading(prompt, negative, params, *read_passes(params, problems), problems)
     if len(blocks) > _MOST:
         return _flags_alone(text, blocks)
     chosen = _read(text, blocks[0])
@@ -89,7 +95,7 @@ def _flags_alone(text: str, blocks: list[_Block]) -> Reading:
     for key in _OF_PASS:
         flags = [block for block in blocks if _VERDICT.fullmatch(block.params.get(key, "")) and _weight(block.params[key]) >= _WEIGHT[MILD]]
         gravest = max(flags, key=lambda block: _weight(block.params[key]), default=None)
-        found.append(None if gravest is None else read(gravest.params)[1 + len(found)])
+        found.append(None if gravest is None else read_passes(gravest.params)[1 + len(found)])
     return Reading(*split_prompts(text[: blocks[0].start]), {}, Settings(), *found, [_TOO_MANY])
 
 
@@ -137,7 +143,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 #: The key of each pass's verdict, and all keys about that pass.
-_OF_PASS = {result_key("verdict", hires): [result_key(name, hires) for name in RESULTS] for hires in (False, True)}
+_OF_PASS = {result_key("verdict", which): [result_key(name, which) for name in RESULTS] for which in range(len(PASS_PREFIXES))}
 
 
 def _weight(value: str) -> int:
@@ -146,8 +152,7 @@ def _weight(value: str) -> int:
 
 def _read(text: str, block: _Block) -> Reading:
     problems = [_TWICE] if block.twice else []
-    settings, first, hires = read(block.params, problems)
-    return Reading(*split_prompts(text[: block.start]), block.params, settings, first, hires, problems)
+    return Reading(*split_prompts(text[: block.start]), block.params, *read_passes(block.params, problems), problems)
 
 
 def _graver(before: Reading, after: Reading, in_template: bool) -> Reading:
@@ -158,11 +163,13 @@ def _graver(before: Reading, after: Reading, in_template: bool) -> Reading:
     """
     base, other = (before, after) if in_template else (after, before)
     passes, differs = [], False
-    for mine, theirs in ((base.first, other.first), (base.hires, other.hires)):
+    for mine, theirs in ((base.first, other.first), (base.hires, other.hires), (base.inner, other.inner)):
         # Nothing judged at all is no verdict, which another picture's "stable" must not become.
         graver = theirs is not None and _WEIGHT[theirs.verdict] > (_WEIGHT[mine.verdict] if mine else _WEIGHT[STABLE])
         believed = mine if mine is None or mine.verdict != STABLE or not in_template or theirs is not None else None
         passes.append(theirs if graver else believed)
         differs = differs or graver
     settings = base.settings if base.settings.enabled else other.settings if differs else base.settings
-    return base._replace(settings=settings, first=passes[0], hires=passes[1], problems=[*base.problems, *([_TWICE] if differs else [])])
+    first, hires, inner = passes
+    problems = [*base.problems, *([_TWICE] if differs else [])]
+    return base._replace(settings=settings, first=first, hires=hires, inner=inner, problems=problems)

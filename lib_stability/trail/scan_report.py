@@ -7,16 +7,19 @@ import html
 import io
 from collections.abc import Callable, Sequence
 
+from . import shares_report
+
 #: Rows that the page shows; the CSV has all.
 SHOWN = 1000
-COLUMNS = ("rank", "verdict", "median", "max", "above", "seeds", "caption", "count", "picture", "networks", "reason")
+COLUMNS = ("rank", "verdict", "median", "max", "above", "seeds", "caption", "count", "picture", "networks", "reason", "shares", "rewording")
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; background: #fff; color: #222; }
 @media (prefers-color-scheme: dark) { body { background: #17191c; color: #ddd; } }
 """
 #: Of the table alone, where it stands in another page.
-STYLE = """
+STYLE = (
+    """
 .mg-scan table { border-collapse: collapse; width: 100%; }
 .mg-scan td, .mg-scan th { border-bottom: 1px solid #8884; padding: .25em .5em; text-align: left; vertical-align: top; }
 .mg-scan td.number { text-align: right; font-variant-numeric: tabular-nums; }
@@ -24,6 +27,8 @@ STYLE = """
 .mg-scan svg { display: block; }
 .mg-scan img { display: block; max-width: 6em; max-height: 6em; }
 """
+    + shares_report.STYLE
+)
 COLOURS = {"stable": "#4477aa", "mild": "#ee9933", "strong": "#cc3311"}
 _WIDTH = 160
 
@@ -45,8 +50,13 @@ def to_csv(rows: Sequence[dict]) -> str:
 
 
 def _told(row: dict) -> list:
-    """What is known of a caption beside its scores: how often training shows it, its first picture, the networks, and why nothing judged it."""
-    return [cell(row.get(name, blank)) for name, blank in (("caption", ""), ("count", 1), ("picture", ""), ("networks", ""), ("reason", ""))]
+    """What is known of a caption beside its scores: how often training shows it, its first picture, the networks, why nothing judged it, and where
+    that was asked for which words carry it and the smallest rewording that is stable."""
+    told, found = row.get("explained"), ("", "")
+    if told:
+        found = shares_report.shares(told), (told["suggestion"] or {"text": ""})["text"]
+    known = [row.get(name, blank) for name, blank in (("caption", ""), ("count", 1), ("picture", ""), ("networks", ""), ("reason", ""))]
+    return [cell(one) for one in (*known, *found)]
 
 
 def cell(value: object) -> object:
@@ -96,8 +106,10 @@ def _picture(row: dict) -> str:
 
 def _caption(row: dict) -> str:
     beside = [f"with {row['networks']}" if row.get("networks") else "", row.get("reason") or "", row.get("picture") or ""]
+    told = row.get("explained")
+    beside += [shares_report.said(told)] if told else []
     small = "".join(f"<br><small>{html.escape(one)}</small>" for one in beside if one)
-    return html.escape(row["caption"]) + small
+    return (shares_report.shaded(told) if told else html.escape(row["caption"])) + small
 
 
 def _bar(row: dict, threshold: float, most: float) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..guard.sensitivity import Tail
-from .likeness import nearest
+from ..match.likeness import nearest
 from .plan import BEFORE, ORDINARY, REPORT
 
 #: Share of ordinary pictures that may pass for copies, and fewest of them that a threshold can be set by.

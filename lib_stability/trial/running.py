@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from . import copies, likeness
+from ..match import likeness
+from . import copies
 from .generating import Made, Webui
 from .plan import AFTER, OFF, Plan, Request
 from .store import Store, picture_of

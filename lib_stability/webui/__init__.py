@@ -9,9 +9,9 @@ from __future__ import annotations
 
 def register() -> None:
     """Hang everything into the host: hooks, settings, axes, API. Safe to call again after "Reload UI"."""
-    from .job import hooks, ledgering, mapping, saved_files, settings
-    from .page import panel, tab, xyz
+    from .job import hooks, ledgering, mapping, saved_files, settings, wholes
+    from .page import flagged, panel, tab, xyz
     from .tasks import api
 
-    for part in (settings, hooks, saved_files, ledgering, mapping, panel, xyz, tab, api):
+    for part in (settings, hooks, wholes, saved_files, ledgering, mapping, panel, flagged, xyz, tab, api):
         part.register()

@@ -49,15 +49,23 @@ def test_a_flagged_image_has_one_stage_encoded_and_the_next_job_nothing(generate
     assert spent(encoded, generate, DAMP, **fields) == off
 
 
-@pytest.mark.parametrize("what", ["clip skip", "size", "model"])
+@pytest.mark.parametrize("kind", ["sd1", "sdxl"])
+def test_a_model_that_is_told_the_size_has_it_encoded_anew(host, checkpoint, encoded, kind):
+    checkpoint("sized", kind)
+    p = host.processing.StableDiffusionProcessingTxt2Img(prompt="", width=128, height=128)
+    first = encodings.ENCODINGS.of(p, ["red circle"])
+    p.width = 64
+    assert (encodings.ENCODINGS.known(p, "red circle") is None) == (kind == "sdxl")
+    assert (encodings.ENCODINGS.of(p, ["red circle"]) == first) == (kind == "sd1")
+
+
+@pytest.mark.parametrize("what", ["clip skip", "model"])
 def test_nothing_is_kept_that_would_be_encoded_otherwise(host, generate, encoded, options, what):
     fields = {"prompt": MEMORIZED, **FULL}
     spent(encoded, generate, DAMP, **fields)
     off = spent(encoded, generate, None, **fields)
     if what == "clip skip":
         options.set("CLIP_stop_at_last_layers", 2)
-    elif what == "size":
-        fields["width"] = 120
     else:
         encodings.ENCODINGS._model = lambda: None  # what a weak reference to a model that is gone says
     assert len(spent(encoded, generate, DAMP, **fields)) > len(off)

@@ -263,7 +263,8 @@ def test_nan_images_do_not_disturb_their_neighbours(generate, host):
         done = generate({"mode": "damp"}, batch_size=2)
     finally:
         script_callbacks.remove_callbacks_for_function(break_first)
-    assert verdict(done, 0).reason == "numbers not finite"
+    # What stands behind guidance may change it, so the probe looks as well: at the first latent, which is a number.
+    assert verdict(done, 0).reason == "numbers not finite - 1/4 judged"
     assert verdict(done, 1).verdict in ("stable", "mild", "strong")
 
 

@@ -220,8 +220,8 @@ def test_a_sweep_calibrates_first_where_asked_to(folder, server, lora, capsys, t
 def test_the_line_under_the_picture_offers_a_calibration_with_them(generate, lora):
     done = generate({}, prompt=f"{ORDINARY} {lora('mine')}", **FULL)
     said = panel.lines(done.infotexts[0])
-    assert "Not judged, networks that no profile knows (mine 0.8)." in said
-    assert "class='memorization-guard-calibrate' data-networks=\"&lt;lora:mine:0.8&gt;\">Calibrate with these networks</button>" in said
+    assert "Not judged: networks that no profile knows (mine 0.8)." in said
+    assert 'memorization-guard-calibrate\' data-networks="&lt;lora:mine:0.8&gt;">Calibrate with these networks</button>' in said
     assert "memorization-guard-calibrate" not in panel.lines(generate({}, prompt=ORDINARY, **FULL).infotexts[0])
 
 
@@ -235,7 +235,7 @@ def test_the_tab_calibrates_with_networks(folder, host, lora):  # noqa: F811
     mine = lora("mine")
     given = [float(SMALL["runs"]), 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(SMALL["prompts"])]
     _, ident, *_ = tab_calibrate.start(*given, mine)
-    line, _, table = list(tab_calibrate.watched(ident, SMALL["runs"]))[-1]
+    line, _, table, _ = list(tab_calibrate.watched(ident, SMALL["runs"]))[-1]
     assert "-with-mine-0-8-" in line and "with mine 0.8" in table
     assert "It is a trial" in tab_calibrate.said_before(20.0, "", mine)
     assert "finds no network called" in tab_calibrate.said_before(20.0, "", "<lora:nowhere:1>")

@@ -40,10 +40,10 @@ def thumbnail(page, number: int, tab: str = "txt2img"):  # noqa: F811
 def test_where_nothing_serves_a_button_leads_to_the_calibration(page, options, checkpoint):  # noqa: F811
     checkpoint("flow", "flow")
     page.locator(SWITCH.format("txt2img")).first.set_checked(True)
-    button = page.locator("#memorization_guard_txt2img_line button")
+    button = page.locator("#memorization_guard_txt2img_line button.memorization-guard-calibrate")
     button.wait_for(timeout=20_000)
     calibrate = page.locator("#memorization_guard_tab_calibrate")
-    assert "Calibrate: " in button.inner_text() and not calibrate.is_visible()
+    assert button.inner_text() == "More choices" and not calibrate.is_visible()
     button.click()
     calibrate.wait_for(state="visible", timeout=5_000)
 
@@ -249,8 +249,8 @@ def test_custom_starts_from_the_level_in_force(page, options, checkpoint):  # no
     checkpoint("testbed", "sd1")
     assert not page.locator(TAU).is_visible()
     page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
-    page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('5 %')", timeout=20_000)
-    shown = float(page.locator("#memorization_guard_txt2img_line").first.inner_text().split("z > ")[1].split(",")[0])
+    page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('1 in 20 ')", timeout=20_000)
+    shown = float(page.locator("#memorization_guard_txt2img_line").first.text_content().split("z > ")[1].split(",")[0])
     page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("Custom", exact=True).click()
     page.wait_for_function(f"() => Math.abs(document.querySelector('{TAU}').value - {shown}) < 0.06", timeout=20_000)
     page.locator(TAU).wait_for(state="visible", timeout=20_000)
@@ -264,11 +264,11 @@ def test_quick_changes_end_at_the_last_one(page, options, checkpoint):  # noqa: 
         level.get_by_text(word, exact=True).click()
     page.locator(TAU).wait_for(state="visible", timeout=20_000)
     line = "() => document.querySelector('#memorization_guard_txt2img_line').innerText"
-    page.wait_for_function(f"() => ({line})().includes('5 %')", timeout=20_000)
+    page.wait_for_function(f"() => ({line})().includes('1 in 20 ')", timeout=20_000)
     for word in ("Custom", "Low", "Custom", "Medium"):
         level.get_by_text(word, exact=True).click()
     page.locator(TAU).wait_for(state="hidden", timeout=20_000)
-    page.wait_for_function(f"() => ({line})().includes('1 %')", timeout=20_000)
+    page.wait_for_function(f"() => ({line})().includes('1 in 100 ')", timeout=20_000)
 
 
 def test_a_pasted_threshold_stays(page, options):  # noqa: F811

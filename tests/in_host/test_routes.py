@@ -34,7 +34,7 @@ def started(monkeypatch):
     seen = []
 
     class Task:
-        id, state = "1", "running"
+        id, state, waits = "1", "running", 0
 
         def start(self):
             return self
@@ -134,6 +134,10 @@ ROUTES = [
     ("POST", "profiles/delete"),
     ("GET", "audit/folders"),
     ("GET", "audit/rows"),
+    ("GET", "match"),
+    ("POST", "match/find"),
+    ("POST", "match/describe"),
+    ("POST", "match/delete"),
     *[(method, kind) for kind in api_jobs._KINDS for method in ("GET", "POST", "DELETE")],
 ]
 
@@ -229,7 +233,7 @@ def test_where_the_page_is_open_to_others_a_visitor_changes_no_profile(host, com
     assert started == [] and not folder.exists()
     # What changes nothing stays open.
     assert ask("POST", "scan", {"captions": ["a cat"]})[0] == 202
-    assert "Testbed" in ask.press("profile_show", "Testbed")[1]["data"][0]
+    assert "Testbed" in ask.press("profile", "Testbed")[1]["data"][0]
 
 
 def test_the_administrator_is_named_where_the_web_ui_is_started(host, command, started, monkeypatch):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
+import tabbing
 from conftest import FORGE
+from tabbing import open_section, unfold
 from test_calibrating import ORDINARY, SMALL, folder  # noqa: F401
 from test_served import ROOT, page  # noqa: F401
 
@@ -18,7 +21,7 @@ from lib_stability.trail import scan_report
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import sampling
 from lib_stability.webui.page import tab, tab_calibrate, tab_parts, tab_profiles, tab_scan
-from lib_stability.webui.tasks import scanning
+from lib_stability.webui.tasks import api_jobs, scanning
 
 MEMORIZED = [one.caption for one in memorized()]
 UNSEEN = [caption for caption, _ in ordinary_samples(24, 77, "evaluation")]
@@ -143,42 +146,48 @@ def test_wrong_addresses_in_one_line(server, capsys, url, complaint):
 
 def test_the_tab_calibrates_and_scans(folder, host, options):  # noqa: F811
     _, ident, *_ = tab_calibrate.start(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY))
-    line, plot, table = list(tab_calibrate.watched(ident, SMALL["runs"]))[-1]
-    assert "Calibration done" in line and plot.size[0] > 500 and "testbed-" in table
+    line, plot, table, cancel = list(tab_calibrate.watched(ident, SMALL["runs"]))[-1]
+    assert "Calibration done" in line and plot["value"].size[0] > 500 and "testbed-" in table and not cancel["interactive"]
     assert "●" in tab_profiles.table()
     said, ident, *_ = tab_calibrate.start_it(1.0, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "")
     assert "runs: " in said and ident == "" and len(list(tab_calibrate.watched(ident, 1.0))) == 1
-    line, ranking = list(tab_scan.scan(f"{MEMORIZED[0]}\n# no\n<i>red</i> circle", 1.0))[-1]
+    first, *_, (line, ranking, cancel) = tab_scan.scan(f"{MEMORIZED[0]}\n# no\n<i>red</i> circle", 1.0, width=128)
+    assert first[2]["interactive"] and not cancel["interactive"] and api_jobs.latest("scan").result["size"] == "128x128"
     assert "Scan done" in line and "&lt;i&gt;red" in ranking and "<i>" not in ranking
     assert "Nothing is running" in tab_parts.cancel("scan")
-    assert len(tab.refresh()) == 13
+    # Whoever comes back finds all of it.
+    told = [one for one in tab.refresh() if isinstance(one, str)]
+    assert any("Calibration done" in one and "Thresholds and false alarms" in one for one in told) and ranking in told
 
 
 def test_the_tab_in_a_browser(page, folder, options):  # noqa: F811
     """Calibrate, watch the progress, cancel, calibrate again, and scan."""
-    page.get_by_role("tab", name="Memorization Guard").or_(page.locator("button", has_text="Memorization Guard")).first.click()
-    prefix = "#memorization_guard_tab_"
+    open_section(page, "calibrate")
+    unfold(page, "More choices")
+    says, prefix = partial(tabbing.says, page), "#memorization_guard_tab_"
 
     def put(name: str, value: object) -> None:
         box = page.locator(f"{prefix}{name} input[type=number], {prefix}{name} textarea").first
         box.fill(str(value))
         box.blur()
 
-    def says(name: str, text: str) -> None:
-        page.wait_for_function("([id, text]) => document.querySelector(id).innerText.includes(text)", arg=[prefix + name, text], timeout=60_000)
-
     for name, value in (("runs", 99), ("steps", 40), ("width", 64), ("height", 64), ("prompts", "\n".join(ORDINARY))):
         put(name, value)
+    assert page.locator(prefix + "cancel_calibrate").is_disabled()
     page.locator(prefix + "calibrate").click()
-    says("progress", "of 99 runs")
+    says("progress", "of 99 images, about ")
+    page.wait_for_function("id => !document.querySelector(id).disabled", arg=prefix + "cancel_calibrate", timeout=20_000)
     page.locator(prefix + "cancel_calibrate").click()
     says("progress", "cancelled")
     put("runs", 20)
     put("steps", 4)
     page.locator(prefix + "calibrate").click()
     says("progress", "Calibration done")
-    says("profiles", "testbed-")
     page.wait_for_selector(f"{prefix}plot img", timeout=20_000)
+    assert "testbed-" in page.locator(prefix + "profiles").first.text_content()
+    open_section(page, "scan")
+    assert page.locator(prefix + "scan").is_disabled()
+    unfold(page, "More choices")
     put("captions", f"{MEMORIZED[0]}\n<b>red</b> circle")
     put("seeds", 1)
     page.locator(prefix + "scan").click()

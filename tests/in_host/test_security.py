@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
+import numpy as np
 import pytest
 from asking import Asker, basic
 from conftest import FORGE
+from PIL import Image
 from test_calibrating import folder  # noqa: F401
 from test_routes import GRADIO, SPOILED, command, started  # noqa: F401
 from test_served import ROOT
 
+from lib_stability.match import building, describing
 from lib_stability.profile import older, storage
 from lib_stability.trail.image_row import Item, examine
-from lib_stability.webui.job import last_job, library
+from lib_stability.webui.job import indexes, last_job, library
 from lib_stability.webui.tasks import api_jobs, roles
 
 ROLES = ("Visitor", "API client", "Administrator", "File on disk", "Other web page")
@@ -63,6 +68,48 @@ def read_verdicts(who: Someone) -> bool:
 
 def scan(who: Someone) -> bool:
     return who.ask("POST", "scan", {"captions": ["a cat"]})[0] == 202
+
+
+def explain(who: Someone) -> bool:
+    return who.ask("POST", "explain", {"captions": ["a cat"]})[0] == 202
+
+
+def picture() -> str:
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 40, 3)).astype(np.uint8)).save(out, "PNG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def index(who: Someone) -> None:
+    """An index of the output folder, made by pixels on the disk."""
+    (who.tmp_path / "host-outputs" / "x.png").write_bytes(base64.b64decode(picture()))
+    building.build(indexes.home() / "mine", [who.tmp_path / "host-outputs"], describing.by_pixels())
+
+
+def look_up(who: Someone) -> bool:
+    index(who)
+    status, answer = who.ask("POST", "match/find", {"picture": picture()})
+    return status == 200 and answer["nearest"][0]["likeness"] > 0.99
+
+
+def see(who: Someone) -> bool:
+    index(who)
+    return "x.png" in str(who.ask("POST", "match/find", {"picture": picture()})[1])
+
+
+def make_index(who: Someone) -> bool:
+    index(who)
+    made = who.ask("POST", "match/index", {"index": "other", "folder": str(who.tmp_path / "host-outputs")})[0] == 202
+    again = "open to others" not in (said := who.press("match", "mine", "", "", "")) and "another site" not in said and bool(said)
+    who.ask("POST", "match/delete", {"index": "mine"})
+    who.press("match_delete", "mine")
+    assert made == (indexes.names() == []) and again <= made
+    return made
+
+
+def index_elsewhere(who: Someone) -> bool:
+    asked = [who.ask("POST", "match/index", {"index": "other", "folder": one})[0] for one in ("/etc", str(who.tmp_path), "..")]
+    return 202 in asked
 
 
 def audit(who: Someone) -> bool:
@@ -132,6 +179,11 @@ def delete(who: Someone) -> bool:
 ACTIONS = {
     "Read the last job's verdicts, list the profiles": read_verdicts,
     "Scan captions": scan,
+    "Explain a prompt": explain,
+    "Look a picture up in an index of training pictures": look_up,
+    "See which training picture it is": see,
+    "Make, bring up to date or delete an index": make_index,
+    "Make an index of any other folder": index_elsewhere,
     "Audit the output folders": audit,
     "Audit any other folder": audit_elsewhere,
     "Export a profile": export,
@@ -161,8 +213,9 @@ def outputs(host, options, tmp_path, monkeypatch):
 def test_each_role_may_do_what_the_table_says(host, command, started, folder, outputs, tmp_path, monkeypatch, action, role):  # noqa: F811
     monkeypatch.setenv(roles.NAMED, "anna")
     monkeypatch.setattr(last_job, "last", lambda: {"images": []})
+    monkeypatch.setattr(indexes, "home", lambda: tmp_path / "indexes")
     allowed = ACTIONS[action](Someone(host, role, command, folder, tmp_path))
-    if action in ("Calibrate", "Scan captions"):
+    if action in ("Calibrate", "Scan captions", "Explain a prompt"):
         assert allowed == bool(started)
     if action == "Cancel a calibration":
         assert allowed == ("cancelled" in started)

@@ -92,12 +92,14 @@ def test_a_person_reads_the_verdict(page, options):
     page.locator("#memorization_guard_txt2img_enabled-checkbox input").first.check()
     page.locator("#memorization_guard_txt2img_sensitivity").get_by_text("High", exact=True).click()
     line = page.locator("#memorization_guard_txt2img_line")
-    page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('5 %')", timeout=20_000)
-    assert "Testbed (bundled calibration; chosen by name)" in line.first.inner_text()
+    page.wait_for_function("() => document.querySelector('#memorization_guard_txt2img_line').innerText.includes('1 in 20 ')", timeout=20_000)
+    assert line.first.inner_text().startswith("Judged by: the calibration Testbed") and "z >" not in line.first.inner_text()
+    assert "Testbed (bundled calibration; chosen by name)" in line.first.text_content()
     page.locator("#txt2img_generate").click()
     page.wait_for_selector("#memorization_guard_verdict_txt2img p", timeout=60_000)
     shown = page.locator("#memorization_guard_verdict_txt2img p").first.inner_text()
-    assert shown.startswith(("Strong: ", "Mild: ")) and "flagged at evaluation" in shown
+    assert shown.startswith(("Strong: ", "Mild: ")) and "How unusual: " in shown and "evaluation" not in shown
+    assert "First flagged at step " in page.locator("#memorization_guard_verdict_txt2img details.memorization-guard-details").first.text_content()
     assert "MG verdict" in page.locator("#html_info_txt2img").first.inner_text()
     page.wait_for_selector("#txt2img_gallery .thumbnail-item[data-memorization-guard=strong]", timeout=20_000)
     badges = page.locator("#txt2img_gallery .thumbnail-item[data-memorization-guard]")

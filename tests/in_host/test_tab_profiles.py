@@ -6,11 +6,14 @@ import html
 import json
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import tabbing
 from conftest import FORGE
+from tabbing import open_section, unfold
 from test_calibrating import ORDINARY, SMALL, calibrated, folder  # noqa: F401
 from test_served import ROOT, page  # noqa: F401
 
@@ -176,7 +179,7 @@ def test_a_small_calibration_says_so_before_and_after(host, folder):  # noqa: F8
     said, ident, *_ = tab_calibrate.start(SMALL["runs"], 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", "\n".join(ORDINARY))
     steps = [(said, None), *tab_calibrate.watched(ident, SMALL["runs"])]
     assert all("Only 20 reference runs" in step[0] and "rest on extrapolation" in step[0] for step in steps)
-    assert "Calibration done" in steps[-1][0] and steps[-1][1].size[0] > 500
+    assert "Calibration done" in steps[-1][0] and steps[-1][1]["value"].size[0] > 500
     assert calibrated()["warning"] == calibration.caution(20) != ""
 
 
@@ -219,13 +222,15 @@ def test_what_cannot_be_written_leaves_nothing_behind(host, folder, monkeypatch,
 
 def test_in_a_browser(page, folder, upload):  # noqa: F811
     """Import a file, show it, export it, and delete it after being asked."""
-    prefix = "#memorization_guard_tab_"
-    page.locator("button", has_text="Memorization Guard").first.click()
-
-    def says(name: str, text: str) -> None:
-        page.wait_for_function("([id, text]) => document.querySelector(id)?.innerText.includes(text)", arg=[prefix + name, text], timeout=60_000)
-
-    page.get_by_text("Show, export, import or delete a profile").first.click()
+    open_section(page, "profiles")
+    says, prefix = partial(tabbing.says, page), tabbing.PREFIX
+    # The one that serves is chosen, and drawn; it is bundled, so that there is nothing to delete and nothing to go back to.
+    page.wait_for_selector(f"{prefix}profile_plot img", timeout=60_000)
+    says("profile_facts", "Testbed: bundled calibration")
+    export, back, delete = (page.locator(f"{prefix}profile_{name}") for name in ("export", "back", "delete"))
+    assert export.is_enabled() and back.is_disabled() and delete.is_disabled()
+    unfold(page, "Import a profile")
+    assert page.locator(prefix + "profile_import").is_disabled()
     page.locator(f"{prefix}profile_upload input[type=file]").set_input_files(upload("My model (v2)", "anything.json").name)
     # The name is shown from the start of the upload, the link when the page has the file.
     page.wait_for_selector(f"{prefix}profile_upload a[href]", timeout=60_000)
@@ -233,20 +238,19 @@ def test_in_a_browser(page, folder, upload):  # noqa: F811
     says("profile_said", "in place of Testbed (bundled calibration, 1592 runs")
     page.locator(prefix + "profile_import_really").click()
     says("profile_said", "My model (v2) imported")
-    says("profiles", "My model (v2)")
-    page.locator(prefix + "profile_show").click()
-    page.wait_for_selector(f"{prefix}profile_plot img", timeout=60_000)
-    page.locator(prefix + "profile_export").click()
+    assert "My model (v2)" in page.locator(prefix + "profiles").first.text_content()
+    says("profile_facts", "My model (v2): imported calibration")
+    export.click()
     page.wait_for_selector(f"{prefix}profile_file a[href]", timeout=60_000)
     with page.expect_download() as started:
         page.locator(f"{prefix}profile_file a[href]").first.click()
     assert storage.read(Path(started.value.path())).name == "My model (v2)"
     target = ROOT / "outputs" / "screenshots" / f"profiles-{'forge' if FORGE else 'a1111'}.png"
     target.parent.mkdir(parents=True, exist_ok=True)
-    page.locator(prefix + "profile_delete").click()
+    delete.click()
     says("profile_said", "for good?")
     page.screenshot(path=str(target), full_page=True)
     page.locator(prefix + "profile_really").click()
     says("profile_said", "deleted")
-    page.wait_for_function("id => !document.querySelector(id).innerText.includes('My model')", arg=prefix + "profiles", timeout=60_000)
+    page.wait_for_function("id => !document.querySelector(id).textContent.includes('My model')", arg=prefix + "profiles", timeout=60_000)
     assert list(folder.iterdir()) == [] and not page.locator(prefix + "profile_really").is_visible()

@@ -82,7 +82,7 @@ def test_the_gravest_come_first_by_the_graver_pass(folder):
 def test_a_card_says_what_was_found(folder):
     cards = audit_page.page(table_of(folder)).split("</figure>")
     assert "score 40, flagged at 1/20 by the probe" in cards[0] and "profile sd1 prior (prior)" in cards[0]
-    assert "damped in 6" in cards[1] and "memorization-guard-is-strong'>Strong</span>" in cards[1]
+    assert "damped in 6" in cards[1] and "memorization-guard-is-damped'>Damped</span>" in cards[1]
     assert "first pass: stable, score 0.4" in cards[2] and "hires pass: mild, score 4, flagged at 3/10 by the watch" in cards[2]
     assert "text file" in cards[3] and "<li>no profile</li>" in cards[4]
     assert "no preview" in cards[7] and "memorization-guard-is-unreadable'>Broken</span>" in cards[7] and "ends early" in cards[7]

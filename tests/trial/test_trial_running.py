@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from trial_fixtures import LEVELS, PLAN, FakeWebui, encoded, picture
 
-from lib_stability.trial import copies, figures, generating, likeness, page, report, running, sharing
+from lib_stability.match import likeness
+from lib_stability.trial import copies, figures, generating, page, report, running, sharing
 from lib_stability.trial.generating import Webui
 from lib_stability.trial.plan import Plan, Setting, grid, key
 from lib_stability.trial.store import ROWS, Store, picture_of

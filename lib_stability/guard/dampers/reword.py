@@ -46,7 +46,8 @@ class Reword:
         result, acted = self.cheaper.act(evaluation, flagged)
         if acted is None:
             return result, acted
-        probing = self.probing if evaluation.watched is None else None
+        # Where guidance may have been changed the watch has no measure for it.
+        probing = self.probing if evaluation.watched is None or evaluation.plain is not None else None
         seen = self._judging(evaluation, probing)
         got = self.rewording.step(evaluation.x, evaluation.sigma, flagged.tensor, probing is not None, seen, evaluation.number)
         if got is None:

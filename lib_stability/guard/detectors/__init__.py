@@ -12,11 +12,12 @@ from ..evaluation import Evaluation
 from ..probe import Probe
 from ..readings import Judged
 from ..region import StabilityRegion
+from .parts import Apart, Parts
 from .probing import Probing
 from .watch import Watch
 
 #: Those that there are, in the order in which they look: what infotext and ledger may name.
-NAMES = (Watch.name, Probing.name)
+NAMES = (Watch.name, Probing.name, Parts.name)
 
 
 class Detector(Protocol):
@@ -31,9 +32,11 @@ class Detector(Protocol):
         """Whether a look that it wants is still to come after so many evaluations; `judged` says whether others could judge the last of them."""
 
 
-def detectors(region: StabilityRegion, probe: Probe | None, sensitivity: str, tau: float, doubt: str) -> list[Detector]:
+def detectors(region: StabilityRegion, probe: Probe | None, sensitivity: str, tau: float, doubt: str, apart: Apart | None = None) -> list[Detector]:
     """Those of one pass, in the order in which they look."""
     found: list[Detector] = [Watch(region, sensitivity, tau, doubt)]
     if probe is not None:
         found.append(Probing(probe, sensitivity, tau))
+    if probe is not None and apart is not None:
+        found.append(Parts(probe, apart, sensitivity, tau))
     return found

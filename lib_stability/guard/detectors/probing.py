@@ -25,7 +25,8 @@ class Probing:
 
     def judge(self, evaluation: Evaluation) -> Judged | None:
         """See :class:`.Detector`. Where it looks it may cost a model evaluation."""
-        if not self.probe.wanted(evaluation.number, bool(evaluation.judged)):
+        # Whether guidance was really changed only the device knows: where it might have been, both look.
+        if not self.probe.wanted(evaluation.number, bool(evaluation.judged) and evaluation.plain is None):
             return None
         predicted = self.probe.predict(evaluation.x, evaluation.sigma)
         return judge(evaluation.x, predicted, evaluation.sigma, evaluation.parameterisation, self.expected(evaluation.sigma), self.limits)

@@ -32,12 +32,15 @@ class Watch:
         self.range = LEAST_GUIDANCE, 2 * region.guidance_[1]
 
     def judge(self, evaluation: Evaluation) -> Judged | None:
-        """See :class:`.Detector`. Scales in a tensor are not read here: images whose scale is out of range count as outside the region."""
+        """See :class:`.Detector`. Scales in a tensor are not read here: images whose scale is out of range, or whose guidance somebody has changed,
+        count as outside the region."""
         (low, high), guidance = self.range, evaluation.guidance
         if self.doubt or not (isinstance(guidance, torch.Tensor) or low <= guidance <= high):
             return None
         expected = evaluation.expected(self.region)
         wanted = (guidance >= low) & (guidance <= high) if isinstance(guidance, torch.Tensor) else None
+        if evaluation.plain is not None:
+            wanted = evaluation.plain if wanted is None else wanted & evaluation.plain
         if wanted is not None:
             expected = expected._replace(inside=expected.inside & wanted)
         judged = judge(evaluation.x, evaluation.denoised, evaluation.sigma, evaluation.parameterisation, expected, self.limits)

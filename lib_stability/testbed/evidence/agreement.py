@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from ...guard.options import Options
+from ...match import likeness
 from ...profile.profiles import Profile
-from ...trial import copies, likeness
+from ...trial import copies
 from ...trial.plan import BEFORE, DAMP, MEMORIZED, ORDINARY, REPORT
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting

@@ -173,6 +173,7 @@ STEPS = (
     Step("scale", 50, f"testbed scale --out {_DOCS}", "testbed.evidence.scale", (*_SMALL, *_LARGE), _in(_DOCS, "scale.json", "scale.md")),
     Step("locate", 30, f"testbed locate --out {_DOCS}", "testbed.evidence.locate", _MAIN, _in(_DOCS, "locality.json", "locality.md")),
     Step("agreement", 8, f"testbed agreement --out {_DOCS}", "testbed.evidence.agreement", _MAIN, _in(_DOCS, "agreement.json", "agreement.md")),
+    Step("match", 8, f"testbed match --out {_DOCS}", "testbed.evidence.matching", _MAIN, _in(_DOCS, "match.json", "match.md")),
     Step(
         "lora",
         40,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 
 from . import host, networks, probing
+from .instead import Instead
 
 #: Bytes that are kept at most, on whatever device the host leaves them: 270 prompts of SD 1.x, 25 of T5.
 MOST = 64 * 2**20
@@ -47,6 +48,11 @@ class Encodings:
         while sum(one.size for one in self._kept) > MOST:
             del self._kept[0]
         return [known[text] for text in texts]
+
+    def known(self, p: object, text: str, negative: bool = False) -> list | None:
+        """One that is kept, None where it would have to be made."""
+        here = self._model is not None and self._model() is p.sd_model
+        return self._find((negative, *_depends(p, text, negative)), text) if here else None
 
     def _find(self, made_for: tuple, text: str) -> list | None:
         for number, one in enumerate(self._kept):
@@ -89,12 +95,15 @@ def _depends(p: object, text: str, negative: bool) -> tuple:
     data = getattr(p, "hr_extra_network_data" if hires else "extra_network_data", None)
     steps = p.steps if "[" in text else None  # a prompt that changes while it is sampled
     told = {"required_prompts": text, "steps": steps, "extra_network_data": data, "is_negative": negative}
-    asked = getattr(p, "cached_params", None)
-    # Their parameters differ between hosts.
-    wanted = inspect.signature(asked).parameters if asked else {}
-    own = asked(**{name: told.get(name) for name, one in wanted.items() if name in told or one.default is one.empty}) if asked else object()
+    size, asked = probing.told_of_size(p), getattr(type(p), "cached_params", None)
+    own: object = object()  # like nothing else
+    if asked is not None:
+        # The host takes the size for part of it, whatever the model is told; and what it is asked with differs between hosts.
+        wanted = list(inspect.signature(asked).parameters.values())[1:]
+        given = {one.name: told.get(one.name) for one in wanted if one.name in told or one.default is one.empty}
+        own = asked(Instead(p, width=0, height=0), **given)
     info = getattr(p.sd_model, "sd_checkpoint_info", None)
-    return own, info, steps, *probing.size(p), host.distilled_setting(p), networks.active(p.sd_model, p)
+    return own, info, steps, size, host.distilled_setting(p), networks.active(p.sd_model, p)
 
 
 def _bytes(cond: object) -> int:

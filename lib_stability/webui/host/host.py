@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import torch
 
 from ...profile.profiles import Model
 
+_MARK = "memorization_guard"
 #: The predictions of a profile, by the names that the hosts use.
 _PREDICTIONS = {"eps": "epsilon", "epsilon": "epsilon", "v": "v", "v_prediction": "v", "const": "flow"}
 _FAMILIES = ("sd1", "sd2", "sdxl", "sd3")
@@ -144,15 +146,41 @@ def guided_by_pictures(p: object) -> bool:
 
 
 def guided_by_others(denoiser: object) -> bool:
-    """Whether another extension has put itself in the place of plain classifier-free guidance."""
+    """Whether something else may change what plain classifier-free guidance makes: an extension that has put itself in its place or looks at what it
+    has made, or a setting of the host's own. Whether it does so, :func:`.predictions.combined` helps to tell."""
     combine = getattr(denoiser, "combine_denoised", None)
     if not getattr(combine, "__module__", "modules.").startswith("modules."):
         return True
     options = getattr(forge_unet(denoiser.inner_model.inner_model), "model_options", None) or {}
-    return any(options.get(key) for key in FOREIGN_OPTIONS) or _rescaled_by_the_host()
+    return any(foreign(options, key) for key in FOREIGN_OPTIONS) or others_listen("cfg_after_cfg") or rescaled_by_the_host()
 
 
-def _rescaled_by_the_host() -> bool:
+def others_listen(event: str) -> bool:
+    """Whether an extension beside this one has registered a callback for this event."""
+    from modules import script_callbacks
+
+    listening = getattr(script_callbacks, "callback_map", {}).get(f"callbacks_{event}", [])
+    return any(not is_ours(one.callback) for one in listening)
+
+
+def foreign(options: dict, key: str) -> object:
+    """What others have put into a place of Forge's model options."""
+    found = options.get(key)
+    return [one for one in found if not is_ours(one)] if isinstance(found, list) else found
+
+
+def ours(function: Callable) -> Callable:
+    """Mark a function of ours that a host calls."""
+    setattr(function, _MARK, True)
+    return function
+
+
+def is_ours(function: object) -> bool:
+    """Whether a function that a host knows is one of those."""
+    return getattr(function, _MARK, False) is True
+
+
+def rescaled_by_the_host() -> bool:
     """Whether a setting of the host's own (reForge's, ersatzForge's) changes what guidance has made."""
     options = opts()
     changed = any(float(getattr(options, name, plain)) != plain for name, plain in _RESCALING.items())

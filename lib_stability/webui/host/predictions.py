@@ -16,8 +16,10 @@ from typing import NamedTuple
 import torch
 
 from . import host
+from .host import is_ours, ours
 
-_MARK = "memorization_guard"
+#: How far, as a share of its size, a guided prediction may lie from the plain one: half precision rounds off less, who changes guidance does more.
+LEAST_CHANGE = 0.01
 
 
 class Predictions(NamedTuple):
@@ -45,18 +47,20 @@ class Shown:
         if put is not None:
             _take_away(self._patcher)  # what an evaluation that was cut off may have left
             put(_listener(self))
+            _put_first(self._patcher)
 
     def rows(self, params: object) -> None:
         """``on_cfg_denoised`` of AUTOMATIC1111."""
         begun = self._params()
         if begun is not None and len(params.x) == len(begun.x):
-            self.found = params.x
+            self.found = _kept(begun, params.x)
 
     def pair(self, args: dict) -> None:
         """A post-CFG function's arguments."""
         begun = self._params()
         if begun is not None and args.get("input") is begun.x:
-            self.found = args["cond_denoised"], args["uncond_denoised"]
+            conditional, negative = args["cond_denoised"], args["uncond_denoised"]
+            self.found = _kept(begun, conditional), None if negative is None else _kept(begun, negative)
 
     def close(self) -> None:
         """Listen no longer."""
@@ -78,15 +82,16 @@ def _listener(shown: Shown) -> Callable[[dict], torch.Tensor]:
     return ours(listen)
 
 
-def ours(function: Callable) -> Callable:
-    """Mark a function that only listens."""
-    setattr(function, _MARK, True)
-    return function
+def _kept(begun: object, shown: torch.Tensor) -> torch.Tensor:
+    """What is shown, or a copy where somebody else may write to it."""
+    return shown.clone() if host.guided_by_others(begun.denoiser) else shown
 
 
-def is_ours(function: object) -> bool:
-    """Whether a function that a host knows is one of those."""
-    return getattr(function, _MARK, False) is True
+def _put_first(patcher: object) -> None:
+    """Before others of its kind, which may write to what they are shown."""
+    options, name = patcher.model_options, "sampler_post_cfg_function"
+    if len(options.get(name, ())) > 1:
+        options[name] = sorted(options[name], key=is_ours, reverse=True)
 
 
 def _take_away(patcher: object) -> None:
@@ -126,12 +131,37 @@ def predictions(call: SimpleNamespace) -> Predictions | None:
         conditional, negative = found
     else:
         rows = sum(map(len, weights))
-        if len(weights) != len(call.x) or len(found) != rows + len(call.x) or _others_listen():
+        if len(weights) != len(call.x) or len(found) != rows + len(call.x) or host.others_listen("cfg_denoised"):
             return None
         conditional, negative = joined(found[:rows], weights, call.x), found[rows:]
     if conditional.shape != call.x.shape:
         return None
     return Predictions(conditional, negative if _has_negative(call) else None)
+
+
+def combined(call: SimpleNamespace) -> torch.Tensor | None:
+    """What plain classifier-free guidance makes of the predictions that the host has shown at the evaluation under way, in the terms of its denoiser;
+    None where it has shown none."""
+    found, denoiser = getattr(getattr(call, "shown", None), "found", None), call.denoiser
+    if found is None:
+        return None
+    shape = -1, *[1] * (call.x.ndim - 1)
+    if isinstance(found, tuple):
+        conditional, negative = found
+        if negative is None:
+            return conditional
+        scale = call.cfg.view(shape) if isinstance(call.cfg, torch.Tensor) else call.cfg
+        return negative + scale * (conditional - negative)
+    weights = host.prompt_weights(denoiser) or [[1.0]] * len(call.x)
+    rows = sum(map(len, weights))
+    if len(weights) != len(call.x) or len(found) != rows + len(call.x):
+        return None
+    # Where the host has left the negative prompt out, it puts the first part's prediction in its place.
+    negative, scale = found[rows:], host.guidance(denoiser, call.sigma, 1.0)
+    image = torch.tensor([number for number, parts in enumerate(weights) for _ in parts], device=found.device)
+    weight = torch.tensor([one for parts in weights for one in parts], dtype=found.dtype, device=found.device).view(shape)
+    moved = torch.zeros_like(negative).index_add(0, image, (found[:rows] - negative[image]) * weight)
+    return negative + (scale.view(shape).to(found.dtype) if isinstance(scale, torch.Tensor) else scale) * moved
 
 
 def _has_negative(call: SimpleNamespace) -> bool:
@@ -140,14 +170,6 @@ def _has_negative(call: SimpleNamespace) -> bool:
         return False
     # At guidance 1 the forks leave it out, AUTOMATIC1111 does not.
     return not host.is_forge(call.denoiser) or not math.isclose(host.nominal_guidance(call.denoiser), 1.0)
-
-
-def _others_listen() -> bool:
-    """Whether an extension beside this one is shown the rows of AUTOMATIC1111, which it may write to."""
-    from modules import script_callbacks
-
-    listening = getattr(script_callbacks, "callback_map", {}).get("callbacks_cfg_denoised", [])
-    return any(not is_ours(one.callback) for one in listening)
 
 
 def is_negative(call: SimpleNamespace, cond: object) -> bool:

@@ -10,6 +10,7 @@ import torch
 from ...guard.probe import virtual
 from . import host, traces
 from .instead import Instead
+from .memory import is_out_of_memory
 from .predictions import is_negative, joined, predictions, shares
 
 
@@ -18,6 +19,11 @@ def size(p: object) -> tuple[int, int]:
     if getattr(p, "is_hr_pass", False) and getattr(p, "hr_upscale_to_x", 0):
         return p.hr_upscale_to_x, p.hr_upscale_to_y
     return p.width, p.height
+
+
+def told_of_size(p: object) -> tuple[int, ...]:
+    """What of :func:`size` conditioning tells the model: nothing where its kind is told none."""
+    return () if host.describe(p.sd_model).family in ("sd1", "sd2") else size(p)
 
 
 def conditionings(p: object, prompts: list[str], negative: bool = False) -> list:
@@ -118,13 +124,63 @@ def evaluate(call: SimpleNamespace, cond: object) -> torch.Tensor:
     return _evaluate(call, call.x, call.sigma, cond, call.params.image_cond[-len(call.x) :])
 
 
-def guided_on_forge(call: SimpleNamespace, cond: object, uncond: object, scale: float) -> tuple:
+def guided_on_forge(call: SimpleNamespace, cond: object, uncond: object, scale: float, with_others: bool = False) -> tuple:
     """On Forge and its relatives: guided prediction of `cond` against `uncond`, one of each an image; behind it, on Forge, the conditional and the
-    unconditional one."""
+    unconditional one. `with_others` lets other extensions do to it what they do to the host's own."""
     instead = copy.copy(call)
     instead.params = copy.copy(call.params)
     instead.params.text_cond = cond
-    return _sample_on_forge(instead, cond if uncond is None else uncond, [[1.0]] * len(call.x), scale)
+    return _sample_on_forge(instead, cond if uncond is None else uncond, [[1.0]] * len(call.x), scale, with_others)
+
+
+#: Tokens of one chunk of a prompt, which the text encoder reads at once.
+_CHUNK = 77
+#: More parts than this are not looked at one by one.
+_MOST_PARTS = 8
+
+
+def parts_apart(call: SimpleNamespace, weights: list[list[float]], empty: object) -> list:
+    """What the model is told of each part of every image's prompt alone, one conditioning an image in each; no more than one where every prompt is
+    one whole.
+
+    Parts are those joined by AND, and the chunks of each: where a prompt is longer than one, is broken by BREAK, or is split among regions of the
+    picture. A chunk takes the places of all others, so whoever shares them among regions gives each of these the same.
+
+    Parameters
+    ----------
+    call
+        See :func:`.host.call_of`.
+    weights
+        Of every image's parts; those of negative weight are left out.
+    empty
+        The empty prompt's conditioning at this evaluation: chunks that say no more are left out. Waits for the device.
+    """
+    text, row, rows = call.params.text_cond, 0, []
+    for parts in weights:
+        rows.append([row + number for number, weight in enumerate(parts) if weight > 0] or [row])
+        row += len(parts)
+    found = []
+    for number in range(max(map(len, rows))):
+        own = torch.tensor([each[min(number, len(each) - 1)] for each in rows])
+        found += _chunks(_rows(text, own), empty)
+    return found[:_MOST_PARTS]
+
+
+def _chunks(cond: object, empty: object) -> list:
+    tokens, nothing = (one["crossattn"] if isinstance(one, dict) else one for one in (cond, empty))
+    count = tokens.shape[1] // _CHUNK if tokens.ndim == 3 else 1
+    if count < 2 or tokens.shape[1] % _CHUNK:
+        return [cond]
+    chunks = [chunk for chunk in tokens.split(_CHUNK, 1) if not torch.equal(chunk, nothing[:, :_CHUNK].to(chunk).expand_as(chunk))]
+    alone = [torch.cat([chunk] * count, 1) for chunk in chunks]
+    return [type(cond)({**cond, "crossattn": one}) if isinstance(cond, dict) else one for one in alone]
+
+
+def conditional_alone(call: SimpleNamespace, cond: object) -> torch.Tensor:
+    """Prediction for `cond`, one conditioning an image, at the evaluation under way, without any guidance."""
+    if host.is_forge(call.denoiser):
+        return guided_on_forge(call, cond, None, 1.0)[0]
+    return evaluate(call, cond)
 
 
 def _rows(cond: object, span: slice) -> object:
@@ -134,6 +190,33 @@ def _rows(cond: object, span: slice) -> object:
 
 
 def _evaluate(call: SimpleNamespace, x, sigma, cond: object, image_cond: torch.Tensor) -> torch.Tensor:
+    """Alone, or twice in one batch where another extension has hung something into the network that wants rows in pairs, as guidance has them."""
+    if not getattr(call.denoiser, _IN_PAIRS, False):
+        try:
+            return _ask(call, x, sigma, cond, image_cond)
+        except (ValueError, IndexError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
+            alone = error
+    try:
+        out = _ask(call, *(torch.cat([one, one]) for one in (x, sigma)), _twice(cond), torch.cat([image_cond, image_cond]))[: len(x)]
+    except Exception as error:
+        raise (error if getattr(call.denoiser, _IN_PAIRS, False) else alone) from None
+    setattr(call.denoiser, _IN_PAIRS, True)
+    return out
+
+
+#: The attribute of a denoiser whose network was seen to want rows in pairs.
+_IN_PAIRS = "memorization_guard_in_pairs"
+
+
+def _twice(cond: object) -> object:
+    if isinstance(cond, dict):
+        return type(cond)({key: torch.cat([value, value]) for key, value in cond.items()})
+    return torch.cat([cond, cond])
+
+
+def _ask(call: SimpleNamespace, x, sigma, cond: object, image_cond: torch.Tensor) -> torch.Tensor:
     from modules import shared
 
     if shared.sd_model.model.conditioning_key == "crossattn-adm":
@@ -159,9 +242,9 @@ def _on_forge(call: SimpleNamespace, nothing: object, parts: list[list[float]], 
     return result[0]
 
 
-def _sample_on_forge(call: SimpleNamespace, nothing: object, shared: list[list[float]], scale: float) -> tuple:
+def _sample_on_forge(call: SimpleNamespace, nothing: object, shared: list[list[float]], scale: float, with_others: bool = False) -> tuple:
     """Guided, conditional and unconditional prediction (the first alone on reForge) through Forge's own sampling function, with what other
-    extensions hang into guidance left out."""
+    extensions hang into guidance left out, or not."""
     try:
         from backend.sampling.sampling_function import sampling_function
     except ImportError:  # reForge and Forge Classic
@@ -169,7 +252,7 @@ def _sample_on_forge(call: SimpleNamespace, nothing: object, shared: list[list[f
 
     outer = call.denoiser.inner_model
     patcher = host.forge_unet(outer.inner_model)
-    options = {key: value for key, value in patcher.model_options.items() if key not in host.FOREIGN_OPTIONS}
+    options = {key: value for key, value in patcher.model_options.items() if with_others or key not in host.FOREIGN_OPTIONS}
     objects = Instead(outer.inner_model.forge_objects, unet=Instead(patcher, model_options=options))
     model = Instead(outer.inner_model, forge_objects=objects)
     bare = Instead(call.denoiser, inner_model=Instead(outer, inner_model=model))

@@ -12,6 +12,7 @@ import torch
 
 from ...wording import without_tags
 from . import host
+from .memory import is_out_of_memory
 
 #: Schedules that keep to the noise levels of a flow model, two kinds and what stands in for each: those whose last evaluation comes the earlier the
 #: fewer steps there are, and those that go down to the lowest level. "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
@@ -55,6 +56,11 @@ def samplers(wanted: tuple[str, ...] | None = None) -> list[str]:
     return known if wanted is None else [name for name in wanted if name in known]
 
 
+def is_second_order(sampler: str) -> bool:
+    """Whether a sampler asks the model twice a step, by its name: for an estimate of time only."""
+    return any(part in sampler for part in ("DPM2", "DPM++ 2S", "DPM++ SDE", "Heun"))
+
+
 def schedules(flow: bool) -> list[str]:
     """The schedules that runs are sampled with, in turn."""
     if not flow:
@@ -66,12 +72,6 @@ def schedules(flow: bool) -> list[str]:
     known = {one.label for one in sd_schedulers.schedulers}
     found = [next((name for name in names if name in known), "") for names in _FLOW_SCHEDULES]
     return [name for name in found if name] or ["Automatic"]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch may help."""
-    kind = getattr(torch.cuda, "OutOfMemoryError", None)
-    return (kind is not None and isinstance(error, kind)) or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
 
 
 def in_batches(total: int, batch: int, work: Callable[[slice], None]) -> int:

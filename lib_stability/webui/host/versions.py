@@ -67,12 +67,15 @@ class Reworder:
         self.versions, self.empty, self.current, self.read, self.scale = versions, empty, current, read, scale
         self._conds: dict[str, list] = {}
         self._shared: tuple[object, dict[str, torch.Tensor]] = (None, {})
+        #: Whether a version had to do without what another extension makes of guidance.
+        self.bare = False
 
     def rewording(self) -> Rewording | None:
         """None where no prompt has versions."""
         if not any(own.texts for own in self.versions):
             return None
-        return Rewording([own.sizes for own in self.versions], self._predict, [own.words for own in self.versions], reader=Poll)
+        stages = [own.sizes for own in self.versions]
+        return Rewording(stages, self._predict, [own.words for own in self.versions], reader=Poll, bare=lambda: self.bare)
 
     def _once(self, call: SimpleNamespace, name: str, make) -> torch.Tensor:
         """What all versions of one evaluation share."""
@@ -102,9 +105,18 @@ class Reworder:
         if not (isinstance(call.cfg, float) and call.cfg == 1.0):
             shown = known is not None and known.negative is not None
             against = known.negative if shown else self._once(call, "unconditional", lambda: probing.evaluate(call, call.params.text_uncond))
-            scale = call.cfg if isinstance(call.cfg, float) else call.cfg.view(-1, *[1] * (x.ndim - 1)).to(x.dtype)
-            guided = against + scale * (conditional - against)
+            guided = self._guided(call, conditional, against)
         return Version(self.read(call, guided)[1], self._virtual(call, conditional) if with_virtual else None)
+
+    def _guided(self, call: SimpleNamespace, conditional: torch.Tensor, against: torch.Tensor) -> torch.Tensor:
+        """On A1111: through what other extensions have put in the place of guidance, unless they keep something that they made of the prompt."""
+        if host.guided_by_others(call.denoiser):
+            if isinstance(call.cfg, float) and not host.others_listen("cfg_denoised"):
+                conds = [[(row, 1.0)] for row in range(len(conditional))]
+                return call.denoiser.combine_denoised(torch.cat([conditional, against]), conds, call.params.text_uncond, call.cfg)
+            self.bare = True
+        scale = call.cfg if isinstance(call.cfg, float) else call.cfg.view(-1, *[1] * (conditional.ndim - 1)).to(conditional.dtype)
+        return against + scale * (conditional - against)
 
     def _virtual(self, call: SimpleNamespace, conditional: torch.Tensor) -> torch.Tensor | None:
         if self.empty is None:
@@ -114,7 +126,7 @@ class Reworder:
 
     def _on_forge(self, call: SimpleNamespace, cond: object, with_virtual: bool) -> Version:
         scale = call.cfg if isinstance(call.cfg, float) else host.nominal_guidance(call.denoiser)
-        result = probing.guided_on_forge(call, cond, call.params.text_uncond, scale)
+        result = probing.guided_on_forge(call, cond, call.params.text_uncond, scale, with_others=True)
         guided = self.read(call, result[0])[1]
         if with_virtual and host.is_distilled(call.denoiser.inner_model.inner_model):
             return Version(guided, self.read(call, probing.at_distilled_scale(call, cond, [[1.0]] * len(call.x), self.scale))[1])

@@ -7,7 +7,7 @@ import weakref
 from typing import NamedTuple
 
 from ..host import callbacks, host, predictions
-from . import job
+from . import inner
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _drop_cut_off() -> None:
 
 def before_evaluation(params: object) -> None:
     """``on_cfg_denoiser``: remember the evaluation until it ends."""
-    found = job.of(getattr(params.denoiser, "p", None))
+    found = inner.evaluated(params.denoiser)
     if found is None and not _begun:
         return
     _drop_cut_off()
@@ -59,7 +59,7 @@ def _listen(params: object) -> predictions.Shown | None:
         return None
 
 
-@predictions.ours
+@host.ours
 def between(params: object) -> None:
     """``on_cfg_denoised``, on A1111 alone: the rows of the evaluation under way."""
     _drop_cut_off()
@@ -67,6 +67,7 @@ def between(params: object) -> None:
         _begun[-1].shown.rows(params)
 
 
+@host.ours
 def after_evaluation(params: object) -> None:
     """``on_cfg_after_cfg``: judge, and damp in place of the host's prediction where the guard says so."""
     if not _begun:

@@ -1,4 +1,4 @@
-"""What the guard keeps for one job of the host (one `p`): settings, the sampling passes of its batches, their results."""
+"""What the guard keeps for one job of the host (one `p`): settings, the sampling passes of its batches, their results, jobs inside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ...guard.locality import LocalMap
-from ...guard.verdict import NOT_JUDGED, Verdict, gravest
+from ...guard.verdict import NOT_JUDGED, STEERED, Verdict, gravest
 from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
 from ..host import host, networks, versions
@@ -30,7 +30,7 @@ Key = tuple[int, bool]
 
 def of(p: object) -> Job | None:
     """The job of `p` (or the :class:`.recording.Recording` in its place); None where the guard is off, and for a copy of a `p` that another
-    extension samples with."""
+    extension samples with: see :mod:`.inner`."""
     job = getattr(p, ATTRIBUTE, None)
     return job if job is not None and job.owner() is p else None
 
@@ -47,6 +47,7 @@ class Job:
         trouble: str = "",
         locate: bool = False,
         ignoring: bool = False,
+        adopted_by: Job | None = None,
     ) -> None:
         self.owner = weakref.ref(p)
         self.settings, self.library = settings, library
@@ -55,6 +56,11 @@ class Job:
         #: Why nothing of this job can be judged: arguments that make no sense.
         self.trouble = trouble
         self.locate = locate
+        #: The job inside which this one samples; whether the host tells our script nothing of it, see :mod:`.inner`.
+        self.outer = None if adopted_by is None else weakref.ref(adopted_by)
+        self.adopted = adopted_by is not None
+        #: What other tools sample inside this job, by batch and position (None: for the whole batch).
+        self.inner: dict[tuple[int, int | None], list] = {}
         #: Whether the host has handed over the job's pictures.
         self.over = False
         #: By batch and position, the finished pictures that have a map.
@@ -100,7 +106,15 @@ class Job:
         if profile is None or profile.probe is None or self.settings.probe == "never" or host.is_distilled(p.sd_model):
             return None  # a distilled model is asked for the prompt itself, at another scale
         model = p.sd_model
-        return (model, getattr(model, "sd_checkpoint_info", None)), ENCODINGS.of(p, [""], negative=True)[0:1]
+        made_for = model, getattr(model, "sd_checkpoint_info", None)
+        if not self._out_of_reach(p):
+            return made_for, ENCODINGS.of(p, [""], negative=True)
+        known = ENCODINGS.known(p, "", negative=True)
+        return None if known is None else (made_for, [known])
+
+    def _out_of_reach(self, p: object) -> bool:
+        """Whether the pass has begun already, on a host that may take the network out of memory to make room for the text encoder."""
+        return self.adopted and host.forge_unet(p.sd_model) is not None
 
     def _profile(self, p: object) -> Profile | None:
         """The profile that may judge the coming pass; None where nothing can, so that nothing is prepared for it either."""
@@ -126,7 +140,7 @@ class Job:
             if self._fresh or self._current is None or self._current[0] != key:
                 self._close_current()
                 prepared = self._empty, self._negatives(p), self._versions, self.locate, self._unready
-                self._begin(key, lambda: Pass(call.denoiser, self.settings, self._serve, *prepared))
+                self._begin(key, lambda: Pass(call.denoiser, self.settings, self._serve, *prepared, skips=not self.adopted))
             return self._current[1].step(call)
         except Exception as error:
             if type(error) not in self._logged:
@@ -175,6 +189,26 @@ class Job:
 
             shared.state.skipped = False
 
+    def note_inner(self, where: tuple[int, int | None], inner: object) -> None:
+        """Another tool samples inside this job, see :mod:`.inner`."""
+        self.inner.setdefault(where, []).append(inner)
+
+    def said(self) -> list[Verdict]:
+        """What is known of an inner job by now, in at most one verdict."""
+        self._close_current()
+        self._current, self._fresh = None, True
+        found = self.gravest()
+        if found is None and self.adopted:  # made because something was sampled
+            missed = f"error {type(self._missed[0]).__name__}" if self._missed else ""
+            found = Verdict(NOT_JUDGED, reason=self.trouble or missed or "nothing judged")
+        return [] if found is None else [found]
+
+    def inner_verdict(self, iteration: int, position: int) -> Verdict | None:
+        """The gravest of what other tools have sampled inside this job to finish one image; None where they have not."""
+        jobs = [*self.inner.get((iteration, position), ()), *self.inner.get((iteration, None), ())]
+        found = [verdict for one in jobs for verdict in one.said()]
+        return gravest(found) if found else None
+
     def close(self) -> None:
         """Let go of everything but the results."""
         self.over = True
@@ -214,7 +248,16 @@ class Job:
     def gravest(self) -> Verdict | None:
         """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""
         found = [verdict for each in self.passes.values() for one in each for verdict in one.results()[0]]
-        return gravest(found) if found else None
+        found += [verdict for each in self.inner.values() for one in each for verdict in one.said()]
+        # Of two equally grave ones the picture that still shows it.
+        return gravest(sorted(found, key=lambda one: one.outcome == STEERED)) if found else None
+
+    def images(self) -> int:
+        """How many images were sampled by now."""
+        sizes: dict[int, int] = {}
+        for (iteration, _), each in self.passes.items():
+            sizes[iteration] = max([sizes.get(iteration, 0), *(len(one.results()[0]) for one in each)])
+        return sum(sizes.values())
 
     def to_json(self) -> dict:
         """The whole job as plain values: what ``GET /memorization-guard/v1/last`` answers."""
@@ -246,7 +289,8 @@ class Job:
                 evaluations = [one.to_json() for each in seen if position < len(each) for one in each[position]]
                 local = self.map(iteration, position, hires)
                 out[name] = {**asdict(verdict), "trajectory": evaluations, "map": local and local.to_json()}
-        return out
+        inner = self.inner_verdict(iteration, position)
+        return {**out, "inner": {**asdict(inner), "trajectory": [], "map": None}} if inner else out
 
 
 def attach(p: object, job: Job) -> None:

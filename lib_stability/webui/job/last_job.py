@@ -10,8 +10,10 @@ from ...guard.history import Point
 from ...guard.locality import LocalMap
 from ...guard.verdict import Verdict
 from ...pictures import overlay
-from ...trail.infotext import REGION_KEY, read, result_key, write
+from ...profile.profiles import Profile
+from ...trail.infotext import REGION_KEY, clean, read, result_key, write
 from .job import Job
+from .library import LIBRARY, Served
 
 _last: dict | None = None
 #: Small pictures of the last job's images that have a map, by batch and position.
@@ -30,6 +32,13 @@ def remember(job: Job, seeds: Sequence[int] = (), batch: int = 1) -> None:
     for where, picture in job.pictures.items():
         _pictures[where] = picture.copy()
         _pictures[where].thumbnail((overlay.SIDE, overlay.SIDE))
+
+
+def remember_whole(jobs: Sequence[Job], verdict: Verdict | None, seeds: Sequence[int] = ()) -> None:
+    """Keep the one of several jobs that made one picture whose verdict is theirs, and how many there were."""
+    gravest = next((one for one in jobs if one.gravest() == verdict), jobs[-1])
+    remember(gravest, seeds)
+    _last["jobs"] = len(jobs)
 
 
 def last() -> dict | None:
@@ -55,6 +64,20 @@ def _find(params: dict[str, str], hires: bool) -> tuple[dict, dict, Verdict] | N
 def judged_by(params: dict[str, str], hires: bool = False) -> str:
     """The profiles that judged the image that an infotext's parameters are about: what these say, else the last job if it is one of that."""
     return params.get(REGION_KEY) or (_last["profile"] if _find(params, hires) else "")
+
+
+def verdict(params: dict[str, str], hires: bool = False) -> Verdict | None:
+    """The whole verdict of an image of the last job: an infotext names the detector of flagged ones alone."""
+    found = _find(params, hires)
+    return found and found[2]
+
+
+def judge(params: dict[str, str], hires: bool = False) -> Profile | None:
+    """The one profile that judged that image, if it is still here; None where several did, or nobody knows."""
+    named = [one for one in LIBRARY.profiles() if clean(Served(one, "").label, 200) == params.get(REGION_KEY)]
+    if not named and REGION_KEY not in params and _find(params, hires) and len(_last["judged_by"]) == 1:
+        named = [one for one in LIBRARY.profiles() if one.name == _last["judged_by"][0]["name"]]
+    return named[-1] if named else None
 
 
 def trajectory(params: dict[str, str], hires: bool = False) -> tuple[list[Point], float] | None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ...guard.verdict import Verdict
 from ...trail import ledger, ledger_loss
-from ...trail.image_row import HIRES, describe, prompt_hash
-from . import job, places, saved_files, settings
+from ...trail.image_row import HIRES, INNER, describe, prompt_hash
+from . import job, places, saved_files, settings, wholes
 
 log = logging.getLogger(__name__)
 #: Per job, the images that have been written: number of the line (0 where that failed) and file by batch and position.
@@ -36,6 +36,7 @@ def register() -> None:
     """Hear of every saved picture."""
     saved_files.wanted(wanted)
     saved_files.tell(saved)
+    wholes.tell(write_whole)
 
 
 def wanted() -> bool:
@@ -53,16 +54,22 @@ def saved(found: job.Job, p: object, where: tuple[int, int], name: str) -> None:
     """A picture is on the disk: add its line, once. An error is logged and disturbs nothing."""
     written = _written.setdefault(found, {})
     if wanted() and where not in written:
-        written[where] = _append(lambda: [_record(found, p, where, name)])[0], name
+        written[where] = _append(lambda: [_record(found, p, where, name, wholes.of(p) if found.over else None)])[0], name
 
 
 def write(found: object, p: object, processed: object) -> None:
     """The job is over: add the images that have no line yet. An error is logged and disturbs nothing."""
-    if not isinstance(found, job.Job) or not wanted():
-        return
+    if not isinstance(found, job.Job) or not wanted() or (wholes.of(p) is not None and p.do_not_save_samples):
+        return  # a tile is a part of the picture that its script makes
     written = _written.pop(found, {})
     images = min(len(p.all_seeds), len(processed.images) - processed.index_of_first_image)
     _append(lambda: _rest(found, p, written, saved_files.names(found, processed)), max(images - len(written), 0))
+
+
+def write_whole(whole: wholes.Whole, returned: object) -> None:
+    """A script has made one picture of several jobs: its line, where none of them has been written. An error is logged and disturbs nothing."""
+    if wanted() and not any(_written.pop(one, {}) for one in whole.jobs) and whole.p.do_not_save_samples:
+        _append(lambda: [_record(whole.jobs[-1], whole.p, (0, 0), None, whole)])
 
 
 def _append(records: Callable[[], list[dict]], count: int = 1) -> list[int]:
@@ -94,9 +101,11 @@ def _rest(found: job.Job, p: object, written: dict[tuple[int, int], tuple[int, s
     return records
 
 
-def _record(found: job.Job, p: object, where: tuple[int, int], name: str | None) -> dict:
+def _record(found: job.Job, p: object, where: tuple[int, int], name: str | None, whole: wholes.Whole | None = None) -> dict:
     index = where[0] * max(p.batch_size, 1) + where[1]
-    first, hires = found.verdict(*where), found.verdict(*where, hires=True)
+    first, hires, inner = found.verdict(*where), found.verdict(*where, hires=True), found.inner_verdict(*where)
+    if whole is not None:
+        first, hires, inner = whole.verdict(), None, None
     return {
         "file": name,
         "checkpoint": getattr(p, "sd_model_name", None),
@@ -104,6 +113,7 @@ def _record(found: job.Job, p: object, where: tuple[int, int], name: str | None)
         **describe(first),
         "action": action(first),
         **({**describe(hires, HIRES), HIRES + "action": action(hires)} if hires else {}),
+        **({**describe(inner, INNER), INNER + "action": action(inner)} if inner else {}),
         **{name: getattr(found.settings, name) for name in ("mode", "sensitivity")},
         "profile": found.served(),
         "seed": _at(p.all_seeds, index),

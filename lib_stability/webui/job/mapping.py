@@ -34,7 +34,7 @@ def keep_picture(found: object, p: object, image: object) -> None:
     if not isinstance(found, job.Job) or picture is None or not found.locate:
         return
     where = getattr(p, "iteration", 0), getattr(p, "batch_index", 0)
-    if any(found.map(*where, hires) for hires in (False, True)):
+    if last_map(found, where):
         kept = picture.copy()
         if not to_be_saved():
             kept.thumbnail((overlay.SIDE, overlay.SIDE))
@@ -56,5 +56,9 @@ def save(found: object, processed: object) -> None:
 
 
 def last_map(found: job.Job, where: tuple[int, int]) -> LocalMap | None:
-    """The map of the last pass of an image that has one."""
-    return found.map(*where, True) or found.map(*where, False)
+    """The map of the last pass of an image that has one; none where that was damped or blanked: it would be of a picture that nobody sees."""
+    for hires in (True, False):
+        verdict, one = found.verdict(*where, hires), found.map(*where, hires)
+        if one is not None and verdict is not None and not verdict.damped and not verdict.stopped_at:
+            return one
+    return None

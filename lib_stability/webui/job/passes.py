@@ -14,13 +14,14 @@ import torch
 from ...guard.guard import UNKNOWN_NEGATIVE, Guard
 from ...guard.history import history
 from ...guard.locality import LocalMap
-from ...guard.probe import USUAL, Probe
-from ...guard.verdict import NOT_JUDGED, Verdict, merge
+from ...guard.norms import rms
+from ...guard.probe import USUAL, Probe, virtual
+from ...guard.verdict import CHANGED, NOT_JUDGED, Verdict, merge
 from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, probing
 from ..host.latents import LEAST_COVERAGE, View
-from ..host.predictions import predictions
+from ..host.predictions import LEAST_CHANGE, combined, predictions
 from ..host.stopping import Poll
 from ..host.versions import Reworder, Versions
 from .library import Served
@@ -61,6 +62,8 @@ class Pass:
         Whether flagged images are mapped.
     unready : dict of Exception
         Detectors and dampers, by name, that an error keeps this pass from having.
+    skips : bool
+        Whether the host may be told to skip a batch of which every image is blanked.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Pass:
         versions: Sequence[Versions] = (),
         locate: bool = False,
         unready: dict[str, Exception] | None = None,
+        skips: bool = True,
     ) -> None:
+        self._skips = skips and settings.mode == "stop"
         self.settings, self._serve, self.negatives = settings, serve, negatives
         self.weights = host.prompt_weights(denoiser)
         self.view = View(denoiser)
@@ -103,8 +108,8 @@ class Pass:
             return "guided by a picture too"
         if any(weight < 0 for parts in self.weights for weight in parts):
             return "no probe and a part of the prompt with negative weight"
-        if host.guided_by_others(denoiser):
-            return "no probe and guidance changed by another extension"
+        if host.rescaled_by_the_host():
+            return f"no probe and {CHANGED}"
         return ""
 
     def _open(self, denoiser: object, model: object) -> None:
@@ -147,7 +152,9 @@ class Pass:
             scale = profile.probe_guidance if probe else 1.0
             rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
         self.served.append(served)
-        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording))
+        # Of a distilled model the parts are its own to weigh, and a refiner has nothing to say that the base has not.
+        apart = self._apart if probe and ready and not described.distilled and not broken else None
+        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording, apart))
         if "reword" in self._unready:
             self.guards[-1].trouble.damping["reword"] = type(self._unready["reword"]).__name__
         for error in self._missed:
@@ -175,13 +182,23 @@ class Pass:
         call.guidance = call.cfg * self._told
         read = self.view.read(call, call.out)
         self._call = call
-        result = guard.step(*read, call.guidance, lambda: self._difference(call))
+        result = guard.step(*read, call.guidance, lambda: self._difference(call), self._plain(call, read[1]))
         self._call = None
-        if self.settings.mode == "stop" and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
+        if self._skips and guard.stopped is not None and self._poll.is_true(guard.stopped.all()):
             shared.state.skipped = self.skipped = True
             # The host hands out this where a batch is skipped; the prediction that it holds is the copy.
             call.denoiser.sampler.last_latent = torch.zeros_like(call.x)
         return None if result is read[1] else self.view.write(call, read, result)
+
+    def _plain(self, call: SimpleNamespace, denoised: torch.Tensor) -> torch.Tensor | None:
+        """The mask ``(batch,)`` of images whose guidance is plain, whatever stands in its place; None where nothing does."""
+        if not host.guided_by_others(call.denoiser):
+            return None
+        made = combined(call)
+        if made is None:
+            return torch.zeros(len(denoised), dtype=torch.bool, device=denoised.device)
+        made = self.view.read(call, made)[1]
+        return rms(denoised - made) <= LEAST_CHANGE * rms(made)
 
     def _difference(self, call: SimpleNamespace) -> torch.Tensor | None:
         known = predictions(call)
@@ -206,6 +223,18 @@ class Pass:
         else:
             out = probing.virtual_prediction(call, self._empty[1], weights, scale, call.cfg)
         return self.view.read(call, out)[1]
+
+    def _apart(self, x: torch.Tensor, sigma: torch.Tensor) -> list[torch.Tensor]:
+        """The virtual predictions of the parts of the prompts, see :class:`..guard.detectors.parts.Parts`."""
+        from modules import prompt_parser
+
+        call, scale = self._call, self.guards[-1].probe.guidance
+        empty = prompt_parser.reconstruct_cond_batch(self._empty[1], call.denoiser.step)
+        conds = probing.parts_apart(call, self.weights or [[1.0]] * len(x), empty)
+        if len(conds) < 2:
+            return []
+        nothing = probing.unconditional(call, self._empty[1])
+        return [self.view.read(call, virtual(nothing, probing.conditional_alone(call, cond), scale))[1] for cond in conds]
 
     def results(self) -> Results:
         """Verdicts, evaluations and maps of every image; waits for the device. An error in the latter two costs no verdict."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -43,6 +44,8 @@ class Recording:
         The checkpoint that has to be loaded, with the networks that have to be on, and no others.
     stop : threading.Event or None
         Set from another thread, it ends the sampling.
+    tick : callable or None
+        Told the number of each evaluation.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Recording:
         probe_guidance: float = REFERENCE_GUIDANCE,
         expected: Model | None = None,
         stop: threading.Event | None = None,
+        tick: Callable[[int], None] | None = None,
     ) -> None:
         self.scales, self.negative, self.probe_guidance, self.expected, self.stop = torch.tensor(scales), negative, probe_guidance, expected, stop
+        self._tick = tick
         self._distilled = self._flow = False
         self._same = all(scale == probe_guidance for scale in scales)
         self.owner = lambda: None
@@ -89,7 +94,10 @@ class Recording:
         try:
             if self.stop is not None and self.stop.is_set():
                 raise Cancelled("cancelled")
-            return self._step(call)
+            found = self._step(call)
+            if self._tick is not None:
+                self._tick(self.evaluations)
+            return found
         except Exception as error:  # the host would log it and go on
             self.fail(error)
             shared.state.skipped = True

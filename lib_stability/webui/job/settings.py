@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ from ...guard.sensitivity import LEVELS, TAU_RANGE
 from ...profile.profiles import AUTO
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..host import callbacks, host
+from ..host import callbacks, host, texts
 from . import arguments, places
 from .infotexts import DETAILS
 from .library import GENERAL, IGNORE, LIBRARY, NOTHING
@@ -49,26 +50,31 @@ def _add_options() -> None:
     lines = {"component": gr.Textbox, "component_args": {"lines": 2}}
     default = Settings()
     table = {
-        "enabled": (False, "Guard every generation unless its accordion is unticked", {}),
-        "mode": (default.mode.capitalize(), "What to do with a flagged image", radio(labels(MODES))),
-        "sensitivity": (default.sensitivity.capitalize(), "Sensitivity: the share of ordinary images that may be flagged", radio(labels(LEVELS))),
-        "tau": (default.tau, "Threshold of the sensitivity Custom, in relative spreads", slider(*TAU_RANGE, 0.1)),
-        "damping": (default.damping.capitalize(), "How a flagged image is damped", radio(labels(DAMPINGS))),
-        "strength": (default.strength, "Strength of directional damping", slider(*STRENGTH_RANGE, 0.1)),
-        "profile": (AUTO, "Profile", {"component": gr.Dropdown, "component_args": _profiles, "refresh": _profiles}),
-        "probe": (default.probe.capitalize(), "Probe early evaluations against the empty prompt", radio(labels(PROBES))),
-        "probe_evaluations": (default.probe_evaluations, "Evaluations that are probed", slider(1, MAX_EVALUATIONS, 1)),
-        "no_profile": (GENERAL, "A checkpoint that no profile was made for", radio([GENERAL, NOTHING])),
-        "networks": (NOTHING, "Networks (LoRA and the like) that no profile was calibrated with", radio([NOTHING, IGNORE])),
-        "infotext": (DETAILS[1], "What to write into an image's infotext", radio(list(DETAILS))),
-        "audit_folders": ("", "Further folders that the tab may audit, one a line; ignored where the web UI is open to others", lines),
-        "map": (True, "Map of where the memorized content sits, under the verdict of a flagged image", {}),
-        "save_map": (False, "Save the map beside the picture, as <picture>-mg-map.png", {}),
-        "ledger": (False, f"Keep a ledger of all verdicts: one file a day, in {places.ledger()}", {}),
-        "folder": ("", f"Folder for your profiles and the ledger; empty: {places.DEFAULT}; ignored where the web UI is open to others", {}),
+        "enabled": (False, {}),
+        "mode": (default.mode.capitalize(), radio(labels(MODES))),
+        "sensitivity": (default.sensitivity.capitalize(), radio(labels(LEVELS))),
+        "tau": (default.tau, slider(*TAU_RANGE, 0.1)),
+        "damping": (default.damping.capitalize(), radio(labels(DAMPINGS))),
+        "strength": (default.strength, slider(*STRENGTH_RANGE, 0.1)),
+        "profile": (AUTO, {"component": gr.Dropdown, "component_args": _profiles, "refresh": _profiles}),
+        "probe": (default.probe.capitalize(), radio(labels(PROBES))),
+        "probe_evaluations": (default.probe_evaluations, slider(1, MAX_EVALUATIONS, 1)),
+        "no_profile": (GENERAL, radio([GENERAL, NOTHING])),
+        "networks": (NOTHING, radio([NOTHING, IGNORE])),
+        "infotext": (DETAILS[1], radio(list(DETAILS))),
+        "audit_folders": ("", lines),
+        "map": (True, {}),
+        "match": (False, {}),
+        "match_index": ("", {}),
+        "save_map": (False, {}),
+        "ledger": (False, {}),
+        "folder": ("", {}),
     }
-    for name, (value, label, extra) in table.items():
-        shared.opts.add_option(PREFIX + name, shared.OptionInfo(value, label, section=SECTION, **extra))
+    # A path within a label would keep the host from translating it.
+    where = {"ledger": str(places.ledger()), "folder": str(places.DEFAULT)}
+    for name, (value, extra) in table.items():
+        info = shared.OptionInfo(value, texts.SETTINGS[name], section=SECTION, **extra)
+        shared.opts.add_option(PREFIX + name, info.info(html.escape(where[name])) if name in where else info)
 
 
 def _profiles() -> dict:

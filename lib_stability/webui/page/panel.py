@@ -7,34 +7,21 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...guard.verdict import NOT_JUDGED, STEERED, UNCERTAIN, Verdict, gravest
+from ...guard.history import Point
+from ...guard.verdict import NOT_JUDGED, STEERED, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
 from ...trail.reading import Reading, verdicts_of
 from ...wording import tags
-from ..host import callbacks
+from ..host import callbacks, texts
+from ..host.language import say
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
+from . import flagged, judges
 
-#: Verdicts as people read them.
-_SAID = {
-    "stable": "Stable: nothing in this run looks like a memorized picture",
-    "mild": "Mild: this run left the stability region; the image may reproduce a training picture",
-    "strong": "Strong: this image very probably reproduces a training picture",
-    NOT_JUDGED: "Not judged",
-}
-#: Damped images as people read them.
-_ENDED = {
-    STEERED: "Steered away: it would have reproduced a training picture; the finished picture no longer looks like one",
-    UNCERTAIN: "Damped: this run would have reproduced a training picture; whether the finished picture still does could not be told",
-}
-#: The badge of an image that was steered away: short enough for the smallest thumbnails.
-_STEERED_BADGE = "steered"
 #: What a person can do where a pass was not judged for one of these reasons.
-_ADVICE = {
-    UNGUIDED: "set the probe to Auto, or the CFG scale to 2 or more where the model takes it",
-    UNFIT: "choose another one, Euler or DPM++ 2M for instance",
-}
+_ADVICE = {UNGUIDED: texts.ADVICE_UNGUIDED, UNFIT: texts.ADVICE_UNFIT}
+_CLASS = "memorization-guard"
 
 
 class Question(NamedTuple):
@@ -72,11 +59,13 @@ def _beside_infotext(component: object, **kwargs: object) -> None:
 def answer(question: str | None) -> str:
     """The verdict line of the picture that is shown, and the verdicts of the whole gallery, which the page's script makes badges of."""
     asked = _question(question)
-    texts = galleries.texts(asked.infotexts)
-    words = json.dumps([_word(text) for text in texts])
-    told = f'<span hidden class=\'memorization-guard-answer\' data-answer="{asked.number}" data-verdicts="{html.escape(words)}"></span>'
-    shown = texts[asked.index] if 0 <= asked.index < len(texts) else None
-    return told + (lines(shown) if shown else "")
+    told = galleries.texts(asked.infotexts)
+    kinds = [_kind_of(text) for text in told]
+    badges = {one: say(texts.BADGES[one]) for one in kinds if one}
+    data = {"answer": str(asked.number), "verdicts": json.dumps(kinds), "words": json.dumps(badges)}
+    marks = " ".join(f'data-{name}="{html.escape(value)}"' for name, value in data.items())
+    shown = told[asked.index] if 0 <= asked.index < len(told) else None
+    return f"<span hidden class='{_CLASS}-answer' {marks}></span>" + (lines(shown) if shown else "")
 
 
 def _question(text: str | None) -> Question:
@@ -89,28 +78,124 @@ def _question(text: str | None) -> Question:
         return Question()
 
 
+def kind(verdict: Verdict) -> str:
+    """What a verdict comes to for whoever looks at the finished picture: one of :data:`.texts.BADGES`."""
+    if not verdict.flagged:
+        return verdict.verdict
+    if verdict.stopped_at:
+        return "blanked"
+    return ("steered" if verdict.outcome == STEERED else "damped") if verdict.damped else verdict.verdict
+
+
+#: The gravest last.
+_GRAVITY = ("stable", "steered", "blanked", NOT_JUDGED, "damped", "mild", "strong")
+
+
 @lru_cache(maxsize=512)
-def _word(text: str | None) -> str:
-    """The verdict of an image's passes in one word, empty where the guard was off."""
+def _kind_of(text: str | None) -> str:
+    """What the passes of an image come to, empty where the guard was off."""
     found = verdicts_of(text or "")
-    passes = [one for one in (found.first, found.hires) if one is not None]
-    if not passes:
-        return ""
-    worst = gravest(passes)
-    return _STEERED_BADGE if worst.outcome == STEERED else worst.verdict
+    passes = [kind(one) for one in found.passes]
+    return max(passes, key=_GRAVITY.index, default="")
 
 
 def lines(text: str) -> str:
-    """The verdict line of an infotext, one for each pass, with what is known of the image beside."""
+    """What an infotext says of its picture, one line for each pass, with the terms behind it folded up."""
     found = verdicts_of(text)
-    parts = []
-    for hires, verdict in enumerate((found.first, found.hires)):
-        if verdict is not None:
-            said = _line("Hires pass: " if hires else "", verdict, last_job.judged_by(found.params, bool(hires)), _tags(found, bool(hires)))
-            parts.append(said + _map(found.params, bool(hires)) + _chart(found.params, bool(hires)))
+    parts = [_pass(found, bool(hires), verdict) for hires, verdict in enumerate((found.first, found.hires)) if verdict is not None]
+    if found.inner is not None:
+        said = html.escape(say(texts.INNER) + " ".join(_sentences(found.inner)))
+        parts.append(f"<p class='{_CLASS}-{kind(found.inner).replace(' ', '-')}'>{said}</p>")
+    parts.append(flagged.buttons([found.first, found.hires]))
     if ledgering.trouble():
-        parts.append(f"<p class='memorization-guard-not-judged'>{html.escape(ledgering.trouble())}.</p>")
+        parts.append(f"<p class='{_CLASS}-not-judged'>{html.escape(ledgering.trouble())}.</p>")
     return "".join(parts)
+
+
+def _pass(found: Reading, hires: bool, read: Verdict) -> str:
+    verdict = last_job.verdict(found.params, hires) or read
+    seen = last_job.trajectory(found.params, hires)
+    said = (say(texts.HIRES) if hires else "") + " ".join([*_sentences(verdict), *_number(found.params, hires, verdict, seen)])
+    line = f"<p class='{_CLASS}-{kind(verdict).replace(' ', '-')}'>{html.escape(said)}{_calibrate(verdict, _tags(found, hires))}</p>"
+    return line + _map(found.params, hires, verdict) + _details(found.params, hires, verdict, seen)
+
+
+def _sentences(verdict: Verdict) -> list[str]:
+    """In plain words: what the verdict comes to, what it lacks, what can be done."""
+    if not verdict.flagged and verdict.reason:
+        said = [say(texts.WHY, reason=say(verdict.reason))]
+    else:
+        said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
+    if verdict.flagged and verdict.reason:
+        said.append(say(texts.BESIDE, reason=say(verdict.reason)))
+    if verdict.unwatched:
+        said.append(_unwatched(verdict))
+    return said + [say(_ADVICE[reason]) for reason in (verdict.reason,) if reason in _ADVICE]
+
+
+#: Evaluations of an image, and the threshold that they were held against.
+Seen = tuple[list[Point], float]
+
+
+def _number(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen | None) -> list[str]:
+    """The one number for people; a damped picture has one for before and one for after, so that neither is taken for the other."""
+    judge = last_job.judge(params, hires)
+    if judge is None or verdict.score is None or verdict.stopped_at:
+        return []
+    if verdict.damped:
+        both = _before_after(seen, verdict.detector) if seen else None
+        if both is None:
+            return []
+        before, after = (judges.times(judges.unusual(score, verdict.detector, judge)) for score in both)
+        # Where the end could not be told the last number tells nothing either.
+        return [say(texts.BEFORE_AFTER, before=before, after=after) if verdict.outcome == STEERED else say(texts.BEFORE, before=before)]
+    multiple = judges.times(judges.unusual(verdict.score, verdict.detector, judge))
+    return [say(texts.UNUSUAL if judge.kind == "calibrated" else texts.UNUSUAL_GUESS, times=multiple)]
+
+
+def _before_after(seen: Seen, detector: str) -> tuple[float, float] | None:
+    """The highest score up to the evaluation that was damped first, and the last score; None where one is missing.
+
+    What lies between says how hard the prompt pulls back to its copy: it is higher than both and says nothing about either picture.
+    """
+    points = seen[0]
+    first = next((number for number, one in enumerate(points) if one.damped), len(points))
+    before = [score for one in points[: first + 1] if (score := getattr(one, detector or "watch")) is not None]
+    last = next((score for name in (detector or "watch", "watch", "probe") if (score := getattr(points[-1], name)) is not None), None)
+    return (max(before), last) if before and last is not None else None
+
+
+def _details(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen | None) -> str:
+    """The terms behind the line, folded up: numbers, what was done, what judged, the run step by step."""
+    said = _terms(verdict, seen)
+    judge = last_job.judged_by(params, hires)
+    said += [say(texts.JUDGE, name=judge)] if judge else []
+    if not said and seen is None:
+        return ""
+    told = "".join(f"<li>{html.escape(one)}.</li>" for one in said)
+    words = judges.button(texts.WORDS, "glossary")
+    summary = html.escape(say(texts.DETAILS))
+    return f"<details class='{_CLASS}-details'><summary>{summary}</summary><ul>{told}</ul>{words}{_chart(hires, seen)}</details>"
+
+
+def _terms(verdict: Verdict, seen: Seen | None) -> list[str]:
+    said = []
+    if verdict.score is not None and verdict.damped:
+        both = _before_after(seen, verdict.detector) if seen else None
+        said.append(say(texts.SCORE_BEFORE, score=f"{verdict.score:.3g}", after=f"{both[1]:.3g}" if both else "?"))
+    elif verdict.score is not None and seen:
+        said.append(say(texts.SCORE, score=f"{verdict.score:.3g}", threshold=f"{seen[1]:.3g}", detector=verdict.detector or "watch"))
+    elif verdict.score is not None:
+        said.append(say(texts.SCORE_ALONE, score=f"{verdict.score:.3g}", detector=verdict.detector or "watch"))
+    if verdict.flagged_at:
+        said.append(say(texts.FLAGGED_AT, at=verdict.flagged_at, of=verdict.evaluations))
+    if verdict.damped:
+        said.append(say(texts.DAMPED_IN, count=verdict.damped, of=verdict.evaluations))
+    if verdict.carriers:
+        said.append(say(texts.CARRIED, words=verdict.carriers))
+    if verdict.stopped_at:
+        said.append(say(texts.BLANKED_AT, at=verdict.stopped_at))
+    return said
 
 
 def _tags(found: Reading, hires: bool) -> str:
@@ -118,47 +203,33 @@ def _tags(found: Reading, hires: bool) -> str:
     return " ".join(tags((found.params.get("Hires prompt") if hires else "") or found.prompt))
 
 
-def _chart(params: dict[str, str], hires: bool) -> str:
-    """The trajectory, folded up, where the image is one of the last job."""
-    found = last_job.trajectory(params, hires)
+def _chart(hires: bool, seen: Seen | None) -> str:
+    """The run step by step, where the image is one of the last job."""
+    if seen is None:
+        return ""
+    title = say(texts.TRAJECTORY_HIRES if hires else texts.TRAJECTORY)
+    return f"<div class='{_CLASS}-trajectory'>{chart.trajectory(*seen, title)}</div>"
+
+
+def _map(params: dict[str, str], hires: bool, verdict: Verdict) -> str:
+    """Which part was flagged, folded up, where the image is one of the last job and has a map. That of a picture that was damped or blanked is of a
+    picture that nobody sees."""
+    found = None if verdict.damped or verdict.stopped_at else last_job.local_map(params, hires)
     if found is None:
         return ""
-    drawn = chart.trajectory(*found, "Trajectory of the hires pass" if hires else "Trajectory")
-    return f"<details class='memorization-guard-trajectory'><summary>Trajectory</summary>{drawn}</details>"
+    title = say(texts.PART_HIRES if hires else texts.PART)
+    return f"<details class='{_CLASS}-which'><summary>{html.escape(title)}</summary>{overlay.svg(*found, title)}</details>"
 
 
-def _map(params: dict[str, str], hires: bool) -> str:
-    """Which part was flagged, folded up, where the image is one of the last job and has a map."""
-    found = last_job.local_map(params, hires)
-    if found is None:
-        return ""
-    drawn = overlay.svg(*found, "Which part, hires pass" if hires else "Which part")
-    return f"<details class='memorization-guard-which'><summary>Which part</summary>{drawn}</details>"
-
-
-def _line(prefix: str, verdict: Verdict, judge: str = "", tags: str = "") -> str:
-    first = _ENDED.get(verdict.outcome, _SAID[verdict.verdict]) if verdict.flagged else _SAID[verdict.verdict]
-    said = [first + (f", {verdict.reason}" if verdict.reason else "")]
-    if verdict.reason in _ADVICE:
-        said.append(_ADVICE[verdict.reason])
-    if verdict.score is not None:
-        said.append(f"score {verdict.score:g} before it was steered" if verdict.outcome == STEERED else f"score {verdict.score:g}")
-    if verdict.flagged_at:
-        said.append(f"flagged at evaluation {verdict.flagged_at} of {verdict.evaluations} by the {verdict.detector or 'watch'}")
-    if verdict.damped:
-        said.append(f"damped in {verdict.damped}")
-    if verdict.carriers:
-        said.append(f"carried by: {verdict.carriers}")
-    if verdict.stopped_at:
-        said.append(f"blanked from evaluation {verdict.stopped_at} on")
-    if judge:
-        said.append(f"judged by {judge}")
-    kind = _STEERED_BADGE if verdict.flagged and verdict.outcome == STEERED else verdict.verdict.replace(" ", "-")
-    return f"<p class='memorization-guard-{kind}'>{html.escape(prefix + '; '.join(said))}.{_calibrate(verdict, tags)}</p>"
+def _unwatched(verdict: Verdict) -> str:
+    """What a verdict is worth that the watch has no part in, or only a part."""
+    judged, why = verdict.unwatched.split(" - ", 1)
+    if judged != "off":
+        done, of = judged.split("/")
+        return say(texts.PARTLY_WATCHED, done=done, of=of, reason=say(why))
+    return say(texts.UNWATCHED, reason=say(why))
 
 
 def _calibrate(verdict: Verdict, tags: str) -> str:
     """Where no profile knows the networks, a button that leads to the calibration with them; the page's script fills in the tags."""
-    if not verdict.reason.startswith(UNKNOWN):
-        return ""
-    return f" <button type='button' class='memorization-guard-calibrate' data-networks=\"{html.escape(tags)}\">Calibrate with these networks</button>"
+    return " " + judges.button(texts.WITH_NETWORKS, "calibrate", networks=tags) if verdict.reason.startswith(UNKNOWN) else ""

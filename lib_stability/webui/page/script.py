@@ -11,7 +11,7 @@ from modules import scripts
 
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..job import arguments, galleries, infotexts, job, last_job, ledgering, mapping, saved_files, settings
+from ..job import arguments, galleries, infotexts, inner, job, last_job, ledgering, mapping, matching, saved_files, settings, wholes
 from . import xyz
 from .controls import Controls
 
@@ -49,10 +49,15 @@ class GuardScript(scripts.Script):
         infotexts.detach(p)
         chosen, trouble = self._settings(p, args)
         if not chosen.enabled:
+            inner.off(p)
             return
         maps = quietly(mapping.wanted, False)
-        job.attach(p, job.Job(p, chosen, trouble=trouble, locate=maps, **self._serving()))
+        made = job.Job(p, chosen, trouble=trouble, locate=maps, **self._serving())
+        job.attach(p, made)
+        quietly(lambda: inner.begun(made, p))
+        quietly(lambda: wholes.begun(made, p))
         infotexts.attach(p)
+        quietly(lambda: matching.attach(p))
 
     @staticmethod
     def _serving() -> dict[str, bool]:
@@ -85,11 +90,14 @@ class GuardScript(scripts.Script):
 
     def postprocess_image(self, p, pp, *args) -> None:
         mapping.keep_picture(job.of(p), p, pp.image)
+        quietly(lambda: matching.look(job.of(p), p, pp.image))
 
     def postprocess(self, p, processed, *args) -> None:
         found = job.of(p)
         if found is not None:
             found.close()
+            if found.outer is not None:
+                return  # the job outside says it, with its picture
             # Each by itself: none of them costs another.
             quietly(lambda: last_job.remember(found, getattr(p, "all_seeds", ()), p.batch_size))
             quietly(lambda: galleries.remember(p, processed))

@@ -1,12 +1,12 @@
-"""The tab "Memorization Guard": profiles and which of them serves, calibration, prompt scan, audit. Each accordion is a module of its own."""
+"""The tab "Memorization Guard": profiles, calibration, prompt scan, audit, training pictures, glossary. Each section is a module of its own."""
 
 from __future__ import annotations
 
-from ..host import callbacks
-from . import tab_audit, tab_calibrate, tab_profiles, tab_scan
-from .tab_parts import button, state_of
+from ..host import callbacks, texts
+from . import glossary, tab_audit, tab_calibrate, tab_match, tab_profiles, tab_scan
+from .tab_parts import button, id_of, pressable, runs, state_of
 
-_KINDS = ("calibrate", "scan", "audit")
+_KINDS = ("calibrate", "scan", "audit", "match/index")
 
 
 def register() -> None:
@@ -14,19 +14,39 @@ def register() -> None:
 
 
 def refresh() -> tuple:
-    """Everything as it is now, for a page that was opened again: profiles, progress of each kind, the latest audit."""
-    import gradio as gr
+    """Everything as it is now; the page's script asks for it at every visit."""
+    audit = tab_audit.again()
+    number = int(audit[5])
+    before = tab_calibrate.said_before(tab_calibrate.calibrating.Options().runs, "")
+    moves = (*tab_audit.able(audit[1], tab_audit.ALL, number), *pressable(runs("audit")))
+    match = (state_of("match/index"), *tab_match.again())
+    return *tab_profiles.again(), *tab_calibrate.again(), before, *tab_scan.again(), state_of("audit"), *audit, *moves, *match
 
-    return tab_profiles.table(), gr.update(choices=tab_profiles.names()), *map(state_of, _KINDS), *tab_audit.again()
+
+def progress() -> tuple:
+    """The lines of progress alone, while something runs."""
+    return tuple(map(state_of, _KINDS))
 
 
 def _build() -> list[tuple]:
     import gradio as gr
 
     with gr.Blocks(analytics_enabled=False) as tab:
-        shown, chosen = tab_profiles.build()
-        again = button("refresh", "Refresh")
-        calibration, scan = tab_calibrate.build(shown), tab_scan.build()
-        audit, audited = tab_audit.build()
-        again.click(refresh, inputs=[], outputs=[shown, chosen, calibration, scan, audit, *audited], queue=False)
+        with gr.Tabs(elem_id=id_of("sections")):
+            with gr.Tab(texts.SECTIONS["profiles"], elem_id=id_of("section_profiles")):
+                shown, profiles = tab_profiles.build()
+            with gr.Tab(texts.SECTIONS["calibrate"], elem_id=id_of("section_calibrate")):
+                calibration, calibrates, before = tab_calibrate.build(shown)
+            with gr.Tab(texts.SECTIONS["scan"], elem_id=id_of("section_scan")):
+                scan, scans = tab_scan.build()
+            with gr.Tab(texts.SECTIONS["audit"], elem_id=id_of("section_audit")):
+                audit, audited, moves = tab_audit.build()
+            with gr.Tab(texts.SECTIONS["match"], elem_id=id_of("section_match")):
+                match, matched = tab_match.build()
+            with gr.Tab(texts.SECTIONS["glossary"], elem_id=id_of("section_glossary")):
+                glossary.build()
+        again, look = (button(name, "", visible=False) for name in ("refresh", "look"))
+        everything = [*profiles, *calibrates, before, *scans, audit, *audited, *moves, match, *matched]
+        again.click(refresh, inputs=[], outputs=everything, queue=False, show_progress="hidden")
+        look.click(progress, inputs=[], outputs=[calibration, scan, audit, match], queue=False, show_progress="hidden")
     return [(tab, "Memorization Guard", "memorization_guard")]

@@ -1,13 +1,14 @@
-"""The accordion "Audit pictures": choose a folder, filter by verdict, see thumbnails."""
+"""The section "Audit pictures": choose a folder, filter by verdict, see thumbnails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ...trail import audit_page
 from ...trail.audit_table import GROUPS
+from ..host import texts
 from ..tasks import api_jobs, auditing, folders
-from .tab_parts import button, cancel, follow, id_of, kept, line, text, to_offer
+from .tab_parts import button, cancel, follow, help_line, id_of, kept, line, pressable, runs, text, to_offer
 
 #: First choices of folder and filter.
 EVERYTHING, ALL = "All output folders", "All"
@@ -27,9 +28,9 @@ def start(chosen: str, typed: str) -> Iterator[tuple]:
     folder = (typed or "").strip() or ("" if chosen in (None, EVERYTHING) else chosen)
     for said, task in follow("audit", {"folder": folder}):
         if task is None:
-            yield said, *[gr.update()] * 7
+            yield said, *[gr.update()] * 7, *[gr.update()] * 3, *pressable(runs("audit"))
         else:
-            yield said, task.id, ALL, _summary(task.id), *turn(task.id, ALL, 0)
+            yield said, task.id, ALL, _summary(task.id), *turn(task.id, ALL, 0), *able(task.id, ALL, 0), *pressable(False)
 
 
 def _summary(ident: str) -> str:
@@ -49,6 +50,21 @@ def turn(ident: str, shown: str, number: int) -> tuple[str, int, str, object]:
     number = min(max(int(number), 0), audit_page.pages(found.table, group) - 1)
     said = audit_page.position(found.table, group, number)
     return audit_page.page(found.table, group, number, found.options.admits), number, line(said) if said else "", nothing
+
+
+def able(ident: str, shown: str, number: int) -> list:
+    """Which of "Previous page", "Next page" and "Download" have something to act on."""
+    found, group = auditing.kept(ident), _FILTERS.get(shown, "")
+    if found is None:
+        return pressable(False, False, False)
+    number, pages = int(number), audit_page.pages(found.table, group)
+    return pressable(number > 0, number + 1 < pages, len(found.table))
+
+
+def turned(ident: str, shown: str, number: int) -> tuple:
+    """As :func:`turn`, with the buttons."""
+    cards, at, position, file = turn(ident, shown, number)
+    return cards, at, position, file, *able(ident, shown, at)
 
 
 def download(ident: str, shown: str) -> tuple[str, object]:
@@ -73,34 +89,38 @@ def again() -> tuple:
     return gr.update(choices=choices()), ident, ALL, _summary(ident), *turn(ident, ALL, 0)
 
 
-def build() -> tuple[object, list]:
-    """Build the accordion; returns the line of progress, and what :func:`again` fills."""
+def build() -> tuple[object, list, list]:
+    """Build the section; returns the line of progress, and what :func:`again` and the buttons' state fill."""
     import gradio as gr
 
-    with gr.Accordion("Audit pictures", open=True):
-        gr.HTML("<p>Reads the verdicts back from saved pictures. Nothing is changed; only the thumbnails of the page shown are decoded.</p>")
-        with gr.Row():
-            chosen = kept(gr.Dropdown(choices(), value=EVERYTHING, label="Folder", elem_id=id_of("audit_folder")))
-            typed = text("audit_path", "Or the path of a folder within them", 1, 1)
-        with gr.Row():
-            begin = button("audit", "Audit", variant="primary")
-            stop = button("cancel_audit", "Cancel")
-        progress = gr.HTML("", elem_id=id_of("audit_progress"))
-        summary = gr.HTML("", elem_id=id_of("audit_summary"))
-        shown = kept(gr.Radio(list(_FILTERS), value=ALL, label="Show", elem_id=id_of("audit_filter")))
-        with gr.Row():
-            before = button("audit_before", "◀ Previous")
-            after = button("audit_after", "Next ▶")
-            csv = button("audit_csv", "Download as CSV")
-        position = gr.HTML("", elem_id=id_of("audit_position"))
-        cards = gr.HTML("", elem_id=id_of("audit_cards"))
-        file = gr.File(label="Rows as CSV", interactive=False, visible=False, elem_id=id_of("audit_file"))
-        ident, number = gr.State(""), gr.State(0)
-    paged = [cards, number, position, file]
-    begin.click(start, inputs=[chosen, typed], outputs=[progress, ident, shown, summary, *paged])
+    help_line(texts.AUDIT_HELP)
+    with gr.Row():
+        label, info = texts.FOLDER
+        chosen = kept(gr.Dropdown(choices(), value=EVERYTHING, label=label, info=info, elem_id=id_of("audit_folder")))
+        typed = text("audit_path", texts.SUBFOLDER, 1, 1)
+    with gr.Row():
+        begin = button("audit", texts.AUDIT, variant="primary")
+        stop = button("cancel_audit", texts.CANCEL, interactive=False)
+    progress = gr.HTML("", elem_id=id_of("audit_progress"))
+    summary = gr.HTML("", elem_id=id_of("audit_summary"))
+    shown = kept(gr.Radio(list(_FILTERS), value=ALL, label=texts.SHOW, info=texts.FILTER_HELP, elem_id=id_of("audit_filter")))
+    with gr.Row():
+        before = button("audit_before", texts.PREVIOUS, interactive=False)
+        after = button("audit_after", texts.NEXT, interactive=False)
+        csv = button("audit_csv", texts.CSV, interactive=False)
+    position = gr.HTML("", elem_id=id_of("audit_position"))
+    cards = gr.HTML("", elem_id=id_of("audit_cards"))
+    file = gr.File(label=texts.CSV_FILE, interactive=False, visible=False, elem_id=id_of("audit_file"))
+    ident, number = gr.State(""), gr.State(0)
+    paged, moves = [cards, number, position, file], [before, after, csv]
+    begin.click(start, inputs=[chosen, typed], outputs=[progress, ident, shown, summary, *paged, *moves, stop])
     stop.click(lambda: cancel("audit"), inputs=[], outputs=[progress], queue=False)
-    shown.change(lambda ident, shown: turn(ident, shown, 0), inputs=[ident, shown], outputs=paged, queue=False)
-    before.click(lambda ident, shown, number: turn(ident, shown, number - 1), inputs=[ident, shown, number], outputs=paged, queue=False)
-    after.click(lambda ident, shown, number: turn(ident, shown, number + 1), inputs=[ident, shown, number], outputs=paged, queue=False)
+    shown.change(lambda ident, shown: turned(ident, shown, 0), inputs=[ident, shown], outputs=[*paged, *moves], queue=False)
+    for one, step in ((before, -1), (after, 1)):
+        one.click(_by(step), inputs=[ident, shown, number], outputs=[*paged, *moves], queue=False)
     csv.click(download, inputs=[ident, shown], outputs=[position, file], queue=False)
-    return progress, [chosen, ident, shown, summary, *paged]
+    return progress, [chosen, ident, shown, summary, *paged], [*moves, stop]
+
+
+def _by(step: int) -> Callable:
+    return lambda ident, shown, number: turned(ident, shown, number + step)

@@ -1,15 +1,17 @@
-"""The accordion "Calibrate the loaded checkpoint"."""
+"""The section "Calibrate"."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from ...profile.calibration import FEW, caution
+from ...profile.calibration import caution
 from ...profile.displacing import Outlook
-from ..host import sampling
-from ..tasks import calibrating, roles
+from ..host import sampling, texts
+from ..host.language import say
+from ..tasks import api_jobs, calibrating, idle, json_options, roles
 from . import tab_profiles
-from .tab_parts import asking, begin, button, cancel, id_of, kept, line, lines, slider, text, watch
+from .tab_parts import asking, begin, button, cancel, help_line, id_of, kept, line, lines, pressable, slider, state_of, text, watch
+from .tab_parts import runs as running
 
 #: Stands for :data:`.calibrating.SAMPLERS`.
 IN_TURN = "Several in turn"
@@ -42,12 +44,33 @@ def start(
     request: object = None,
 ) -> tuple[str, str, object, object]:
     """Handler of the button: says what a calibration would displace and shows the button that does it; starts what displaces none."""
+    return _start(runs, steps, width, height, batch, sampler, negative, prompts, networks, when_idle=False, request=request)
+
+
+def start_idle(
+    runs: float,
+    steps: float,
+    width: float,
+    height: float,
+    batch: float,
+    sampler: str,
+    negative: str,
+    prompts: str,
+    networks: str = "",
+    request: object = None,
+) -> tuple[str, str, object, object]:
+    """Handler of the button beside it: the same, of a calibration that waits until nobody generates."""
+    return _start(runs, steps, width, height, batch, sampler, negative, prompts, networks, when_idle=True, request=request)
+
+
+def _start(*given: object, when_idle: bool, request: object) -> tuple[str, str, object, object]:
     if roles.refusal(request):  # before a checkpoint is hashed
         return line(roles.refusal(request)), "", *_asked(False)
+    runs, *_, negative, _, networks = given
     found = _outlook(runs, negative, networks, hashing=True)
     if found.calibrations:
         return "".join(map(line, found.lines)), "", *_asked(True)
-    return start_it(runs, steps, width, height, batch, sampler, negative, prompts, networks, request)
+    return start_it(*given, when_idle, request)
 
 
 def _asked(shown: bool) -> Asked:
@@ -66,16 +89,17 @@ def start_it(
     negative: str,
     prompts: str,
     networks: str = "",
+    when_idle: bool = False,
     request: object = None,
 ) -> tuple[str, str, object, object]:
-    """Handler of the second button: starts it where `request` comes from one who may; progress, and what :func:`watched` follows."""
+    """Handler of the button that appears then: starts it where `request` comes from one who may; progress, and what :func:`watched` follows."""
     if roles.refusal(request):
         return line(roles.refusal(request)), "", *_asked(False)
     numbers = {"runs": runs, "steps": steps, "width": width, "height": height, "batch_size": batch}
-    body = {name: int(value or 0) for name, value in numbers.items()}
-    texts = {"negative_prompt": negative or "", "prompts": lines(prompts), "sampler": "" if sampler in (None, IN_TURN) else sampler}
-    texts["networks"] = networks or ""
-    said, ident = begin("calibrate", {**body, **texts})
+    body = {**{name: int(value or 0) for name, value in numbers.items()}, **({"when_idle": True} if when_idle else {})}
+    words = {"negative_prompt": negative or "", "prompts": lines(prompts), "sampler": "" if sampler in (None, IN_TURN) else sampler}
+    words["networks"] = networks or ""
+    said, ident = begin("calibrate", {**body, **words})
     return said + _warned(runs), ident, *_asked(False)
 
 
@@ -84,16 +108,28 @@ def _warned(runs: float) -> str:
 
 
 def watched(ident: str, runs: float) -> Iterator[tuple]:
-    """Handler that goes on after :func:`start`: progress, plot and table of profiles, again and again."""
+    """Handler that goes on after :func:`start`: progress, plot, table of profiles and Cancel, again and again."""
     import gradio as gr
 
     if not ident:  # refused: what start said stays
-        yield gr.update(), gr.update(), gr.update()
+        yield gr.update(), gr.update(), gr.update(), *pressable(running("calibrate"))
     for said, task in watch("calibrate", ident):
         if task is None:
-            yield said + _warned(runs), gr.update(), gr.update()
+            yield said + _warned(runs), gr.update(), gr.update(), *pressable(running("calibrate"))
         else:
-            yield said + _result(task.result), tab_profiles.plot(task.result["profile"]), tab_profiles.table()
+            plot = gr.update(value=tab_profiles.plot(task.result["profile"]), visible=True)
+            yield said + _result(task.result), plot, tab_profiles.table(), *pressable(False)
+
+
+def again() -> tuple:
+    """What would be displaced, progress, plot and Cancel as they are now, for a page that was opened again."""
+    import gradio as gr
+
+    task = api_jobs.latest("calibrate")
+    if task is None or task.state != "done" or not task.result:
+        return state_of("calibrate"), gr.update(), *pressable(running("calibrate"))
+    plot = tab_profiles.plot(task.result["profile"])
+    return state_of("calibrate") + _result(task.result), gr.update(value=plot, visible=plot is not None), *pressable(False)
 
 
 def stop(request: object = None) -> str:
@@ -110,56 +146,57 @@ def _result(result: dict) -> str:
     return line(f"Profile {result['profile']} from {result['runs']} runs. Thresholds and false alarms among its own runs: {said}.{left_out}") + warned
 
 
-def build(profiles: object) -> object:
-    """Build the accordion; `profiles` is the table that a new profile appears in. Returns the line of progress."""
+def build(profiles: object) -> tuple[object, list, object]:
+    """Build the section; `profiles` is the table that a new profile appears in. Returns the line of progress, all that :func:`again` fills, and the
+    lines above the button."""
     import gradio as gr
 
     first = calibrating.Options()
-    with gr.Accordion("Calibrate the loaded checkpoint", open=True):
-        gr.HTML(
-            "<p>Samples ordinary prompts, saves no picture, and writes a profile for this checkpoint. Generations may go on meanwhile. "
-            f"Below {FEW} runs the thresholds, above all those of Low and of strong, rest on extrapolation: take {first.runs} for keeps.</p>"
-        )
+    help_line(texts.CALIBRATE_HELP)
+    runs = slider("runs", texts.RUNS, *calibrating.RUNS, first.runs, 1)
+    with gr.Accordion(texts.MORE, open=False):
         with gr.Row():
-            runs = slider("runs", "Reference runs", *calibrating.RUNS, first.runs, 1)
-            steps = slider("steps", "Steps", *calibrating.STEPS, first.steps, 1)
-            batch = slider("batch_size", "Batch size", *calibrating.BATCH, first.batch_size, 1)
+            steps = slider("steps", texts.STEPS, *calibrating.STEPS, first.steps, 1)
+            batch = slider("batch_size", texts.BATCH, *calibrating.BATCH, first.batch_size, 1)
         with gr.Row():
-            width = slider("width", "Width (0: the family's own)", 0, 2048, 0, 8)
-            height = slider("height", "Height (0: the family's own)", 0, 2048, 0, 8)
-        sampler = kept(
-            gr.Dropdown(
-                choices=[IN_TURN, *sampling.samplers()],
-                value=IN_TURN,
-                label="Sampler",
-                info=f"The region does not depend on the sampler, the scatter does: {len(calibrating.SAMPLERS)} in turn, or the only one you use",
-                elem_id=id_of("sampler"),
-            )
-        )
-        negative = text("negative", "Negative prompt (empty: for generations without one; the probe serves all)", 1)
-        with gr.Row():
-            tags = text("networks", "Networks (LoRA and the like) that are on in every run, as in a prompt: <lora:name:0.8>", 1)
-            fill = button("networks_fill", "From the prompt", scale=0, min_width=160)
-        prompts = text("prompts", "Ordinary prompts of your own, one a line (empty: the bundled ones)", 3)
-        before = gr.HTML(said_before(first.runs, ""), elem_id=id_of("calibrate_before"))
-        with gr.Row():
-            go = button("calibrate", "Calibrate", variant="primary")
-            end = button("cancel_calibrate", "Cancel")
-        with gr.Row():
-            really = button("calibrate_really", "Calibrate it all the same", variant="stop", visible=False)
-            rather_not = button("calibrate_leave", "Leave it", visible=False)
-        progress = gr.HTML("", elem_id=id_of("progress"))
-        plot = gr.Image(label="Stability region", type="pil", interactive=False, elem_id=id_of("plot"))
-        ident = gr.State("")
+            width = slider("width", texts.WIDTH, 0, json_options.SIDE[1] // 2, 0, 8)
+            height = slider("height", texts.HEIGHT, 0, json_options.SIDE[1] // 2, 0, 8)
+        label, info = texts.SAMPLER
+        names = [IN_TURN, *sampling.samplers()]
+        sampler = kept(gr.Dropdown(choices=names, value=IN_TURN, label=label, info=info, elem_id=id_of("sampler")))
+        negative = text("negative", texts.NEGATIVE, 1)
+        prompts = text("prompts", texts.PROMPTS, 3)
+    with gr.Row():
+        tags = text("networks", texts.NETWORKS, 1)
+        fill = button("networks_fill", texts.FROM_PROMPT, scale=0, min_width=160)
+    before = gr.HTML(said_before(first.runs, ""), elem_id=id_of("calibrate_before"))
+    with gr.Row():
+        go = button("calibrate", texts.CALIBRATE, variant="primary")
+        later = button("calibrate_idle", texts.WHEN_IDLE)
+        end = button("cancel_calibrate", texts.CANCEL, interactive=False)
+    help_line(say(texts.IDLE_HELP, minutes=f"{idle.MINUTES:g}"))
+    with gr.Row():
+        really = button("calibrate_really", texts.ALL_THE_SAME, variant="stop", visible=False)
+        rather_not = button("calibrate_leave", texts.LEAVE, visible=False)
+    progress = gr.HTML("", elem_id=id_of("progress"))
+    plot = gr.Image(label=texts.SHAPE, type="pil", interactive=False, visible=False, elem_id=id_of("plot"))
+    ident, waits = gr.State(""), gr.State(False)
     given, answers = [runs, steps, width, height, batch, sampler, negative, prompts, tags], [progress, ident, really, rather_not]
-    for one, handler in ((go, start), (really, start_it)):
+    for one, handler, when_idle in ((go, start, False), (later, start_idle, True)):
         started = one.click(asking(handler), inputs=given, outputs=answers, queue=False)
-        started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles])
-    rather_not.click(lambda: (line("Left."), *_asked(False)), inputs=[], outputs=[progress, really, rather_not], queue=False)
+        started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles, end])
+        one.click(_constant(when_idle), inputs=[], outputs=[waits], queue=False)
+    started = really.click(asking(start_it), inputs=[*given, waits], outputs=answers, queue=False)
+    started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles, end])
+    rather_not.click(lambda: (line(say(texts.LEFT)), *_asked(False)), inputs=[], outputs=[progress, really, rather_not], queue=False)
     for one in (runs, negative, tags):
         one.change(said_before, inputs=[runs, negative, tags], outputs=[before], queue=False)
     # What the page's script has found there; the handler hands it on, as gradio 4 wants one.
     fill.click(lambda found: found, _js="(_) => memorizationGuardNetworks()", inputs=[tags], outputs=[tags], show_progress="hidden", queue=False)
     # Past the queue, in which the progress may hold the only place.
     end.click(asking(stop), inputs=[], outputs=[progress], queue=False)
-    return progress
+    return progress, [progress, plot, end], before
+
+
+def _constant(value: bool) -> Callable:
+    return lambda: value

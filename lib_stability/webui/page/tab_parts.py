@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ...validation import ValidationError
+from ..host import texts
+from ..host.language import say
 from ..tasks import api_jobs
 from ..tasks.background import Busy, Task
 
@@ -30,16 +32,20 @@ def kept(component: object) -> object:
     return component
 
 
-def slider(name: str, label: str, low: float, high: float, value: float, step: float) -> object:
+def slider(name: str, words: tuple[str, str], low: float, high: float, value: float, step: float) -> object:
+    """A slider; `words` are its label and its one-line help."""
     import gradio as gr
 
-    return kept(gr.Slider(float(low), float(high), value=float(value), step=float(step), label=label, elem_id=id_of(name)))
+    label, info = words
+    return kept(gr.Slider(float(low), float(high), value=float(value), step=float(step), label=label, info=info, elem_id=id_of(name)))
 
 
-def text(name: str, label: str, lines: int, most: int = 12) -> object:
+def text(name: str, words: tuple[str, str], lines: int, most: int = 12) -> object:
+    """A box for text; `words` are its label and its one-line help."""
     import gradio as gr
 
-    return kept(gr.Textbox("", label=label, lines=lines, max_lines=most, elem_id=id_of(name)))
+    label, info = words
+    return kept(gr.Textbox("", label=label, info=info, lines=lines, max_lines=most, elem_id=id_of(name)))
 
 
 def button(name: str, label: str, **more: object) -> object:
@@ -48,16 +54,38 @@ def button(name: str, label: str, **more: object) -> object:
     return gr.Button(label, elem_id=id_of(name), **more)
 
 
+def pressable(*which: bool) -> list:
+    """Updates of buttons: only what has something to act on can be pressed."""
+    import gradio as gr
+
+    return [gr.update(interactive=bool(one)) for one in which]
+
+
+def runs(kind: str) -> bool:
+    """Whether a task of this kind runs or waits."""
+    task = api_jobs.latest(kind)
+    return task is not None and task.state == "running"
+
+
+def help_line(said: str) -> object:
+    """A sentence about a section."""
+    import gradio as gr
+
+    return gr.HTML(f"<p class='memorization-guard-help'>{html.escape(said)}</p>")
+
+
 def line(said: str) -> str:
     """One line for people."""
     return f"<p class='memorization-guard-progress'>{html.escape(said)}</p>"
 
 
 def progress(task: Task) -> str:
-    """A task's line, under a bar while it runs."""
-    running = task.state == "running"
-    span = f" value='{task.done}' max='{task.total}'" if task.total else ""
-    return (f"<progress class='memorization-guard-bar'{span}></progress>" if running else "") + line(task.line())
+    """A task's line, under a bar while it runs; the page's script asks anew for what is marked as running."""
+    if task.state != "running":
+        return line(task.line())
+    span = f" value='{task.work:g}' max='{task.total}'" if task.total else ""
+    bar = "" if task.waits else f"<progress class='memorization-guard-bar'{span}></progress>"
+    return f"<div class='memorization-guard-running'>{bar}{line(task.line())}</div>"
 
 
 def asking(handler: Callable) -> Callable:
@@ -103,7 +131,7 @@ def cancel(kind: str) -> str:
     """Handler of the cancel buttons of what anyone may start."""
     task = api_jobs.latest(kind)
     if task is None or task.state != "running":
-        return line("Nothing is running.")
+        return line(say(texts.NOTHING_RUNS))
     task.cancel()
     task.wait(PAUSE)
     return progress(task)

@@ -12,47 +12,47 @@ from PIL import Image
 
 from ...guard.sensitivity import thresholds
 from ...pictures import figures
-from ...profile import own_profiles, profiles
-from ...profile.profiles import AUTO
+from ...profile import older, own_profiles, profiles
 from ...trail import scan_report
 from ...validation import ValidationError
-from ..host import host
+from ..host import texts
+from ..host.language import say
 from ..job import settings
 from ..job.library import LIBRARY
 from ..tasks import folders, roles
-from .tab_parts import asking, button, id_of, kept, line, to_offer
+from . import serving
+from .tab_parts import asking, button, id_of, kept, line, pressable, to_offer
 
 #: Colour of trials, readable on light and dark.
 _TRIAL = "#b7791f"
-_HEADS = ("", "Name", "Kind", "Family", "Prediction", "Probe", "Medium")
-_NONE = "Choose a profile first."
+#: The plot drawn last, and of which profile.
+_drawn: list[tuple[profiles.Profile, Image.Image]] = []
+
+
+def serving_profile() -> profiles.Profile | None:
+    """The one that serves the loaded checkpoint."""
+    served = serving.served_by(settings.defaults().profile)
+    return served.profile if served else None
 
 
 def table() -> str:
-    """All profiles as an HTML table, the one that serves the loaded checkpoint marked, and why it does."""
-    model, wanted = host.loaded_model(), settings.defaults().profile
-    known = model is not None and type(model).__name__ != "FakeInitialModel"
-    served = LIBRARY.serve(wanted, host.describe(model), settings.general_prior_allowed()) if known else None
-    rows = []
-    for one in LIBRARY.profiles():
-        mark = "●" if served is not None and served.profile is one else ""
-        limit = thresholds(one.watch, "medium").describe()
-        cells = (mark, one.name, one.evidence, one.model.family, one.model.prediction, "yes" if one.probe else "no", limit)
-        colour = f" style='color: {_TRIAL}'" if one.trial else ""
-        rows.append(f"<tr{colour}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
-    if served is None:
-        said = "No checkpoint was loaded when this page was made: Refresh shows the profile that serves it now."
-    elif served.profile is None:
-        said = f"● No profile serves {host.describe(model).checkpoint}: {served.why}."
-    else:
-        chosen = "" if wanted == AUTO else f" (the setting Profile names {wanted})"
-        said = f"● {served.profile.name} serves {host.describe(model).checkpoint}: {served.why}{chosen}."
-    refused = "".join(f"<br>Refused: {html.escape(message)}" for message in LIBRARY.refused)
-    heads = "".join(f"<th>{head}</th>" for head in _HEADS)
-    return (
-        f"<style>{scan_report.STYLE}</style><div class='mg-scan'><p>{html.escape(said)}{refused}</p>"
-        f"<table><tr>{heads}</tr>{''.join(rows)}</table></div>"
-    )
+    """What judges the loaded checkpoint, in words, and all profiles folded up, that one first."""
+    start = settings.defaults()
+    said = serving.profile_line(start.profile, start.sensitivity, start.tau)
+    serves = serving_profile()
+    ranked = sorted(LIBRARY.profiles(), key=lambda one: (one is not serves, one.origin == "bundled"))
+    rows = "".join(_row(one, "● " if one is serves else "") for one in ranked)
+    heads = "".join(f"<th>{html.escape(say(head))}</th>" for head in texts.HEADS)
+    count = html.escape(say(texts.ALL_PROFILES, count=len(ranked)))
+    folded = f"<details><summary>{count}</summary><table><tr>{heads}</tr>{rows}</table></details>"
+    return f"<style>{scan_report.STYLE}</style>{said}<div class='mg-scan memorization-guard-wide'>{folded}</div>"
+
+
+def _row(one: profiles.Profile, mark: str) -> str:
+    limit = thresholds(one.watch, "medium").describe()
+    cells = (mark + one.name, one.evidence, one.model.family, one.model.prediction, "yes" if one.probe else "no", limit)
+    colour = f" style='color: {_TRIAL}'" if one.trial else ""
+    return f"<tr{colour}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
 
 def names() -> list[str]:
@@ -69,16 +69,19 @@ def plot(name: str) -> Image.Image | None:
     profile = _called(name)
     if profile is None:
         return None
+    if _drawn and _drawn[0][0] is profile:
+        return _drawn[0][1]
     file = io.BytesIO()
     figures.region(file, profile.watch, 7.5, thresholds(profile.watch, "medium").mild, title=f"{name}, guidance 7.5, Medium")
-    return Image.open(file)
+    _drawn[:] = [(profile, Image.open(file))]
+    return _drawn[0][1]
 
 
 def show(name: str | None) -> tuple[str, object]:
     """Handler: a profile in words, and its plot."""
     profile = _called(name)
     if profile is None:
-        return line(_NONE), None
+        return line(say(texts.CHOOSE_FIRST)), None
     model = profile.model
     made_for = f"{profile.name}: {profile.evidence}, for {model.family} with {model.prediction} prediction {model.checkpoint}".rstrip()
     levels = "; ".join(f"{level} {thresholds(profile.watch, level).describe()}" for level in ("low", "medium", "high"))
@@ -86,6 +89,26 @@ def show(name: str | None) -> tuple[str, object]:
     facts = [f"{key} {_fact(profile.provenance[key])}" for key in wanted if profile.provenance.get(key) not in (None, "", [])]
     trial = line(f"A trial ({profile.trial}): it serves only where the setting Profile names it.") if profile.trial else ""
     return line(made_for + ".") + trial + line(levels + ".") + (line("; ".join(facts) + ".") if facts else ""), plot(name)
+
+
+def looked_at(name: str | None) -> tuple:
+    """Handler: a profile is chosen; words and plot, and which buttons have something to act on."""
+    import gradio as gr
+
+    profile = _called(name)
+    words, drawn = show(name) if profile else ("", None)
+    own = profile is not None and bool(own_profiles.find(name, LIBRARY.folders[-1]))
+    replaced = own and bool(older.versions(name, LIBRARY.folders[-1]))
+    return words, gr.update(value=drawn, visible=drawn is not None), *pressable(profile is not None, replaced, own)
+
+
+def again() -> tuple:
+    """Table, names, and the profile that serves with its plot, for a page that was opened again."""
+    import gradio as gr
+
+    serves = serving_profile()
+    name = serves.name if serves else None
+    return table(), gr.update(choices=names(), value=name), *looked_at(name)
 
 
 def _fact(value: object) -> str:
@@ -100,7 +123,7 @@ def export(name: str | None, request: object = None) -> tuple[str, object]:
     if roles.strange(request):
         return line(roles.strange(request)), gr.update()
     if _called(name) is None:
-        return line(_NONE), gr.update()
+        return line(say(texts.CHOOSE_FIRST)), gr.update()
     target = to_offer(own_profiles.file_name(name))
     own_profiles.hand_out(name, target, list(LIBRARY.folders))
     return line(f"{name} is ready to be downloaded."), gr.update(value=str(target), visible=True)
@@ -174,7 +197,7 @@ def ask(name: str | None, request: object = None) -> tuple[str, str, object, obj
 
     hidden = gr.update(visible=False)
     if _called(name) is None:
-        return line(_NONE), "", hidden, hidden
+        return line(say(texts.CHOOSE_FIRST)), "", hidden, hidden
     if roles.refusal(request):
         return line(roles.refusal(request)), "", hidden, hidden
     if not own_profiles.find(name, LIBRARY.folders[-1]):
@@ -192,7 +215,7 @@ def delete(name: str, request: object = None) -> tuple[str, str, object, object,
         if roles.refusal(request):
             raise ValueError(roles.refusal(request))
         if not name:
-            raise ValueError(_NONE)
+            raise ValueError(say(texts.CHOOSE_FIRST))
         own_profiles.delete(name, LIBRARY.folders[-1], LIBRARY.folders[0])
         said = f"{name} deleted."
     except (ValueError, OSError) as error:
@@ -206,7 +229,7 @@ def back(name: str | None, request: object = None) -> tuple[str, str]:
         if roles.refusal(request):
             raise ValueError(roles.refusal(request))
         if not name:
-            raise ValueError(_NONE)
+            raise ValueError(say(texts.CHOOSE_FIRST))
         profile = own_profiles.back(name, LIBRARY.folders[-1])
         said = f"{name} is the version before again ({profile.evidence}). Go back once more undoes that."
     except (ValueError, OSError) as error:
@@ -214,43 +237,43 @@ def back(name: str | None, request: object = None) -> tuple[str, str]:
     return line(said), table()
 
 
-def build() -> tuple[object, object]:
-    """Build the part; returns the table and the list of names."""
+def build() -> tuple[object, list]:
+    """Build the section; returns the table, and all that :func:`again` fills."""
     import gradio as gr
 
     shown = gr.HTML(table(), elem_id=id_of("profiles"))
-    with gr.Accordion("Show, export, import or delete a profile", open=False):
-        chosen = kept(gr.Dropdown(names(), value=None, label="Profile", elem_id=id_of("profile")))
+    chosen = kept(gr.Dropdown(names(), value=None, label=texts.PROFILE, elem_id=id_of("profile")))
+    with gr.Row():
+        hand_out = button("profile_export", texts.EXPORT, interactive=False)
+        before = button("profile_back", texts.GO_BACK, interactive=False)
+        remove = button("profile_delete", texts.DELETE, interactive=False)
+    said = gr.HTML("", elem_id=id_of("profile_said"))
+    with gr.Row():
+        really = button("profile_really", texts.DELETE_REALLY, variant="stop", visible=False)
+        never_mind = button("profile_keep", texts.KEEP, visible=False)
+    download = gr.File(label=texts.EXPORTED, interactive=False, visible=False, elem_id=id_of("profile_file"))
+    facts = gr.HTML("", elem_id=id_of("profile_facts"))
+    picture = gr.Image(label=texts.SHAPE, type="pil", interactive=False, visible=False, elem_id=id_of("profile_plot"))
+    with gr.Accordion(texts.BRING, open=False, elem_id=id_of("bring")):
+        upload = gr.File(label=texts.UPLOAD, file_types=[".json"], elem_id=id_of("profile_upload"))
+        take_in = button("profile_import", texts.IMPORT, interactive=False)
         with gr.Row():
-            look = button("profile_show", "Show", variant="primary")
-            hand_out = button("profile_export", "Export")
-            before = button("profile_back", "Go back")
-            remove = button("profile_delete", "Delete…")
-        said = gr.HTML("", elem_id=id_of("profile_said"))
-        with gr.Row():
-            really = button("profile_really", "Delete it for good", variant="stop", visible=False)
-            never_mind = button("profile_keep", "Keep it", visible=False)
-        picture = gr.Image(label="Stability region of the profile", type="pil", interactive=False, elem_id=id_of("profile_plot"))
-        with gr.Row():
-            download = gr.File(label="Exported profile", interactive=False, visible=False, elem_id=id_of("profile_file"))
-            upload = gr.File(label="A profile's JSON file", file_types=[".json"], elem_id=id_of("profile_upload"))
-        take_in = button("profile_import", "Import")
-        with gr.Row():
-            sure = button("profile_import_really", "Import it", variant="stop", visible=False)
-            rather_not = button("profile_import_leave", "Leave it", visible=False)
-        asked = gr.State("")
-    question = [said, asked, really, never_mind]
-    look.click(show, inputs=[chosen], outputs=[said, picture], queue=False)
+            sure = button("profile_import_really", texts.IMPORT_REALLY, variant="stop", visible=False)
+            rather_not = button("profile_import_leave", texts.LEAVE, visible=False)
+    asked = gr.State("")
+    question, looks = [said, asked, really, never_mind], [facts, picture, hand_out, before, remove]
+    chosen.change(looked_at, inputs=[chosen], outputs=looks, queue=False)
     hand_out.click(asking(export), inputs=[chosen], outputs=[said, download], queue=False)
     hide = gr.update(visible=False)
     answers = [sure, rather_not]
     take_in.click(asking(ask_import), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False)
     sure.click(asking(bring_it), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False)
-    rather_not.click(lambda: (line("Left."), hide, hide), inputs=[], outputs=[said, *answers], queue=False)
+    rather_not.click(lambda: (line(say(texts.LEFT)), hide, hide), inputs=[], outputs=[said, *answers], queue=False)
     # Another file would displace something else.
-    upload.change(lambda: (hide, hide), inputs=[], outputs=answers, queue=False)
-    before.click(asking(back), inputs=[chosen], outputs=[said, shown], queue=False)
+    upload.change(lambda file: (hide, hide, *pressable(file is not None)), inputs=[upload], outputs=[*answers, take_in], queue=False)
+    gone = before.click(asking(back), inputs=[chosen], outputs=[said, shown], queue=False)
+    gone.then(looked_at, inputs=[chosen], outputs=looks, queue=False)
     remove.click(asking(ask), inputs=[chosen], outputs=question, queue=False)
     really.click(asking(delete), inputs=[asked], outputs=[*question, chosen, shown], queue=False)
-    never_mind.click(lambda: (line("Kept."), "", gr.update(visible=False), gr.update(visible=False)), inputs=[], outputs=question, queue=False)
-    return shown, chosen
+    never_mind.click(lambda: (line(say(texts.KEPT)), "", hide, hide), inputs=[], outputs=question, queue=False)
+    return shown, [shown, chosen, *looks]

@@ -1,39 +1,57 @@
-"""The accordion "Scan captions"."""
+"""The section "Scan captions"."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from ...trail import scan_report
-from ..tasks import scanning
-from .tab_parts import button, cancel, follow, id_of, lines, slider, text
+from ..host import texts
+from ..tasks import api_jobs, json_options, scanning
+from .tab_parts import button, cancel, follow, help_line, id_of, lines, pressable, runs, slider, state_of, text
+
+#: In the browser alone: there is something to scan once a caption is there. Gradio 3 calls what can be pressed dynamic.
+_CAPTIONS = "(text) => { const any = text.trim() !== ''; return [{interactive: any, mode: any ? 'dynamic' : 'static', __type__: 'update'}]; }"
 
 
-def scan(captions: str, seeds: float, networks: str = "") -> Iterator[tuple[str, object]]:
-    """Handler of the button: progress and, at the end, the ranking."""
+def scan(captions: str, seeds: float, networks: str = "", width: float = 0, height: float = 0) -> Iterator[tuple]:
+    """Handler of the button: progress, at the end the ranking; and Cancel, which can be pressed meanwhile."""
     import gradio as gr
 
-    for said, task in follow("scan", {"captions": lines(captions), "seeds": int(seeds), "networks": networks or ""}):
-        if task is None:
-            yield said, gr.update()
-        else:
-            yield said, f"<style>{scan_report.STYLE}</style>{scan_report.table(task.result['rows'], task.result)}"
+    body = {"captions": lines(captions), "seeds": int(seeds), "networks": networks or "", "width": int(width or 0), "height": int(height or 0)}
+    for said, task in follow("scan", body):
+        yield said, gr.update() if task is None else _ranking(task.result), *pressable(runs("scan"))
 
 
-def build() -> object:
-    """Build the accordion; returns the line of progress."""
+def _ranking(result: dict) -> str:
+    return f"<style>{scan_report.STYLE}</style>{scan_report.table(result['rows'], result)}"
+
+
+def again() -> tuple:
+    """Progress, ranking and Cancel as they are now, for a page that was opened again."""
+    task = api_jobs.latest("scan")
+    ranking = _ranking(task.result) if task is not None and task.state == "done" and task.result else ""
+    return state_of("scan"), ranking, *pressable(runs("scan"))
+
+
+def build() -> tuple[object, list]:
+    """Build the section; returns the line of progress, and all that :func:`again` fills."""
     import gradio as gr
 
     first = scanning.Options()
-    with gr.Accordion("Scan captions", open=True):
-        captions = text("captions", "Captions, one a line", 5)
-        tags = text("scan_networks", "Networks (LoRA and the like) for all captions: <lora:name:0.8>; tags in a caption count for it", 1)
-        seeds = slider("seeds", "Seeds per caption", *scanning.SEEDS, first.seeds, 1)
+    help_line(texts.SCAN_HELP)
+    captions = text("captions", texts.CAPTIONS, 5)
+    with gr.Accordion(texts.MORE, open=False):
+        seeds = slider("seeds", texts.SEEDS, *scanning.SEEDS, first.seeds, 1)
         with gr.Row():
-            look = button("scan", "Scan", variant="primary")
-            stop = button("cancel_scan", "Cancel")
-        progress = gr.HTML("", elem_id=id_of("scan_progress"))
-        ranking = gr.HTML("", elem_id=id_of("ranking"))
-    look.click(scan, inputs=[captions, seeds, tags], outputs=[progress, ranking])
+            width = slider("scan_width", texts.WIDTH, 0, json_options.SIDE[1] // 2, 0, 8)
+            height = slider("scan_height", texts.HEIGHT, 0, json_options.SIDE[1] // 2, 0, 8)
+        tags = text("scan_networks", texts.SCAN_NETWORKS, 1)
+    with gr.Row():
+        look = button("scan", texts.SCAN, variant="primary", interactive=False)
+        stop = button("cancel_scan", texts.CANCEL, interactive=False)
+    progress = gr.HTML("", elem_id=id_of("scan_progress"))
+    ranking = gr.HTML("", elem_id=id_of("ranking"))
+    captions.change(None, _js=_CAPTIONS, inputs=[captions], outputs=[look])
+    look.click(scan, inputs=[captions, seeds, tags, width, height], outputs=[progress, ranking, stop])
     stop.click(lambda: cancel("scan"), inputs=[], outputs=[progress], queue=False)
-    return progress
+    return progress, [progress, ranking, stop]

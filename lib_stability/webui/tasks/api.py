@@ -7,7 +7,7 @@ from ...profile.networks import to_json
 from ..host import callbacks
 from ..job import last_job
 from ..job.library import LIBRARY
-from . import accounts, api_jobs, api_profiles, arguments_check, roles
+from . import accounts, api_jobs, api_match, api_profiles, arguments_check, roles
 
 PREFIX = "/memorization-guard/v1"
 
@@ -59,6 +59,7 @@ def _add_routes(app: object) -> None:
     app.add_api_route(f"{PREFIX}/profiles", profiles, methods=["GET"], dependencies=[Depends(signed_in)])
     app.add_api_route(f"{PREFIX}/last", last, methods=["GET"], dependencies=[Depends(signed_in)])
     api_jobs.add_routes(app, PREFIX, [Depends(signed_in)], [Depends(administrator)])
+    api_match.add_routes(app, PREFIX, [Depends(signed_in)], [Depends(administrator)])
     api_profiles.add_routes(app, PREFIX, [Depends(signed_in)], [Depends(administrator)])
 
 

@@ -1,4 +1,4 @@
-"""Routes of calibration, prompt scan and audit: start (POST), progress and result (GET), cancel (DELETE); and the rows of an audit."""
+"""Routes of calibration, prompt scan, explanation and audit: start (POST), progress and result (GET), cancel (DELETE); and the rows of an audit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...trail.audit import plain
 from ...trail.audit_table import GROUPS
 from ...validation import Field, ValidationError
-from . import auditing, bodies, calibrating, folders, scanning
+from . import auditing, bodies, calibrating, explaining, folders, matching, scanning
 from .background import Busy, Task
 
 #: The latest task of each route; the page starts its own through :func:`start`, so that one progress serves both.
@@ -15,10 +15,12 @@ _latest: dict[str, Task] = {}
 _KINDS: dict[str, tuple[type, Callable[[object], Task]]] = {
     "calibrate": (calibrating.Options, calibrating.task),
     "scan": (scanning.Options, scanning.task),
+    "explain": (explaining.Options, explaining.task),
     "audit": (auditing.Options, auditing.task),
+    "match/index": (matching.Options, matching.task),
 }
-#: What writes a profile.
-_CHANGING = ("calibrate",)
+#: What writes a profile, or an index.
+_CHANGING = ("calibrate", "match/index")
 #: Rows of one answer at most.
 _MOST_ROWS = 1000
 
@@ -34,7 +36,10 @@ def start(kind: str, body: dict) -> Task:
         Something else runs.
     """
     options, make = _KINDS[kind]
-    task = make(options.parse(body)).start()
+    task, before = make(options.parse(body)), latest(kind)
+    if before is not None and before.state == "running" and before.waits:  # it has left its lane to others
+        raise Busy(f"{'an' if kind == 'audit' else 'a'} {before.kind} is running; wait for it or cancel it")
+    task.start()
     _latest[kind] = task
     return task
 

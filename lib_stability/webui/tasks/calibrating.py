@@ -21,7 +21,7 @@ from ...profile.profiles import AUTO, FEW, Model, Profile
 from ..host import host, networks, sampling
 from ..job.library import LIBRARY
 from ..job.recording import Recording
-from . import json_options
+from . import idle, json_options
 from .background import Task
 
 #: As the testbed's calibration: the norms' scatter depends on the sampler, so several take turns.
@@ -37,7 +37,8 @@ MOST_BROKEN = 0.1
 @dataclass(frozen=True)
 class Options:
     """What a calibration runs; `width` and `height` 0 stand for the family's own, no `prompts` for the reference prompts, no `sampler` for
-    :data:`SAMPLERS` in turn (:data:`FLOW_SAMPLERS` for a flow model); `networks` are the tags of those that are on in every run."""
+    :data:`SAMPLERS` in turn (:data:`FLOW_SAMPLERS` for a flow model); `networks` are the tags of those that are on in every run. `when_idle` waits
+    until nobody has generated for a while, and again whenever somebody does."""
 
     runs: int = 200
     width: int = 0
@@ -48,6 +49,7 @@ class Options:
     prompts: tuple[str, ...] = ()
     sampler: str = ""
     networks: str = ""
+    when_idle: bool = False
 
     @classmethod
     def parse(cls, body: object) -> Options:
@@ -64,6 +66,8 @@ class Options:
         values["networks"] = json_options.text(found, "networks", reference.MAX_LENGTH)
         if "prompts" in found:
             values["prompts"] = json_options.texts(found["prompts"])
+        if "when_idle" in found:
+            values["when_idle"] = json_options.yes_or_no(found["when_idle"])
         return cls(**values, **json_options.chosen(found, sampler=lambda field: field.choice(sampling.samplers())))
 
     def samplers(self, model: Model) -> list[str]:
@@ -84,6 +88,8 @@ def run(options: Options, running: Task) -> dict:
     except OSError as error:
         said = f"profiles cannot be written to {folder}: {error.strerror or error}"
         raise ValueError(f"{said}; choose another folder in Settings, Memorization Guard") from None
+    if options.when_idle:
+        idle.wait(running)
     model = replace(checkpoint(), networks=networks.wanted(options.networks))
     if model.distilled and options.negative_prompt:
         raise ValueError("negative_prompt: guidance is distilled into this checkpoint, which is told none at CFG 1; leave it empty")
@@ -195,13 +201,28 @@ def _sample(
     watch, probe = [], []
     early = max(options.runs // 4, own_prompts.JUDGED)
 
-    def work(part: slice) -> None:
+    def numbers(run: int) -> tuple[int, int]:
         # Each round starts one sampler further, else guidance and sampler would go together, and has each with the next schedule.
-        turn = part.start // turns
+        turn = run // turns
         number = (turn + turn // len(names)) % len(names)
-        name, schedule = names[number], schedules[(number + turn // len(names)) % len(schedules)]
-        running.progress(part.start, options.runs, f"runs, {name}")
-        recording = Recording([float(w) for w in scales[part]], options.negative_prompt, probe_guidance(model), model, running.stop)
+        return number, (number + turn // len(names)) % len(schedules)
+
+    costs = np.array([2.0 if sampling.is_second_order(names[numbers(run)[0]]) else 1.0 for run in range(options.runs)])
+    costs *= options.runs / costs.sum()
+
+    def work(part: slice) -> None:
+        if options.when_idle and idle.busy():
+            idle.wait(running)
+        name, schedule = (of[number] for of, number in zip((names, schedules), numbers(part.start)))
+        expected = options.steps * (2 if sampling.is_second_order(name) else 1)
+
+        def tick(evaluation: int) -> None:
+            share = min(evaluation / expected, 1.0)
+            done = part.start + int(share * (part.stop - part.start))
+            running.progress(done, options.runs, f"runs, {name}", float(costs[: part.start].sum() + share * costs[part].sum()))
+
+        tick(0)
+        recording = Recording([float(w) for w in scales[part]], options.negative_prompt, probe_guidance(model), model, running.stop, tick)
         texts = [prompts[i % len(prompts)] for i in range(part.start, part.stop)]
         seeds = list(range(SEED + part.start, SEED + part.stop))
         sampling.sample(recording, texts, seeds, name, options.steps, size, options.negative_prompt, "calibration", schedule, options.networks)

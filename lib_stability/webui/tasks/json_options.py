@@ -41,6 +41,13 @@ def text(found: dict[str, Field], name: str, most: int) -> str:
     return found[name].text(most).strip() if name in found else ""
 
 
+def yes_or_no(field: Field) -> bool:
+    """True or false."""
+    if not isinstance(field.value, bool):
+        field.fail("has to be true or false")
+    return field.value
+
+
 def sides(found: dict[str, Field]) -> dict[str, int]:
     """`width` and `height`, multiples of 8, of those that are given."""
     values = {}

@@ -5,24 +5,30 @@ from __future__ import annotations
 import itertools
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
-from modules import shared
+from modules import script_callbacks, shared
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 _number = itertools.count()
 
 
-def save_image(image, folder, info: str | None = None, suffix: str = "") -> Path | None:
-    """Write a PNG with `info` as its text chunk "parameters"; nothing without a folder."""
+def save_image(image, folder, info: str | None = None, suffix: str = "", p=None) -> Path | None:
+    """Write a PNG with `info` as its text chunk "parameters"; nothing without a folder. With a `p` extensions are told."""
     folder = folder or shared.opts.outdir_samples
     if not folder:
         return None
     path = Path(folder) / f"{next(_number):05}{suffix}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
+    params = SimpleNamespace(image=image, p=p, filename=str(path), pnginfo={"parameters": info})
+    if p is not None:
+        script_callbacks.fire("before_image_saved", params)
     text = PngInfo()
-    text.add_text("parameters", info or "")
+    text.add_text("parameters", params.pnginfo["parameters"] or "")
     image.save(path, pnginfo=text)
+    if p is not None:
+        script_callbacks.fire("image_saved", params)
     return path
 
 

@@ -79,6 +79,7 @@ class StableDiffusionProcessing:
     def setup_prompts(self):
         count = self.batch_size * self.n_iter
         self.all_prompts = list(self.prompt) if isinstance(self.prompt, list) else [self.prompt] * count
+        self.main_prompt = self.all_prompts[0]
         self.all_negative_prompts = [self.negative_prompt] * count
         self.all_hr_prompts = [self.hr_prompt or text for text in self.all_prompts]
         self.all_hr_negative_prompts = [self.hr_negative_prompt or text for text in self.all_negative_prompts]
@@ -182,7 +183,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         self._announce(samples, noise, times=2 if shape.FORGE else 1)
         steps = self.hr_second_pass_steps or self.steps
         samples = self.sampler.sample_img2img(self, samples, noise, self.hr_c, self.hr_uc, steps=steps, image_conditioning=self._image_cond(samples))
-        self.is_hr_pass = False
+        self.is_hr_pass, self.sampler = False, None
         return samples
 
 
@@ -253,6 +254,7 @@ class DecodedSamples(list):
 class Processed:
     def __init__(self, p, pictures, infotexts=None, index_of_first_image=0):
         self.images, self.infotexts, self.index_of_first_image = pictures, infotexts or [], index_of_first_image
+        self.info = self.infotexts[0] if self.infotexts else ""
         self.prompt, self.seed, self.extra_generation_params = p.prompt, p.seed, p.extra_generation_params
         self.all_prompts, self.all_seeds = p.all_prompts, p.all_seeds
 

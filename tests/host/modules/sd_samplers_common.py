@@ -9,6 +9,12 @@ from k_diffusion import sampling
 from modules import sd_models, shape, shared
 
 
+def images_tensor_to_samples(image, approximation=None, model=None):
+    """Latents of pictures in 0..1; with anything but 0 those of another encoder."""
+    assert approximation == 0 and sd_models.model_data.sd_model is model
+    return model.encode_first_stage(image * 2 - 1)
+
+
 class InterruptedException(BaseException):
     pass
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from . import opening
+
 #: Side that pictures are compared at by their pixels: on the testbed as good as at full size, and a thousand pictures take 12 MB.
 SIDE = 32
 #: Side, means and spreads that SSCD's published files expect.
-_SSCD_SIDE = 288
+SSCD_SIDE = 288
 _MEAN, _SPREAD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _BATCH = 16
 
 #: Turns pictures into rows of unit length.
@@ -48,7 +49,7 @@ def sscd(path: Path) -> Describe:
         raise ValueError(f"{path.name}: no TorchScript file ({str(error).splitlines()[0][:100]})") from None
 
     def describe(pictures: Sequence[Image.Image]) -> np.ndarray:
-        small = [np.asarray(one.convert("RGB").resize((_SSCD_SIDE, _SSCD_SIDE), Image.Resampling.BICUBIC), np.float32) / 255 for one in pictures]
+        small = [np.asarray(one.convert("RGB").resize((SSCD_SIDE, SSCD_SIDE), Image.Resampling.BICUBIC), np.float32) / 255 for one in pictures]
         rows = []
         with torch.inference_mode():
             for first in range(0, len(small), _BATCH):
@@ -73,15 +74,14 @@ def of_files(paths: Sequence[Path], describe: Describe, tick: Callable[[int], No
 
 def _open(path: Path) -> Image.Image | None:
     try:
-        with Image.open(path) as picture:
-            return picture.convert("RGB")
-    except Exception:  # Pillow raises what it likes
+        return opening.whole(path)
+    except (opening.Unreadable, OSError):
         return None
 
 
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures of a folder and of the folders in it, in the order of their names."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("*") if opening.is_supported(path.name) and path.is_file())
 
 
 def nearest(rows: np.ndarray, originals: np.ndarray) -> np.ndarray:

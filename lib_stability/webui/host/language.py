@@ -1,0 +1,45 @@
+"""The language that the web UI is set to, and texts in it.
+
+The hosts translate a page by an exact match of whole texts, from ``localizations/<name>.json`` of every extension, in the browser. That serves
+labels and choices. What carries numbers or names is put together here, by the same file: its keys are the English texts of :mod:`.texts`, places for
+values included.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import lru_cache
+from pathlib import Path
+
+from . import host
+
+log = logging.getLogger(__name__)
+FOLDER = Path(__file__).resolve().parents[3] / "localizations"
+
+
+def say(text: str, **values: object) -> str:
+    """One of :mod:`.texts` in the page's language, the values put in; English where that language is not there."""
+    found = _table(str(getattr(host.opts(), "localization", None) or "")).get(text, text)
+    return found.format(**values) if values else found
+
+
+def files() -> list[Path]:
+    """The translations that come with the extension."""
+    return sorted(FOLDER.glob("*.json"))
+
+
+@lru_cache(maxsize=32)
+def _table(name: str) -> dict[str, str]:
+    """The translation of this name, else one of the same language: other extensions call theirs ``zh-Hans (Stable)``."""
+    found = files()
+    same = [one for one in found if one.stem == name] or [one for one in found if name and _short(one.stem) == _short(name)]
+    try:
+        return json.loads(same[0].read_text(encoding="utf-8")) if same else {}
+    except (OSError, ValueError):
+        log.warning("Memorization Guard: %s cannot be read, the page stays English", same[0].name)
+        return {}
+
+
+def _short(name: str) -> str:
+    return name[:2].lower() if name[2:3] in ("", "_", "-", " ") else name.lower()

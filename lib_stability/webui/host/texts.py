@@ -1,0 +1,236 @@
+"""What people read in the page, in one place: the keys of ``localizations/*.json``.
+
+A text with places for values, as ``{runs}``, is translated by :func:`.language.say`, all others also by the host. None holds a pictograph: the hosts
+leave texts with one untranslated.
+"""
+
+from __future__ import annotations
+
+# -- the verdict under a picture ----------------------------------------------------------------------------------------------------------
+
+VERDICTS = {
+    "stable": "Stable: nothing in this picture looks memorized.",
+    "mild": "Mild: this picture may reproduce a training picture.",
+    "strong": "Strong: this picture very probably reproduces a training picture.",
+    "not judged": "Not judged.",
+}
+#: Flagged pictures that the guard has changed, by :func:`.panel.kind`; another outcome needs a line here and a badge.
+ENDED = {
+    "steered": "Steered away: it would have reproduced a training picture; the finished picture no longer looks like one.",
+    "damped": "Damped: it would have reproduced a training picture. Whether the finished picture still does could not be told: look at it yourself.",
+    "blanked": "Blanked: it was about to reproduce a training picture, so it was not finished.",
+}
+#: On thumbnails of 30 pixels: as short as can be.
+BADGES = {
+    "stable": "stable",
+    "mild": "mild",
+    "strong": "strong",
+    "not judged": "not judged",
+    "steered": "steered",
+    "damped": "damped",
+    "blanked": "blanked",
+}
+WHY = "Not judged: {reason}."
+BESIDE = "Not everything could be looked at: {reason}."
+HIRES = "Hires pass: "
+INNER = "What another tool sampled to finish it: "
+UNWATCHED = "This rests on a few early looks alone and is worth less: {reason}."
+PARTLY_WATCHED = "Only {done} of {of} steps could be judged in full: {reason}."
+UNUSUAL = "How unusual: {times} × what the most unusual of 1,000 ordinary images shows."
+UNUSUAL_GUESS = (
+    "How unusual: about {times} × what the most unusual of 1,000 ordinary images should show; a guess, nobody has measured this checkpoint."
+)
+BEFORE_AFTER = "How unusual: {before} × before it was steered, {after} × at the end (1 × is what the most unusual of 1,000 ordinary images shows)."
+BEFORE = "How unusual before it was damped: {before} × what the most unusual of 1,000 ordinary images shows."
+ADVICE_UNGUIDED = "Set the probe to Auto, or the CFG scale to 2 or more where the model takes it."
+ADVICE_UNFIT = "Choose another sampler, Euler or DPM++ 2M for instance."
+DETAILS = "Details"
+SCORE = "Score {score}; flagged from {threshold} on; by the {detector}"
+SCORE_ALONE = "Score {score}; by the {detector}"
+SCORE_BEFORE = "Highest score on the way {score}: that of the copy, while the prompt pulled back to it; at the end {after}"
+FLAGGED_AT = "First flagged at step {at} of {of}"
+DAMPED_IN = "Damped in {count} of {of} steps"
+CARRIED = "Carried by these words: {words}"
+BLANKED_AT = "Blanked from step {at} on"
+JUDGE = "Judged by {name}"
+WORDS = "What these words mean"
+TRAJECTORY = "Step by step"
+TRAJECTORY_HIRES = "Step by step, hires pass"
+PART = "Which part"
+PART_HIRES = "Which part, hires pass"
+WITH_NETWORKS = "Calibrate with these networks"
+
+# -- the line about what judges -----------------------------------------------------------------------------------------------------------
+
+OWN = "Judged by: your calibration of {date} ({runs} images)."
+BUNDLED = "Judged by: the calibration {name}, which comes with the extension ({runs} images)."
+IMPORTED = "Judged by: the imported calibration {name} of {date} ({runs} images)."
+TRIAL = "Judged by: a trial, {name} ({runs} images). That is too few to rely on."
+PRIOR = "Judged by: a guess ({name}). Nothing was measured on this checkpoint: it may miss copies, and flag ordinary images."
+SHARE = "About 1 in {count} ordinary images is flagged."
+SHARE_GUESS = "It is meant to flag about 1 in {count} ordinary images; nobody has counted."
+SHARE_RARE = "Fewer than 1 in {count} ordinary images is flagged."
+SHARE_MOST = "Most ordinary images are flagged."
+IGNORED = "It does not know the networks that are on: {networks}."
+NOTHING = "Nothing here can judge this checkpoint: {reason}. Images will say: not judged."
+NOT_LOADED = "No checkpoint is loaded yet: what judges it is said after the first generation."
+REFUSED = "Refused: {reason}"
+TERMS = "Profile {name} ({standing}; {reason}): {limits}"
+OFFER = "A calibration measures it, in the background: about {minutes} min for {runs} images here."
+OFFER_LATER = "A calibration measures it, in the background ({runs} images). How long that takes here is said after the first generation."
+NOW, WHEN_IDLE, CHOOSE, GO_BACK = "Calibrate now", "Calibrate when idle (tonight)", "More choices", "Go back"
+DATE = "{day} {month} {year}"
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+
+# -- the accordion ------------------------------------------------------------------------------------------------------------------------
+
+#: Label and one-line help of each control.
+CONTROLS = {
+    "mode": (
+        "When an image is flagged",
+        "Report only says so. Damp steers it away while it is made. Stop leaves a clear copy blank. Images that are not flagged stay as they are.",
+    ),
+    "sensitivity": ("Sensitivity", "How many ordinary images may be flagged by mistake: Low 1 in 500, Medium 1 in 100, High 1 in 20"),
+    "tau": ("Threshold of Custom", "Lower flags more. It starts from the level that you come from."),
+    "profile": ("Profile", "What ordinary images of your checkpoint look like. Auto takes the best that there is."),
+    "damping": (
+        "Damping",
+        "Reword leaves out the words that carry the copy: best, but a flagged image takes three times as long. Directional and Radial take none.",
+    ),
+    "strength": ("Strength of directional damping", "Higher steers further away and costs more of the picture"),
+    "probe": (
+        "Second look",
+        "Also compares with an empty prompt. Auto does so where a negative prompt or a low CFG scale leaves the guard blind otherwise.",
+    ),
+    "probe_evaluations": ("How often the second look is taken", "1: at the start; 2: at the start and the end; 3: once more in between"),
+}
+ADVANCED = "Advanced"
+
+# -- the tab ------------------------------------------------------------------------------------------------------------------------------
+
+SECTIONS = {
+    "profiles": "Profiles",
+    "calibrate": "Calibrate",
+    "scan": "Scan captions",
+    "audit": "Audit pictures",
+    "match": "Training pictures",
+    "glossary": "Glossary",
+}
+ALL_PROFILES = "All {count} profiles"
+HEADS = ("Name", "Kind", "Family", "Prediction", "Second look", "Medium")
+PROFILE, SHAPE = "Profile", "Ordinary images (the band) from noise to picture"
+EXPORT, DELETE, DELETE_REALLY, KEEP = "Export", "Delete…", "Delete it for good", "Keep it"
+LEFT = "Left as it is."
+KEPT = "Kept."
+CHOOSE_FIRST = "Choose a profile first."
+EXPORTED, UPLOAD, IMPORT, IMPORT_REALLY, LEAVE = "Exported profile", "A profile's JSON file", "Import", "Import it", "Leave it"
+BRING = "Import a profile"
+CALIBRATE_HELP = (
+    "Measures what ordinary images of the loaded checkpoint look like. It saves no picture, works in the background and may be cancelled; "
+    "you can go on generating."
+)
+RUNS = ("Images", "200 for keeps; fewer than 100 make a trial, which serves only where it is chosen")
+STEPS = ("Steps", "As you usually take; it matters little")
+BATCH = ("Batch size", "As many at once as fit into memory; halved where they do not")
+WIDTH = ("Width", "0: as the model was trained")
+HEIGHT = ("Height", "0: as the model was trained")
+SAMPLER = ("Sampler", "Several in turn serve every sampler; choose one if you use no other")
+NEGATIVE = ("Negative prompt", "The one that you always use; empty for generations without one")
+NETWORKS = ("LoRA and other networks", "On in every image, written as in a prompt: <lora:name:0.8>")
+PROMPTS = ("Ordinary prompts of your own", "One a line; empty for the ones that come with the extension")
+CALIBRATE, CANCEL, ALL_THE_SAME, FROM_PROMPT = "Calibrate", "Cancel", "Calibrate it all the same", "From the prompt"
+IDLE_HELP = "When idle: begins after {minutes} minutes without a generation, steps back while you generate, and lasts until the web UI is closed."
+IDLE_NOTE = "{kind}: waits until the web UI has been idle for {minutes} minutes ({done} of {total} {unit} done)"
+SCAN_HELP = "Which prompts or captions hand out a training picture? Ranks them at a fifth of the time of generating; nothing is saved."
+CAPTIONS = ("Captions", "One a line")
+SEEDS = ("Seeds per caption", "More are surer and take longer")
+SCAN_NETWORKS = ("LoRA and other networks", "On for all captions, written as in a prompt; tags in a caption count for it")
+SCAN = "Scan"
+AUDIT_HELP = "Reads the verdicts back from saved pictures. Nothing is changed."
+FOLDER = ("Folder", "Of the web UI's own output folders")
+SUBFOLDER = ("Or a folder within them", "Its path")
+SHOW, FILTER_HELP = "Show", "Which verdicts"
+AUDIT, PREVIOUS, NEXT, CSV, CSV_FILE = "Audit", "Previous page", "Next page", "Download as CSV", "Rows as CSV"
+MORE = "More choices"
+NOTHING_RUNS = "Nothing is running."
+KINDS = {"calibration": "Calibration", "scan": "Scan", "audit": "Audit", "explanation": "Explanation", "index": "Index"}
+STATES = {
+    "done": "{kind} done",
+    "failed": "{kind} failed: {reason}",
+    "cancelled": "{kind} cancelled: {reason}",
+    "running": "{kind}: {done} of {total} {unit}",
+}
+UNITS = {"calibration": "images", "scan": "looks", "audit": "files", "explanation": "looks", "index": "files"}
+LEFT_SECONDS = "about {count} s left"
+LEFT_MINUTES = "about {count} min left"
+
+MATCH_HELP = (
+    "An index knows the pictures of a folder by the loaded checkpoint's autoencoder. It tells which of them a picture is nearest to, and whether "
+    "that is a copy. The folder has to be among those that may be looked into: Settings, Memorization Guard."
+)
+INDEX_NAME = ("Name of the index", "A new one, or one to bring up to date")
+INDEX_FOLDER = ("Folder", "None: the index's own")
+INDEX_PATH = ("Or the path of a folder within them", "Its path")
+DESCRIBED = ("Described", "By what pictures are compared")
+INDEX, INDEX_DELETE = "Make or bring up to date", "Delete the index"
+ASKED = ("Index", "None: the first that fits")
+LOOK_UP, NEAREST = "A picture to look up", "Find the nearest"
+WHICH_WORDS, WHICH_PICTURE = "Which words?", "Which training picture?"
+
+# -- Settings -----------------------------------------------------------------------------------------------------------------------------
+
+SETTINGS = {
+    "enabled": "Guard every generation unless its accordion is unticked",
+    "mode": "What to do with a flagged image",
+    "sensitivity": "Sensitivity: how many ordinary images may be flagged by mistake",
+    "tau": "Threshold of the sensitivity Custom: lower flags more",
+    "damping": "How a flagged image is damped",
+    "strength": "Strength of directional damping",
+    "profile": "Profile",
+    "probe": "Second look: compare with an empty prompt as well",
+    "probe_evaluations": "How often the second look is taken",
+    "no_profile": "A checkpoint that was never calibrated",
+    "networks": "LoRA and other networks that no profile was calibrated with",
+    "infotext": "What to write into an image's infotext",
+    "audit_folders": "Further folders that the tab may audit, one a line; ignored where the web UI is open to others",
+    "map": "Show which part of a flagged image looks memorized",
+    "match": "Write the nearest training picture of a flagged image into its infotext: its file's name, and how alike they are",
+    "match_index": "Index of training pictures that is asked; empty: the first that fits the checkpoint",
+    "save_map": "Save that map beside the picture, as <picture>-mg-map.png",
+    "ledger": "Keep a ledger of all verdicts: one file a day",
+    "folder": "Folder for your profiles and the ledger; empty for the extension's own; ignored where the web UI is open to others",
+}
+
+#: Choices of the page and of the Settings, which hold no number and are translated by the host alone.
+CHOICES = (
+    *("Report", "Damp", "Stop", "Low", "Medium", "High", "Paper", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
+    *("Judge by a general prior", "Do not judge", "Judge by the checkpoint's own profile, and say so"),
+    *("Verdict only", "Verdict and numbers", "Verdict, numbers and profile"),
+    *("Several in turn", "All output folders", "All", "Stable", "Mild", "Strong", "Not judged", "Without a verdict", "Broken"),
+)
+#: Why an image was not judged, where that is always the same; the infotext keeps the English.
+REASONS = (
+    "no guidance and no probe",
+    "guidance above the region",
+    "ended before the last look",
+    "no profile",
+    "inpainting mask too small",
+    "guided by a picture too",
+    "no probe and a negative prompt that the region does not know",
+    "no probe and guidance changed by another extension",
+    "flow model without guidance and no probe",
+    "sampler not made for flow models",
+    "nothing sampled",
+    "a grid of several jobs",
+)
+
+
+def everything() -> list[str]:
+    """Every text, each once."""
+    return list(dict.fromkeys(_within([value for name, value in sorted(globals().items()) if name.isupper()])))
+
+
+def _within(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [text for one in (value.values() if isinstance(value, dict) else value) for text in _within(one)]
