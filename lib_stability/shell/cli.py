@@ -142,7 +142,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_lora(works: argparse._SubParsersAction) -> None:
-    train = works.add_parser("train", help="train those whose files are not there, half an hour each on one core")
+    train = works.add_parser("train", help="train those whose files are not there, 5 to 15 minutes each")
     train.add_argument("--folder", type=Path, default=Path("outputs/lora"), help="where the files go (%(default)s)")
     train.add_argument("--only", choices=("mine", "between", "style"), action="append", help="one of them; may be given several times")
     evaluate = works.add_parser("evaluate", help="false alarms and what tells copies, by network and weight; resumable")
