@@ -31,6 +31,7 @@ RULES = {
     "profile": Room("guard validation version", _CORE),
     "pictures": Room("guard", f"{_CORE} PIL", late="matplotlib"),
     "trail": Room("guard profile validation version wording", "PIL filelock", late="tqdm pyarrow"),
+    "networks": Room(packages="torch safetensors"),
     "match": Room("trail validation", "numpy PIL", late="torch filelock"),
     "trial": Room("guard profile trail match ranking validation version", f"{_CORE} PIL"),
     # Inside a web UI.
@@ -42,13 +43,16 @@ RULES = {
     # On a command line.
     "shell": Room("* -webui -webui.host -webui.job -webui.page -webui.tasks -__main__", f"{_CORE} requests", late="diffusers tqdm"),
     # The model that was made to memorize. Nothing outside but the command line may know it.
-    "testbed": Room("guard profile pictures trail validation testbed.*", _TESTBED, late="matplotlib"),
+    "testbed": Room("guard profile pictures trail validation networks testbed.*", _TESTBED, late="matplotlib"),
     "testbed.world": Room("", f"{_CORE} safetensors tqdm"),
     "testbed.network": Room("guard profile wording testbed.world", _TESTBED, late="clip"),
     "testbed.export": Room("profile testbed.network testbed.world", _TESTBED, late="ldm clip"),
+    "testbed.lora": Room("networks testbed.network testbed.world testbed.export", _TESTBED),
     "testbed.rivals": Room("guard profile ranking testbed.network testbed.world", _CORE),
     "testbed.evidence": Room(
-        "guard profile pictures ranking match trial testbed.world testbed.network testbed.export testbed.rivals", _TESTBED, late="matplotlib"
+        "guard profile pictures ranking match trial networks testbed.world testbed.network testbed.export testbed.lora testbed.rivals",
+        _TESTBED,
+        late="matplotlib",
     ),
 }
 

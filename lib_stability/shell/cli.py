@@ -1,4 +1,4 @@
-"""The command line: ``python -m lib_stability demo | evaluate | compare | bench | audit | match | profiles | calibrate | scan | trial | testbed``.
+"""Commands: ``python -m lib_stability demo | evaluate | compare | bench | audit | match | profiles | calibrate | scan | trial | lora | testbed``.
 
 Each command imports what it needs when it runs, so that listing profiles wants no more than torch.
 """
@@ -15,7 +15,7 @@ from ..guard import sensitivity
 from ..profile import storage
 from ..validation import ValidationError
 from ..version import __version__
-from . import match_arguments, profile_commands, scan_command, trial_commands, webui_commands
+from . import lora_commands, match_arguments, profile_commands, scan_command, trial_commands, webui_commands
 
 TESTBED_PROFILE = storage.BUNDLED / "testbed.json"
 
@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     profile_commands.add_arguments(commands.add_parser("profiles", help="list profiles, show one, import, export or delete"))
     webui_commands.add_commands(commands, bounded)
     trial_commands.add_command(commands, bounded)
+    lora_commands.add_command(commands, bounded, Parser)
 
     testbed = commands.add_parser("testbed", help="train, calibrate and inspect the testbed model")
     actions = testbed.add_subparsers(dest="action", required=True, metavar="action", parser_class=Parser)
@@ -117,6 +118,8 @@ def build_parser() -> argparse.ArgumentParser:
     match.add_argument("--out", type=Path, default=Path("outputs/match"), help="folder for match.json and match.md (%(default)s)")
     pictures = actions.add_parser("pictures", help="a sheet of training pictures with their captions")
     pictures.add_argument("--out", type=Path, default=Path("outputs/testbed-pictures.png"))
+    lora = actions.add_parser("lora", help="LoRAs of the testbed: train them, or measure what tells their copies")
+    _add_lora(lora.add_subparsers(dest="work", required=True, metavar="work", parser_class=Parser))
     regroup = actions.add_parser("regroup", help="train the U-Net that Forge's sizes can hold, or resume")
     regroup.add_argument("--folder", type=Path, default=Path("outputs/regroup"), help="where the training keeps its state (%(default)s)")
     regroup.add_argument("--steps", type=bounded(int, 1, 10**6), default=170, help="(%(default)s)")
@@ -136,6 +139,16 @@ def build_parser() -> argparse.ArgumentParser:
     locate.add_argument("--figure", type=Path, metavar="FILE", help="measure nothing, draw a sheet of maps")
     locate.add_argument("--quick", action="store_true", help="one setting and few runs, within 3 minutes on two cores")
     return parser
+
+
+def _add_lora(works: argparse._SubParsersAction) -> None:
+    train = works.add_parser("train", help="train those whose files are not there, 5 to 15 minutes each")
+    train.add_argument("--folder", type=Path, default=Path("outputs/lora"), help="where the files go (%(default)s)")
+    train.add_argument("--only", choices=("mine", "between", "style"), action="append", help="one of them; may be given several times")
+    evaluate = works.add_parser("evaluate", help="false alarms and what tells copies, by network and weight; resumable")
+    evaluate.add_argument("--out", type=Path, default=Path("outputs/lora"), help="folder for lora.json and lora.md (%(default)s)")
+    evaluate.add_argument("--kept", type=Path, default=Path("outputs/lora/cases"), help="folder of what is made already (%(default)s)")
+    evaluate.add_argument("--only", default="", metavar="NAME", help="measure cases whose names begin so, and report on all that there are")
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -238,7 +251,13 @@ def _never_mute() -> None:
 
 
 #: Commands whose modules do all of the work.
-_ELSEWHERE = {"profiles": profile_commands.main, "calibrate": webui_commands.calibrate, "scan": scan_command.scan, "trial": trial_commands.main}
+_ELSEWHERE = {
+    "profiles": profile_commands.main,
+    "calibrate": webui_commands.calibrate,
+    "scan": scan_command.scan,
+    "trial": trial_commands.main,
+    "lora": lora_commands.main,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -126,6 +126,29 @@ def damping(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def lora(arguments: argparse.Namespace) -> int:
+    """Train the testbed's LoRAs, or measure what tells their copies."""
+    if arguments.work == "train":
+        from .lora.recipes import RECIPES
+        from .lora.train import train as training
+
+        for name in arguments.only or RECIPES:
+            recipe = RECIPES[name]
+            if all(recipe.path(step, arguments.folder).exists() for step in recipe.saves):
+                print(f"{name}: made already")
+                continue
+            with tqdm(total=recipe.saves[-1], desc=name, unit="step", mininterval=5) as bar:
+                for path in training(recipe, arguments.folder, tick=lambda loss, bar=bar: bar.update()):
+                    print(f"written {path}")
+        return 0
+    from .evidence import lora_detection as measuring
+
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.evaluate(storage.read(storage.BUNDLED / "testbed.json"), arguments.out, arguments.kept, bar.update, arguments.only)
+    print(f"{measuring.report(result)}\nWritten to {arguments.out}/")
+    return 0
+
+
 def pictures(arguments: argparse.Namespace) -> int:
     """A sheet of memorized and ordinary training pictures."""
     items = [(item.caption, item.scene) for item in memorized()] + ordinary_samples(18, 3)

@@ -174,6 +174,17 @@ STEPS = (
     Step("locate", 30, f"testbed locate --out {_DOCS}", "testbed.evidence.locate", _MAIN, _in(_DOCS, "locality.json", "locality.md")),
     Step("agreement", 8, f"testbed agreement --out {_DOCS}", "testbed.evidence.agreement", _MAIN, _in(_DOCS, "agreement.json", "agreement.md")),
     Step("match", 8, f"testbed match --out {_DOCS}", "testbed.evidence.matching", _MAIN, _in(_DOCS, "match.json", "match.md")),
+    Step(
+        "lora",
+        40,
+        f"testbed lora evaluate --out {_DOCS}/lora",
+        "testbed.evidence.lora_detection",
+        (
+            *_MAIN,
+            *_in(f"{_WEIGHTS}/lora", *(f"{name}.safetensors" for name in ("mine-000100", "mine-000200", "mine-000300", "mine", "between", "style"))),
+        ),
+        _in(f"{_DOCS}/lora", "lora.json", "lora.md"),
+    ),
     Step("maps", 2, "testbed locate --figure docs/locality.png", "testbed.evidence.locate_figure", _MAIN, ("docs/locality.png",)),
     Step(
         "montage",
