@@ -104,21 +104,23 @@ def _compare(made: Made, paths: dict[str, list[Path]], chosen: Sequence[Caption]
     squares = {path: square for path in files if (square := _square(path, how.side)) is not None}
     if not squares:
         return
-    known, bar = list(squares), Bar("pictures compared")
+    known, of = list(squares), [path for some in paths.values() for path in some]
+    wanted = [*squares.values(), *(square[:, ::-1] for square in squares.values()), *(opening.square(opening.whole(path), how.side) for path in of)]
+    bar = Bar("pictures described")
     try:
-        rows = _rows(how, [squares[path] for path in known], bar)
-        mirrored = _rows(how, [squares[path][:, ::-1] for path in known], bar)
-        limit, why = threshold.of_few(rows, mirrored)
-        for prompt, files in paths.items():
-            for row, found in zip(made.rows[prompt], _rows(how, [opening.square(opening.whole(path), how.side) for path in files], bar)):
-                likeness = np.maximum(rows @ found, mirrored @ found)
-                best = known[int(likeness.argmax())]
-                row["likeness"] = round(float(likeness.max()), 4)
-                row["copy"] = None if limit is None else row["likeness"] > limit
-                if best not in own[prompt]:
-                    row["nearest"] = plain(best.name)
+        found = _rows(how, wanted, bar)
     finally:
         bar.close()
+    rows, mirrored, asked = np.split(found, [len(known), 2 * len(known)])
+    limit, why = threshold.of_few(rows, mirrored)
+    pictures = [(prompt, row) for prompt in paths for row in made.rows[prompt]]
+    for (prompt, row), one in zip(pictures, asked):
+        likeness = np.maximum(rows @ one, mirrored @ one)
+        best = known[int(likeness.argmax())]
+        row["likeness"] = round(float(likeness.max()), 4)
+        row["copy"] = None if limit is None else row["likeness"] > limit
+        if best not in own[prompt]:
+            row["nearest"] = plain(best.name)
     told = f"copies are those above {limit:.2f}, what one in a hundred unrelated pictures reaches" if limit is not None else f"no threshold: {why}"
     made.how = f"Likeness to the nearest of {len(known)} training pictures, by {plain(how.name or how.kind)}; {told}."
 
