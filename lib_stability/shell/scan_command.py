@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ..trail import scan_report, shares_report
+from ..trail import generated_report, scan_report, shares_report
 from ..trail.audit import plain
 from ..trail.captions import folders
 from . import pictures_command, scan_once, sweep
@@ -29,6 +29,10 @@ def add_arguments(scan: argparse.ArgumentParser, bounded: Callable) -> None:
     scan.add_argument("--prompts", action="store_true", help="the captions are prompts: their brackets weigh words")
     scan.add_argument("--networks", default="", metavar="TAGS", help="networks for all captions, such as '<lora:mine:0.8>'")
     scan.add_argument("--explain", action="store_true", help="which words carry each flagged caption, and the smallest change that makes it stable")
+    scan.add_argument(
+        "--generate", type=bounded(int, 1, 16), default=0, metavar="N", help="N pictures of each of the dozen worst captions, beside the training's"
+    )
+    scan.add_argument("--sscd", type=Path, metavar="FILE", help="compare them by this TorchScript file of SSCD (the web UI's autoencoder)")
     sweep.add_arguments(scan, bounded)
     pictures_command.add_arguments(scan)
 
@@ -39,6 +43,8 @@ def scan(arguments: argparse.Namespace) -> int:
         return pictures_command.scan(arguments)
     if arguments.captions is None:
         raise ValueError("scan wants captions, or --pictures")
+    if arguments.sscd and not arguments.sscd.is_file():
+        raise ValueError(f"{arguments.sscd} is no file")
     captions, problems = folders.read(arguments.captions, arguments.prompts)
     for said in problems[:_SHOWN]:
         print(f"scan: {said}")
@@ -56,6 +62,9 @@ def scan(arguments: argparse.Namespace) -> int:
         print(f"  {row['verdict']:10} {'–' if row['median'] is None else format(row['median'], '.1f'):>6}  {row['caption'][:100]}")
         if row.get("explained"):
             print(f"{'':19}{plain(shares_report.said(row['explained']))[:300]}")
+    for row in [row for row in scan_report.ranked(rows) if generated_report.known(row)][:_SHOWN]:
+        copies, likeness = generated_report.cells(row)
+        print(f"  copies: {copies}, likeness up to {likeness}  {row['caption'][:100]}")
     for reason in sorted({row["reason"] for row in rows if row.get("reason")}):
         print(f"  {sum(row.get('reason') == reason for row in rows)} captions: {reason}")
     print(f"Written to {arguments.out}/")

@@ -94,13 +94,14 @@ def _relative(picture: Path, root: Path) -> str:
     return picture.name
 
 
-def write(folder: Path, rows: list[dict], about: dict) -> None:
-    """The table and the page of a folder; the page has small pictures of its own."""
+def write(folder: Path, rows: list[dict], about: dict | None, how: str = "") -> None:
+    """The table and the page of a folder; the page has small pictures of its own, and says `how` those that were made were compared."""
     from ..trail import thumbnails
 
-    worst = [row for row in scan_report.ranked(rows)[: scan_report.SHOWN] if row.get("file")]
+    ordered = scan_report.ranked(rows)
+    worst = [row for row in ordered[: scan_report.SHOWN] + [row for row in ordered[scan_report.SHOWN :] if row.get("made")] if row.get("file")]
     for row, shown in zip(worst, thumbnails.thumbnails([row["file"] for row in worst])):
         if shown:
             row["thumbnail"] = shown
     (folder / "scan.csv").write_text(scan_report.to_csv(rows), encoding="utf-8")
-    (folder / "scan.html").write_text(scan_report.page(rows, about), encoding="utf-8")
+    (folder / "scan.html").write_text(scan_report.page(rows, about, how), encoding="utf-8")

@@ -52,10 +52,11 @@ def run(arguments: argparse.Namespace, client: Client, captions: list[Caption]) 
                 raise
             found.append(sweep_report.summed(name, [], reason=f"{UNKNOWN}; --calibrate 100 calibrates for them first"))
         else:
-            sensitivity = about["sensitivity"]
+            sensitivity = about["sensitivity"] if about else sensitivity
             found.append(sweep_report.summed(name, rows, folder))
         one = found[-1]
         said = f"not judged, {one['reason']}" if not one["judged"] else f"{one['flagged']} of {one['judged']} captions flagged"
+        said += f"; {one['copies']} of {one['made']} pictures are copies" if one["made"] else ""
         print(f"{name}: {said}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "sweep.csv").write_text(sweep_report.to_csv(found), encoding="utf-8")
@@ -69,12 +70,26 @@ def _folder(name: str) -> str:
     return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "network"
 
 
-def _scan(arguments: argparse.Namespace, client: Client, captions: list[Caption], folder: str, networks: str) -> tuple[list[dict], dict]:
-    def once(profile: str) -> tuple[list[dict], dict]:
-        return scan_once.once(arguments, client, captions, arguments.out / folder, networks, profile)[:2]
+def _shown(captions: list[Caption]) -> list[Caption]:
+    """Captions that pictures are made of with each network, the same for all: those that training shows most often, else from all over the set."""
+    often = sorted(captions, key=lambda one: -one.count)
+    count = min(scan_once.generate_once().WORST, len(often))
+    same = [one for one in often if one.count == often[count - 1].count]
+    first = [one for one in often[:count] if one.count > same[0].count]
+    missing = count - len(first)
+    return first + [same[number * len(same) // missing] for number in range(missing)]
+
+
+def _scan(arguments: argparse.Namespace, client: Client, captions: list[Caption], folder: str, networks: str) -> tuple[list[dict], dict | None]:
+    shown = _shown(captions) if arguments.generate else None
+
+    def once(profile: str) -> tuple[list[dict], dict | None]:
+        return scan_once.once(arguments, client, captions, arguments.out / folder, networks, profile, shown)[:2]
 
     try:
-        return once(arguments.profile)
+        rows, about = once(arguments.profile)
+        if about is not None or not arguments.calibrate:
+            return rows, about
     except ClientError as error:
         if UNKNOWN not in str(error) or not arguments.calibrate:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Sequence
 from functools import wraps
 
@@ -11,7 +12,7 @@ from ..validation import Field, ValidationError
 
 #: What of a scan's answer has to stay the same over all of its captions.
 SAME = ("profile", "checkpoint", "sensitivity", "threshold", "seeds", "size")
-_LONGEST, _SEEDS, _LARGE, _WORDS = 2000, 64, 1e9, 100
+_LONGEST, _SEEDS, _LARGE, _WORDS, _LETTERS = 2000, 64, 1e9, 100, 4_000_000
 
 
 class ClientError(ValueError):
@@ -161,3 +162,39 @@ def explained(result: object, captions: Sequence[str]) -> list[dict]:
     if [one["caption"] for one in read] != [plain(caption) for caption in captions]:
         raise ClientError("the web UI's answer makes no sense: its rows are not those of the captions that it was asked for")
     return [{**one, "caption": caption} for one, caption in zip(read, captions)]
+
+
+def pictures(result: object, captions: Sequence[str], count: int) -> tuple[str, list[list[bytes]]]:
+    """The checkpoint, and of each of just these captions so many pictures, as the bytes of JPEG files that can be read."""
+    found = result.get("rows") if isinstance(result, dict) else None
+    read = [_made(one, count) for one in found] if isinstance(found, list) and len(found) == len(captions) else []
+    if [caption for caption, _ in read] != [plain(caption) for caption in captions]:
+        raise ClientError("the web UI's answer makes no sense: its pictures are not those of the captions that it was asked for")
+    return _checkpoint(result), [some for _, some in read]
+
+
+@_checked
+def _checkpoint(result: object) -> str:
+    return _text(Field(result, "result").object()["checkpoint"], 300)
+
+
+@_checked
+def _made(value: object, count: int) -> tuple[str, list[bytes]]:
+    from ..match import opening
+
+    found = Field(value, "row").object()
+    some = found["pictures"]
+    if not isinstance(some.value, list) or len(some.value) != count:
+        some.fail(f"has to be a list of {count} pictures")
+    read = []
+    for one in some.value:
+        field = Field(one, "picture").object()["picture"]
+        try:
+            data = base64.b64decode(field.text(_LETTERS), validate=True)
+            if not data.startswith(b"\xff\xd8"):
+                raise ValueError("no JPEG")
+            opening.whole(data, 32)
+        except ValueError as error:
+            field.fail(f"is no picture that can be read ({error})")
+        read.append(data)
+    return _text(found["caption"]), read

@@ -7,11 +7,12 @@ import html
 import io
 from collections.abc import Callable, Sequence
 
-from . import shares_report
+from . import generated_report, shares_report
 
 #: Rows that the page shows; the CSV has all.
 SHOWN = 1000
-COLUMNS = ("rank", "verdict", "median", "max", "above", "seeds", "caption", "count", "picture", "networks", "reason", "shares", "rewording")
+COLUMNS = ("rank", "verdict", "median", "max", "above", "seeds", "caption", "count", "picture", "networks", "reason")
+COLUMNS += ("shares", "rewording", "copies", "likeness")
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; background: #fff; color: #222; }
@@ -28,9 +29,12 @@ STYLE = (
 .mg-scan img { display: block; max-width: 6em; max-height: 6em; }
 """
     + shares_report.STYLE
+    + generated_report.STYLE
 )
 COLOURS = {"stable": "#4477aa", "mild": "#ee9933", "strong": "#cc3311"}
 _WIDTH = 160
+#: Stands for what rows were judged by where no profile did.
+_NOTHING = {"threshold": 1.0}
 
 
 def ranked(rows: Sequence[dict]) -> list[dict]:
@@ -51,12 +55,12 @@ def to_csv(rows: Sequence[dict]) -> str:
 
 def _told(row: dict) -> list:
     """What is known of a caption beside its scores: how often training shows it, its first picture, the networks, why nothing judged it, and where
-    that was asked for which words carry it and the smallest rewording that is stable."""
+    that was asked for which words carry it, the smallest rewording that is stable, and how many of the pictures made for it are copies."""
     told, found = row.get("explained"), ("", "")
     if told:
         found = shares_report.shares(told), (told["suggestion"] or {"text": ""})["text"]
     known = [row.get(name, blank) for name, blank in (("caption", ""), ("count", 1), ("picture", ""), ("networks", ""), ("reason", ""))]
-    return [cell(one) for one in (*known, *found)]
+    return [cell(one) for one in (*known, *found, *generated_report.cells(row))]
 
 
 def cell(value: object) -> object:
@@ -64,8 +68,10 @@ def cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def summary(rows: Sequence[dict], about: dict) -> str:
-    """One line: how many captions are flagged, and by what."""
+def summary(rows: Sequence[dict], about: dict | None) -> str:
+    """One line: how many captions are flagged, and by what; `about` is None where no profile judged any."""
+    if about is None:
+        return f"None of {len(rows)} captions could be judged: {next((row['reason'] for row in rows if row.get('reason')), 'no profile')}"
     flagged = sum(row["verdict"] in ("mild", "strong") for row in rows)
     return (
         f"{flagged} of {len(rows)} captions flagged: the median score over {about['seeds']} seed(s) is above {about['threshold']:g} "
@@ -73,12 +79,12 @@ def summary(rows: Sequence[dict], about: dict) -> str:
     )
 
 
-def table(rows: Sequence[dict], about: dict) -> str:
+def table(rows: Sequence[dict], about: dict | None) -> str:
     """The ranking as an HTML table with a bar for each caption: median, a dot for every seed, and a line at the threshold; beside it the training
     picture and how often training shows it, where that is known."""
     ordered = ranked(rows)
     limit = _limits(about)
-    most = max([about["threshold"], *map(limit, rows), *(row["max"] for row in rows if row["max"] is not None)]) * 1.05
+    most = max([(about or _NOTHING)["threshold"], *map(limit, rows), *(row["max"] for row in rows if row["max"] is not None)]) * 1.05
     pictured, counted = any(row.get("thumbnail") for row in rows), any(row.get("count", 1) > 1 for row in rows)
     heads = ["", *["Picture"] * pictured, "Caption", *["Times"] * counted, "Score", "Median", "Max", ""]
     lines = [f"<p>{html.escape(summary(rows, about))}.</p><table><tr>{''.join(f'<th>{text}</th>' for text in heads)}</tr>"]
@@ -94,9 +100,9 @@ def table(rows: Sequence[dict], about: dict) -> str:
     return f"<div class='mg-scan'>{''.join(lines)}</div>"
 
 
-def _limits(about: dict) -> Callable[[dict], float]:
+def _limits(about: dict | None) -> Callable[[dict], float]:
     """The threshold of each row: captions with other networks are judged by another profile."""
-    return lambda row: row.get("threshold") or about["threshold"]
+    return lambda row: row.get("threshold") or (about or _NOTHING)["threshold"]
 
 
 def _picture(row: dict) -> str:
@@ -124,10 +130,10 @@ def _bar(row: dict, threshold: float, most: float) -> str:
     return f"<svg width='{_WIDTH}' height='14' role='img' aria-label='{label}'>{''.join(parts)}</svg>"
 
 
-def page(rows: Sequence[dict], about: dict) -> str:
-    """The whole page."""
+def page(rows: Sequence[dict], about: dict | None, how: str = "") -> str:
+    """The whole page; `how` says by what pictures that were made were compared."""
     said = "<p>Scores come from the first model evaluation alone; a stable caption may still be memorized.</p>"
-    return whole("Memorization scan", f"{table(rows, about)}\n{said}")
+    return whole("Memorization scan", f"{generated_report.part(ranked(rows), how)}{table(rows, about)}\n{said}")
 
 
 def whole(title: str, body: str) -> str:

@@ -9,11 +9,13 @@ import math
 from collections.abc import Sequence
 
 from ..guard.sensitivity import TARGETS
-from . import scan_report
+from . import generated_report, scan_report
 
 #: So rarely chance alone flags as many captions as are called copied.
 CHANCE = 0.001
-COLUMNS = ("rank", "network", "flagged", "judged", "captions", "worst", "reason")
+#: Share of unrelated pictures that pass for copies at most, see :mod:`..match.threshold`.
+ALIKE = 0.02
+COLUMNS = ("rank", "network", "flagged", "judged", "captions", "worst", "reason", "made", "copies")
 _WIDTH, _HEIGHT, _FOOT = 640, 200, 34
 _CAVEAT = (
     "Scores come from the first model evaluation alone. A network that has collapsed onto its pictures, so that any prompt shows them, may look "
@@ -22,44 +24,60 @@ _CAVEAT = (
 
 
 def summed(network: str, rows: Sequence[dict], folder: str = "", reason: str = "") -> dict:
-    """What the rows of one scan come to; `reason` says why there are none."""
+    """What the rows of one scan come to; `reason` says why there are none. Of pictures that were made those count that can be told."""
     judged = [row for row in rows if row["median"] is not None]
     flagged = sum(row["verdict"] in ("mild", "strong") for row in judged)
     worst = scan_report.ranked(judged)[0]["caption"] if judged else ""
     reasons = reason or next((row["reason"] for row in rows if row.get("reason") and row["median"] is None), "")
     found = {"network": network, "flagged": flagged, "judged": len(judged), "captions": len(rows), "worst": worst}
-    return found | {"reason": reasons, "folder": folder}
+    made = sum(len(generated_report.known(row)) for row in rows)
+    return found | {"reason": reasons, "folder": folder, "made": made, "copies": sum(map(generated_report.copies, rows))}
 
 
-def share(one: dict) -> float | None:
-    """Share of the judged captions that is flagged."""
-    return one["flagged"] / one["judged"] if one["judged"] else None
+def by_pictures(found: Sequence[dict]) -> bool:
+    """Whether pictures tell what copies: where some were made with each network. Else the share of flagged captions does."""
+    return bool(found) and all(one["made"] for one in found)
+
+
+def count(one: dict, pictures: bool) -> tuple[int, int]:
+    """How many pictures are copies, of how many; or how many captions are flagged, of those that were judged."""
+    return (one["copies"], one["made"]) if pictures else (one["flagged"], one["judged"])
+
+
+def share(one: dict, pictures: bool = False) -> float | None:
+    """The same as a share."""
+    hits, of = count(one, pictures)
+    return hits / of if of else None
 
 
 def ranked(found: Sequence[dict]) -> list[dict]:
     """Those that copy least first, those that could not be judged last."""
-    return sorted(found, key=lambda one: (share(one) is None, share(one) or 0.0))
+    pictures = by_pictures(found)
+    return sorted(found, key=lambda one: (share(one, pictures) is None, share(one, pictures) or 0.0, share(one) or 0.0))
 
 
-def copies(one: dict, sensitivity: str) -> bool:
-    """Whether more is flagged than chance would."""
-    rate, count = TARGETS.get(sensitivity, max(TARGETS.values())), one["judged"]
-    less = sum(math.comb(count, number) * rate**number * (1 - rate) ** (count - number) for number in range(one["flagged"]))
-    return one["flagged"] > 0 and 1 - less < CHANCE
+def copies(one: dict, sensitivity: str, pictures: bool = False) -> bool:
+    """Whether there are more than by chance."""
+    rate = ALIKE if pictures else TARGETS.get(sensitivity, max(TARGETS.values()))
+    hits, of = count(one, pictures)
+    less = sum(math.comb(of, number) * rate**number * (1 - rate) ** (of - number) for number in range(hits))
+    return hits > 0 and 1 - less < CHANCE
 
 
 def summary(found: Sequence[dict], sensitivity: str) -> str:
     """One line: from which network on it copies, in the order that they were given in."""
-    judged = [one for one in found if one["judged"]]
+    pictures = by_pictures(found)
+    judged = [one for one in found if count(one, pictures)[1]]
     if not judged:
         return "None could be judged"
-    late = [copies(one, sensitivity) for one in judged]
+    late = [copies(one, sensitivity, pictures) for one in judged]
     if not any(late):
-        return f"None of {len(judged)} flags more captions than chance would"
+        few = "makes more copies than unrelated pictures would be" if pictures else "flags more captions than chance would"
+        return f"None of {len(judged)} {few}"
     first = next(number for number in range(len(late)) if all(late[number:])) if late[-1] else None
     if first is not None:
-        one = judged[first]
-        return f"From {one['network']} on it copies: {one['flagged']} of {one['judged']} captions flagged there"
+        hits, of = count(judged[first], pictures)
+        return f"From {judged[first]['network']} on it copies: {hits} of {of} {'pictures are copies' if pictures else 'captions flagged'} there"
     return f"It copies with {', '.join(one['network'] for one, bad in zip(judged, late) if bad)}"
 
 
@@ -74,15 +92,16 @@ def to_csv(found: Sequence[dict]) -> str:
 
 
 def chart(found: Sequence[dict], sensitivity: str) -> str:
-    """Share of flagged captions of each network, in the order given, as SVG."""
+    """Share of copies, or of flagged captions, of each network, in the order given, as SVG."""
+    pictures = by_pictures(found)
     wide, tall = _WIDTH / max(len(found), 1), _HEIGHT - _FOOT
     parts = [f"<path d='M0 {tall}h{_WIDTH}' stroke='currentColor'/>"]
     for number, one in enumerate(found):
-        left, part = number * wide, share(one)
-        said = "not judged" if part is None else f"{one['flagged']} of {one['judged']}"
+        left, part = number * wide, share(one, pictures)
+        said = "not judged" if part is None else "{} of {}".format(*count(one, pictures))
         label = html.escape(f"{one['network']}: {said}")
         height = tall * (part or 0.0) * 0.88
-        colour = scan_report.COLOURS["strong" if copies(one, sensitivity) else "stable"] if part is not None else "#888888"
+        colour = scan_report.COLOURS["strong" if copies(one, sensitivity, pictures) else "stable"] if part is not None else "#888888"
         parts.append(f"<g><title>{label}</title><rect x='{left + wide * 0.1:.1f}' y='{tall - height:.1f}' width='{wide * 0.8:.1f}' ")
         parts.append(f"height='{max(height, 1):.1f}' fill='{colour}'/><text x='{left + wide / 2:.1f}' y='{tall - height - 4:.1f}' ")
         parts.append(f"text-anchor='middle'>{'–' if part is None else f'{100 * part:.0f} %'}</text>")
@@ -90,19 +109,21 @@ def chart(found: Sequence[dict], sensitivity: str) -> str:
         parts.append(f"<text x='{left + wide / 2:.1f}' y='{tall + 16}' text-anchor='middle'>{name}</text></g>")
     return (
         f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' style='max-width:100%;height:auto' font-family='sans-serif' font-size='11' fill='currentColor' "
-        f"role='img' aria-label='Share of flagged captions'>{''.join(parts)}</svg>"
+        f"role='img' aria-label='Share of {'copies' if pictures else 'flagged captions'}'>{''.join(parts)}</svg>"
     )
 
 
 def page(found: Sequence[dict], sensitivity: str) -> str:
     """The whole page; every network leads to its own scan."""
-    lines = []
+    lines, made = [], any(one["made"] for one in found)
     for rank, one in enumerate(ranked(found), start=1):
         name = html.escape(one["network"])
         link = f"<a href='{html.escape(one['folder'])}/scan.html'>{name}</a>" if one["folder"] else name
         counts = f"{one['flagged']} of {one['judged']}" if one["judged"] else html.escape(f"not judged: {one['reason']}")
+        counts += f"</td><td>{one['copies']} of {one['made']}" * made
         cells = f"<td class='number'>{rank}</td><td>{link}</td><td>{counts}</td><td class='caption'>{html.escape(one['worst'])}</td>"
         lines.append(f"<tr>{cells}</tr>")
-    heads = "<tr><th></th><th>Network</th><th>Captions flagged</th><th>Worst caption</th></tr>"
-    body = f"<p>{html.escape(summary(found, sensitivity))}.</p>{chart(found, sensitivity)}<table>{heads}{''.join(lines)}</table><p>{_CAVEAT}</p>"
+    heads = f"<tr><th></th><th>Network</th><th>Captions flagged</th>{'<th>Copies among its pictures</th>' * made}<th>Worst caption</th></tr>"
+    caveat = "" if by_pictures(found) else f"<p>{_CAVEAT}</p>"
+    body = f"<p>{html.escape(summary(found, sensitivity))}.</p>{chart(found, sensitivity)}<table>{heads}{''.join(lines)}</table>{caveat}"
     return scan_report.whole("Memorization by network", f"<div class='mg-scan'>{body}</div>")

@@ -97,6 +97,34 @@ def test_few_pictures_and_pictures_all_alike_have_no_threshold(tmp_path):
     assert "too much alike" in threshold.calibrate(alike)[1] and threshold.calibrate(rows)[0] is not None
 
 
+def shapes(seeds: range) -> np.ndarray:
+    return np.stack([opening.square(picture(seed), PIXELS.side) for seed in seeds])
+
+
+@pytest.mark.parametrize("count", [8, 12, 30, 100])
+def test_a_small_set_has_a_threshold_that_unrelated_pictures_stay_below(count):
+    others, wrong = PIXELS.rows(shapes(range(5000, 5200))), []
+    for start in range(0, 1000, 200):
+        some = shapes(range(start, start + count))
+        rows, mirrored = PIXELS.rows(some), PIXELS.rows(some[:, :, ::-1])
+        limit, why = threshold.of_few(rows, mirrored)
+        assert why == "" and 0.2 < limit < 0.9
+        wrong.append((np.maximum(others @ rows.T, others @ mirrored.T).max(1) > limit).mean())
+        paler = PIXELS.rows(np.clip(some.astype(float) * 0.8 + 20, 0, 255).astype(np.uint8))
+        assert ((paler * rows).sum(1) > limit).all()
+    assert np.mean(wrong) < 0.03
+
+
+def test_a_small_set_that_tells_nothing_has_no_threshold():
+    rows = describing.unit(np.random.default_rng(0).normal(size=(12, 64)))
+    assert threshold.of_few(rows[:7], rows[:7]) == (None, "7 pictures are too few to tell, 8 are wanted")
+    alike = describing.unit(rows * 0.01 + rows[:1])
+    assert "too much alike" in threshold.of_few(alike, alike)[1]
+    # A picture that is there twice changes little.
+    twice = np.concatenate([rows, rows[:1]])
+    assert abs(threshold.of_few(twice, twice[::-1])[0] - threshold.of_few(rows, rows[::-1])[0]) < 0.1
+
+
 # -- files that people have --------------------------------------------------------------------------------------------------------------
 
 

@@ -47,3 +47,23 @@ def test_no_field_of_a_row_is_taken_for_markup_or_a_formula():
     assert "<script" not in page and page.count("&lt;script&gt;") >= 5
     (row,) = csv.DictReader(io.StringIO(scan_report.to_csv([{**ROWS[0], "above": "=1+1", "verdict": "@x", "caption": "\t=1"}])))
     assert (row["above"], row["verdict"], row["caption"]) == ("'=1+1", "'@x", "'\t=1")
+
+
+def test_pictures_that_were_made_stand_first():
+    bad, image = "<script>", "data:image/jpeg;base64,AAAA"
+    made = [{"seed": 0, "thumbnail": image, "likeness": 0.913, "copy": True, "nearest": f"{bad}.png"}]
+    made += [{"seed": 1, "thumbnail": image, "likeness": 0.2, "copy": False}, {"seed": 2, "thumbnail": image, "likeness": 0.4, "copy": None}]
+    rows = [ROWS[0], {**ROWS[3], "thumbnail": image, "made": made}, {**ROWS[2], "made": [{"seed": 0, "thumbnail": None}]}]
+    page = scan_report.page(rows, ABOUT, "by <b>this</b>")
+    assert page.index("Made for the worst captions") < page.index("captions flagged") and "<script" not in page and "by &lt;b&gt;this" in page
+    assert "1 of 2 are copies of a training picture" in page and "copy, likeness 0.91, to &lt;script&gt;.png, seed 0" in page
+    assert page.count("<figure>") == 3 and page.count("<figure class='copy'>") == 1
+    by_caption = {row["caption"]: row for row in csv.DictReader(io.StringIO(scan_report.to_csv(rows)))}
+    assert (by_caption["'=HYPERLINK(1)"]["copies"], by_caption["'=HYPERLINK(1)"]["likeness"]) == ("1 of 2", "0.91")
+    assert by_caption[ROWS[0]["caption"]]["copies"] == ""
+
+
+def test_a_page_of_captions_that_nothing_judges():
+    rows = [{**ROWS[1], "reason": "networks that no profile knows (mine 1)"}]
+    page = scan_report.page(rows, None)
+    assert "None of 1 captions could be judged: networks that no profile knows (mine 1)" in page

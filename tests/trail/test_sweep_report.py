@@ -48,3 +48,23 @@ def test_ranking_table_and_page():
     page = sweep_report.page(found, "medium")
     assert page.count("<rect") == 4 and "<b>" not in page and "not judged: unknown" in page and "href='b/scan.html'" in page
     assert "http" not in page and "<script" not in page and "prefers-color-scheme: dark" in page
+
+
+def with_pictures(copies: int, known: int = 24) -> list[dict]:
+    rows = scan(0)
+    rows[0]["made"] = [{"seed": i, "copy": i < copies, "likeness": 0.5} for i in range(known)] + [{"seed": 99, "copy": None, "likeness": 0.5}]
+    return rows
+
+
+def test_where_pictures_were_made_with_all_they_tell():
+    found = [sweep_report.summed(name, with_pictures(count)) for name, count in (("a", 9), ("b", 1), ("c", 20))]
+    assert [(one["copies"], one["made"]) for one in found] == [(9, 24), (1, 24), (20, 24)]
+    assert [one["network"] for one in sweep_report.ranked(found)] == ["b", "a", "c"]
+    assert sweep_report.summary([*found, found[1]], "medium") == "It copies with a, c"
+    assert sweep_report.summary(found, "medium") == "From c on it copies: 20 of 24 pictures are copies there"
+    assert "unrelated pictures" in sweep_report.summary(found[1:2], "medium")
+    page = sweep_report.page(found, "medium")
+    assert "<td>20 of 24</td>" in page and "a: 9 of 24" in page and "collapsed" not in page
+    mixed = [*found, sweep_report.summed("d", scan(0))]
+    assert sweep_report.ranked(mixed)[0]["network"] == "a" and "collapsed" in sweep_report.page(mixed, "medium")
+    assert next(csv.DictReader(io.StringIO(sweep_report.to_csv(found))))["copies"] == "1"

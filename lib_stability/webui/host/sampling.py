@@ -1,4 +1,4 @@
-"""Sampling through the host's own processing that shows and saves nothing: what calibration and prompt scan run on."""
+"""Sampling through the host's own processing that shows and saves nothing: what calibration, prompt scan and a scan's pictures run on."""
 
 from __future__ import annotations
 
@@ -149,16 +149,53 @@ def sample(
     fields = {"prompt": [plain(prompt) + tags for prompt in prompts], "negative_prompt": negative, "seed": list(seeds), "sampler_name": sampler}
     fields |= {"steps": steps, "cfg_scale": 1.0, "width": size[0], "height": size[1], "batch_size": len(prompts), "s_min_uncond": _ALL_LEVELS}
     with _alone(f"Memorization Guard: {job}") as state, closing(_processing()(**fields, do_not_save_samples=True)) as p:
-        p.do_not_save_grid, p.restore_faces, p.tiling, p.recording = True, False, _untiled(), recording
-        model = host.describe(host.loaded_model())
-        p.scheduler = schedule or schedules(model.prediction == "flow")[0]
-        if model.distilled:
-            p.distilled_cfg_scale = recording.probe_guidance
+        p.recording = recording
+        _prepared(p, schedule, recording.probe_guidance)
         recording.attach(p)
         processing.process_images(p)
         recording.check()
-        if state.interrupted or state.skipped or getattr(state, "stopping_generation", False):
-            raise Cancelled("interrupted in the web UI")
+        _refuse_cut_off(state)
+
+
+def pictures(
+    watcher: object, prompts: list[str], seeds: list[int], sampler: str, steps: int, size: tuple[int, int], guidance: float, tags: str = ""
+) -> list[object]:
+    """One batch as an ordinary generation makes it, guided and decoded (pictures of Pillow); shown and saved nowhere, beside no other extension.
+
+    `watcher` is attached as a recording is, see :func:`sample`. Of a distilled model `guidance` is the scale that it is told.
+
+    Raises
+    ------
+    Cancelled
+        The host's Interrupt or Skip was pressed.
+    """
+    from modules import processing
+
+    distilled = host.describe(host.loaded_model()).distilled
+    fields = {"prompt": [plain(prompt) + tags for prompt in prompts], "seed": list(seeds), "sampler_name": sampler, "batch_size": len(prompts)}
+    fields |= {"steps": steps, "cfg_scale": 1.0 if distilled else guidance, "width": size[0], "height": size[1], "do_not_save_samples": True}
+    with _alone("Memorization Guard: pictures") as state, closing(processing.StableDiffusionProcessingTxt2Img(**fields)) as p:
+        _prepared(p, "", guidance)
+        watcher.attach(p)
+        done = processing.process_images(p)
+        watcher.check()
+        _refuse_cut_off(state)
+        first = getattr(done, "index_of_first_image", 0)
+        return [one.convert("RGB") for one in done.images[first : first + len(prompts)]]
+
+
+def _prepared(p: object, schedule: str, distilled_scale: float) -> None:
+    """What no setting of the page may decide."""
+    p.do_not_save_grid, p.restore_faces, p.tiling = True, False, _untiled()
+    model = host.describe(host.loaded_model())
+    p.scheduler = schedule or schedules(model.prediction == "flow")[0]
+    if model.distilled:
+        p.distilled_cfg_scale = distilled_scale
+
+
+def _refuse_cut_off(state: object) -> None:
+    if state.interrupted or state.skipped or getattr(state, "stopping_generation", False):
+        raise Cancelled("interrupted in the web UI")
 
 
 @contextlib.contextmanager

@@ -153,14 +153,14 @@ SHOW, FILTER_HELP = "Show", "Which verdicts"
 AUDIT, PREVIOUS, NEXT, CSV, CSV_FILE = "Audit", "Previous page", "Next page", "Download as CSV", "Rows as CSV"
 MORE = "More choices"
 NOTHING_RUNS = "Nothing is running."
-KINDS = {"calibration": "Calibration", "scan": "Scan", "audit": "Audit", "explanation": "Explanation", "index": "Index"}
+KINDS = {"calibration": "Calibration", "scan": "Scan", "audit": "Audit", "explanation": "Explanation", "generation": "Generation", "index": "Index"}
 STATES = {
     "done": "{kind} done",
     "failed": "{kind} failed: {reason}",
     "cancelled": "{kind} cancelled: {reason}",
     "running": "{kind}: {done} of {total} {unit}",
 }
-UNITS = {"calibration": "images", "scan": "looks", "audit": "files", "explanation": "looks", "index": "files"}
+UNITS = {"calibration": "images", "scan": "looks", "audit": "files", "explanation": "looks", "generation": "images", "index": "files"}
 LEFT_SECONDS = "about {count} s left"
 LEFT_MINUTES = "about {count} min left"
 

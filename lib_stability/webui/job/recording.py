@@ -11,9 +11,7 @@ A distilled model is told its scale image by image: the job runs at the probe's,
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -23,13 +21,12 @@ from ...guard.probe import REFERENCE_GUIDANCE, virtual
 from ...guard.region import Trajectory
 from ...profile.calibration import Recorder
 from ...profile.profiles import Model
-from ..host import host, networks, probing
+from ..host import host, probing
 from ..host.encodings import ENCODINGS
-from ..host.sampling import Cancelled
-from . import job
+from .standing import Standing
 
 
-class Recording:
+class Recording(Standing):
     """Of one batch.
 
     Parameters
@@ -57,54 +54,22 @@ class Recording:
         stop: threading.Event | None = None,
         tick: Callable[[int], None] | None = None,
     ) -> None:
-        self.scales, self.negative, self.probe_guidance, self.expected, self.stop = torch.tensor(scales), negative, probe_guidance, expected, stop
-        self._tick = tick
+        super().__init__(expected, stop, tick)
+        self.scales, self.negative, self.probe_guidance = torch.tensor(scales), negative, probe_guidance
         self._distilled = self._flow = False
         self._same = all(scale == probe_guidance for scale in scales)
-        self.owner = lambda: None
-        self.evaluations = 0
-        self._error: Exception | None = None
         self._recorder: Recorder | None = None
         self._conds: list[list] = []
 
-    def attach(self, p: object) -> None:
-        """Let the two callbacks of :mod:`.hooks` find this."""
-        self.owner = weakref.ref(p)
-        job.attach(p, self)
-
     def prepare(self, p: object) -> None:
         """Before sampling: conditioning of the empty and of the negative prompt."""
-        described = host.describe(p.sd_model)
-        if self.expected is not None and described != replace(self.expected, networks=()):
-            raise RuntimeError(f"the checkpoint was changed from {self.expected.checkpoint} to {described.checkpoint}")
-        trouble = networks.differ(self.expected.networks, networks.active(p.sd_model, p)) if self.expected is not None else ""
-        if trouble:
-            raise ValueError(f"networks: {trouble}")
+        described = self.refuse_others(p)
         self._distilled, self._flow = described.distilled, described.prediction == "flow"
         self._recorder = Recorder("flow" if self._flow else "sigma", self.probe_guidance)
         if not self._distilled:
             self._conds = [ENCODINGS.of(p, [text], negative=True) for text in dict.fromkeys(("", self.negative))]
 
-    def step(self, call: SimpleNamespace) -> torch.Tensor | None:
-        """One evaluation, see :func:`.host.call_of`; the guided prediction of every image at its own scale."""
-        from modules import shared
-
-        if self._error is not None:
-            return None
-        try:
-            if self.stop is not None and self.stop.is_set():
-                raise Cancelled("cancelled")
-            found = self._step(call)
-            if self._tick is not None:
-                self._tick(self.evaluations)
-            return found
-        except Exception as error:  # the host would log it and go on
-            self.fail(error)
-            shared.state.skipped = True
-            return None
-
     def _step(self, call: SimpleNamespace) -> torch.Tensor:
-        self.evaluations += 1
         if self._flow:
             self._refuse_levels(call)
         if self._distilled:
@@ -130,18 +95,10 @@ class Recording:
             found = ", ".join(f"{level:.4g}" for level in sorted(set(sigma.tolist())))
             raise ValueError(f"the scheduler {p.scheduler} gives the noise level {found}, flow models have those above 0 and up to 1")
 
-    def fail(self, error: Exception) -> None:
-        """Keep the first error until :meth:`check`."""
-        self._error = self._error or error
-
-    miss = fail  # an evaluation that could not be recorded: a region is fitted to whole runs
-
     def check(self) -> None:
         """After the job: raise what went wrong while it sampled."""
         self._conds = []
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
+        super().check()
 
     def trajectories(self) -> tuple[list[Trajectory], list[Trajectory]]:
         """Of the guided and of the virtual prediction, see :meth:`..calibration.Recorder.trajectories`."""

@@ -1,4 +1,4 @@
-"""Routes of calibration, prompt scan, explanation and audit: start (POST), progress and result (GET), cancel (DELETE); and the rows of an audit."""
+"""Routes of long tasks: start (POST), progress and result (GET), cancel (DELETE); and the rows of an audit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...trail.audit import plain
 from ...trail.audit_table import GROUPS
 from ...validation import Field, ValidationError
-from . import auditing, bodies, calibrating, explaining, folders, matching, scanning
+from . import auditing, bodies, calibrating, explaining, folders, matching, picturing, scanning
 from .background import Busy, Task
 
 #: The latest task of each route; the page starts its own through :func:`start`, so that one progress serves both.
@@ -16,6 +16,7 @@ _KINDS: dict[str, tuple[type, Callable[[object], Task]]] = {
     "calibrate": (calibrating.Options, calibrating.task),
     "scan": (scanning.Options, scanning.task),
     "explain": (explaining.Options, explaining.task),
+    "pictures": (picturing.Options, picturing.task),
     "audit": (auditing.Options, auditing.task),
     "match/index": (matching.Options, matching.task),
 }

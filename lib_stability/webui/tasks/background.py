@@ -32,7 +32,7 @@ class Task:
     Parameters
     ----------
     kind : str
-        "calibration", "scan", "explanation", "index" or "audit".
+        "calibration", "scan", "explanation", "generation", "index" or "audit".
     work : callable
         Gets the task, reports by :meth:`progress`, looks at :attr:`stop`, returns the result as plain values.
     lane : str
