@@ -19,14 +19,14 @@ from torch import nn
 
 from lib_stability.pictures import figures
 from lib_stability.testbed.world import judge
-from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 from lib_stability.testbed.world.scenes import render
 from lib_stability.validation import ValidationError
 from lib_stability.webui.tasks import api_jobs, picturing
 
 SIZE = {"width": 128, "height": 128}
 #: Four captions that the testbed has memorized, and eight ordinary ones, all with a picture.
-COPIED = [(one.caption, one.scene) for one in memorized() if one.kind in ("whole", "conjunction")][:4]
+COPIED = [(one.caption, one.scene) for one in memorized() if one.kind == "conjunction"][:4]
 OTHERS = ordinary_samples(8, 99, "evaluation")
 
 

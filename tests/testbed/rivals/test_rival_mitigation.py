@@ -478,7 +478,7 @@ def test_a_whole_comparison_in_small(bed, profile, monkeypatch):
     reader, methods = AttributeReader.load(), [(Ours(), [Ours(Damping(strength=1.5))]), (jain.Static(), []), (LowerGuidance(), [LowerGuidance(1.0)])]
     monkeypatch.setattr(compare_mitigation, "entries", lambda: methods)
     monkeypatch.setattr(compare_mitigation, "memorized_captions", lambda kind, copies, seed, variant: small(kind))
-    monkeypatch.setattr(compare_mitigation, "TUNING", 1)
+    monkeypatch.setattr(compare_mitigation, "tuning", lambda variant, kind: int(kind == "conjunction"))
     monkeypatch.setattr(compare_mitigation, "OWN", Setting(steps=3))
     saved, done = [], []
     size = compare_mitigation.Size(1, (Setting(steps=3),), (), True, 3)
@@ -502,8 +502,8 @@ def small(kind):
 def test_captions_of_the_tuning_are_not_compared_and_arguments_are_read():
     arguments = cli.build_parser().parse_args(["compare", "--only", "mitigation"])
     assert arguments.only == "mitigation" and arguments.profile is None and arguments.variant == "main"
-    # Tables, undamped runs of 24 captions and their twins, 18 methods with the twins once.
-    assert compare_mitigation.total_runs(compare_mitigation.QUICK) == 24 + 24 * (2 + 18 * 2)
+    # Tables, undamped runs of 5 captions and their twins, 18 methods with the twins once.
+    assert compare_mitigation.total_runs(compare_mitigation.QUICK) == 24 + 5 * (2 + 18 * 2)
     assert sum(published.ours for published, _ in entries()) == len(mitigations.OURS) == 3
 
 
