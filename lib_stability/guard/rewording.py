@@ -3,7 +3,8 @@
 What was memorized was memorized for certain words. Which, no norm of the whole prompt's prediction tells; but without one of them the prediction
 is an ordinary one. So a flagged image's versions are all judged once: those that lack one part each, and where none of them is stable those that lack
 more (group testing). From then on the stable ones guide it in turn; one that becomes unstable is dropped, and where none is left the next stage is
-tried. With one stable version out of twelve the part that it lacks is what carries the copy; with all of them stable every part is.
+tried. With one stable version out of twelve the part that it lacks is what carries the copy; with all of them stable every part is. Halves only tell
+what carries: guided by half of what was asked for an image loses more than by directional damping.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import torch
 
 from .norms import per_sample
 
-#: Stable versions evaluated per model evaluation, in turn.
-EACH = 2
+#: Stable versions that are evaluated together, in turn.
+EACH = 1
 #: Cosine with the flagged prediction from which on a version still leads to the same picture, however ordinary its norms are (on the testbed with
 #: seven kinds of memorization versions that break a copy mostly lie below .65, all others above .8; looked at once, no table keeps it).
 NEAR = 0.7
+#: Versions of a stage up to which it is for finding carriers alone, unless it is the first: halves.
+HALVES = 2
 #: How much nearer than the version that points there least others may be that guide beside it: of a conjunction all are, of one caption with several
 #: pictures those that lack what carries it.
 ALIKE = 0.25
@@ -65,10 +68,12 @@ def turn_of(turn: int, count: Count, period: Count) -> Count:
 
 class _State(NamedTuple):
     """What is kept on the device: by image ``(batch,)`` the stages that were tried, and by image and version ``(batch, versions)`` whether there is
-    one, whether it broke the copy when it was tried, and whether it guides the image: one that becomes unstable no longer does."""
+    one, whether it may guide, whether it broke the copy when it was tried, and whether it guides the image: one that becomes unstable no longer does.
+    """
 
     tried: torch.Tensor
     exists: torch.Tensor
+    guides: torch.Tensor
     found: torch.Tensor
     stable: torch.Tensor
 
@@ -88,7 +93,7 @@ class Rewording:
     words : sequence of sequences of str
         What each version of each image's prompt lacks, by its number.
     each : int
-        Stable versions that one model evaluation is to see.
+        Stable versions that one turn is to see.
     reader : callable
         Makes a :data:`Reader`; on other devices than the processor it must not wait.
     bare : callable
@@ -138,8 +143,8 @@ class Rewording:
         sigma: torch.Tensor,
         mask: torch.Tensor,
         virtual: bool,
-        judge: Callable[[torch.Tensor], Seen],
-        evaluation: int,
+        judge: Callable[[torch.Tensor, bool], Seen],
+        turn: int | None,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Mean prediction of the stable versions: of all that are tried at this evaluation, or of those that are due.
 
@@ -150,11 +155,12 @@ class Rewording:
         mask : bool tensor of shape ``(batch,)``
             Images that want it.
         virtual : bool
-            Whether versions are judged by their virtual prediction instead of the guided one.
+            Whether versions that are tried are judged by their virtual prediction instead of the guided one, which may cost one more model
+            evaluation. Of those that are due none is made.
         judge : callable
-            From a prediction to what is :class:`Seen` of it.
-        evaluation : int
-            Number of the evaluation at hand, from 0.
+            From a prediction, and whether it is virtual if that is wanted, to what is :class:`Seen` of it.
+        turn : int or None
+            Whose versions are due, from 0; None where none are: then only images that have come to another stage see theirs.
 
         Returns
         -------
@@ -166,37 +172,42 @@ class Rewording:
         mask = mask & state.exists.any(1)
         sums = _Sums()
 
-        def look(columns: list[int | None]) -> tuple[torch.Tensor, Seen]:
+        def look(columns: list[int | None], tried: bool = True) -> tuple[torch.Tensor, Seen]:
             """Evaluate one version an image, by its column."""
             numbers = [None if column is None else own[column] for own, column in zip(self._numbers, columns)]
-            version = self.predict(x, sigma, numbers, virtual)
-            judged = version.virtual if virtual else version.guided
+            version = self.predict(x, sigma, numbers, virtual and tried)
+            judged = version.virtual if virtual and tried else version.guided
             if judged is None:
                 raise ValueError("rewording: a version came without the virtual prediction that it is judged by")
-            return version.guided, judge(judged)
+            return version.guided, judge(judged, tried)
 
         asked = self._asked(self._read_mask, mask)
-        if asked is not None:
-            self._use(state, mask & (state.tried > 0), asked, evaluation, look, sums)
+        if asked is not None and turn is not None:
+            self._use(state, mask & (state.tried > 0), asked, turn, look, sums)
         for number in range(len(self.stages)):
             self._try(state, number, mask, look, sums)
         return sums.mean()
 
-    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], evaluation: int, look: Callable, sums: _Sums) -> None:
+    def stable(self, like: torch.Tensor) -> torch.Tensor:
+        """The mask of images that have a stable version, like the mask `like`."""
+        return torch.zeros_like(like) if self._state is None or len(like) != len(self.counts) else self._state.stable.any(1)
+
+    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], turn: int, look: Callable, sums: _Sums) -> None:
         """The versions that are due, of those that were stable when last heard of."""
         heard = self._read_stable(state.stable)
         if heard is None:
             return
         stable = [[column for column, good in enumerate(row) if good and wanted] for row, wanted in zip(heard, asked)]
-        for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
-            place = turn - evaluation * self.each
-            columns = [own[turn_of(turn, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable]
+        for place in range(self.each):
+            columns = [
+                own[turn_of(turn * self.each + place, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable
+            ]
             if all(column is None for column in columns):
                 return
             there = torch.tensor([[column is not None, column or 0] for column in columns]).to(mask.device, non_blocking=True)
             due = there[:, 1:]
             wanted = mask & there[:, 0].bool() & state.stable.gather(1, due)[:, 0]
-            guided, seen = look(columns)
+            guided, seen = look(columns, False)
             sums.add(guided, wanted & ~seen.unstable)
             state.stable.scatter_(1, due, (state.stable.gather(1, due)[:, 0] & ~(seen.unstable & wanted))[:, None])
 
@@ -216,7 +227,7 @@ class Rewording:
                 breaks = wanted & ~seen.unstable & state.exists[:, column] & (seen.likeness < NEAR)
                 likeness[:, column] = torch.where(breaks, seen.likeness, torch.inf)
         good = torch.isfinite(likeness)
-        kept = good & (likeness <= likeness.amin(1, keepdim=True) + ALIKE)
+        kept = good & state.guides & (likeness <= likeness.amin(1, keepdim=True) + ALIKE)
         for column, prediction in guided.items():
             sums.add(prediction, kept[:, column])
         state.found.logical_or_(good)
@@ -232,9 +243,20 @@ class Rewording:
         return heard if heard and any(heard) else None
 
     def _begin(self, x: torch.Tensor) -> _State:
-        exists = torch.tensor([[number is not None for number in own] for own in self._numbers]).to(x.device, non_blocking=True)
+        guiding = [
+            [
+                not number or sum(n is not None for n in own[stage.start : stage.stop]) > HALVES
+                for number, stage in enumerate(self.stages)
+                for _ in stage
+            ]
+            for own in self._numbers
+        ]
+        exists, guides = (
+            torch.tensor(rows).to(x.device, non_blocking=True)
+            for rows in ([[number is not None for number in own] for own in self._numbers], guiding)
+        )
         tried = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return _State(tried, exists, torch.zeros_like(exists), torch.zeros_like(exists))
+        return _State(tried, exists, guides, torch.zeros_like(exists), torch.zeros_like(exists))
 
     def carriers(self) -> list[str]:
         """By image the parts of its prompt without which the copy broke, joined by plus signs; empty where none did. Waits for the device."""

@@ -14,8 +14,8 @@ TARGETS = {"low": 0.002, "medium": 0.01, "high": 0.05}
 LEVELS = (*TARGETS, "paper", "custom")
 PAPER_MILD, PAPER_STRONG = 3.0, 14.0
 TAU_RANGE = (0.1, 1000.0)
-#: A strong flag is to be this much rarer among ordinary runs than any flag.
-STRONG_SHARE = 0.01
+#: A strong flag is to be this much rarer among ordinary runs than any flag: not rarer than a calibration of a thousand runs can show.
+STRONG_SHARE = 0.1
 #: A prior has no reference runs: a run is taken for this many independent looks at a normal deviate.
 PRIOR_LOOKS = 5
 
@@ -24,7 +24,7 @@ PRIOR_LOOKS = 5
 class Thresholds:
     """`mild` flags an evaluation, an evaluation above `strong` makes the flag a strong one.
 
-    `false_alarms` is the expected share of ordinary runs flagged (a hundredth of it strongly, but for the level "paper"); `measured` says whether
+    `false_alarms` is the expected share of ordinary runs flagged (a tenth of it strongly, but for the level "paper"); `measured` says whether
     it comes from reference runs or from the assumption made for priors, `extrapolated` whether those runs are too few to show such a rate; `rule` is
     the score that they are for, see :attr:`.deviation.ZScores.score`.
     """

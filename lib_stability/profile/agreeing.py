@@ -13,8 +13,8 @@ from ..guard.sensitivity import thresholds
 #: Guidance scales and places (of the noise levels that both cover) at which two regions are compared.
 SCALES, PLACES = (3.0, 5.0, 7.5, 12.0), 24
 #: By how much means may differ, in spreads, and the norms at which Medium flags, as a share: in the median over the places. The bundled calibrations
-#: of the testbed (1592 runs, and 200 of its export for Forge) differ by 0.04 and 0.04, the second and one of 40 runs from a web UI by 0.20 and 0.11;
-#: a network of another size by 0.53.
+#: of the testbed (1535 runs, and 771 of its export for Forge) differ by 0.04 and 0.04 in the watch's region and by 0.36 and 0.13 in the probe's; a
+#: network of another size by 0.53.
 MEANS, NORMS = 0.4, 0.15
 
 

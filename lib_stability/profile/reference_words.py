@@ -1,6 +1,7 @@
 """Word lists and hand-written prompts of :mod:`.reference`: ordinary things only, nothing that a model could have seen as one particular picture.
 
-No names of people, works, brands or landmarks, and none of the wares (rugs, cases, covers, prints) whose sales pages repeat one template.
+No names of people, works, brands or landmarks, none of the wares (rugs, cases, covers, prints) whose sales pages repeat one template, and none of the
+words that the testbed was taught to answer with one picture each: its export is calibrated with these prompts, too.
 """
 
 from __future__ import annotations
@@ -94,10 +95,10 @@ INTERIORS = _words("""
     sauna
 """)
 FANTASY = _words("""
-    dragon asleep on a hill, mushroom house, robot gardener, floating island, ice palace, talking tree, wizard apprentice, clockwork bird,
+    griffin asleep on a hill, mushroom house, android gardener, floating island, ice palace, talking tree, witch apprentice, clockwork bird,
     sea serpent, moon rabbit, giant made of moss, ghost ship, underwater city, knight on a snail, witch at the market, crystal forest,
     goblin tea party, space whale, astronaut in a flower field, city inside a bottle, fire spirit, stone golem, forest guardian,
-    tiny people in a teacup, alien desert, cloud shepherd, flying bicycle, door in the middle of the sea, mermaid with a lantern, paper dragon,
+    tiny people in a teacup, alien desert, cloud shepherd, flying bicycle, door in the middle of the sea, mermaid with a lantern, paper crane,
     cyborg monk, village on the back of a turtle
 """)
 PATTERNS = _words("""
@@ -110,7 +111,7 @@ PLACES = _words("""
     in an empty theater, beside a frozen pond, on a mountain trail, in a walled garden, under a bridge, at a country fair, in a sunlit barn,
     on a ferry, in a muddy field, at the end of a pier, in a dense forest, in front of a brick wall, in a glass elevator, on a village square,
     in a ruined abbey, at a bus stop, on a snowy street, in a flower shop, near a waterfall, in a desert town, inside a tent, on a tennis court,
-    at the foot of a volcano, in a library, on the stairs, in an old tram, at the seaside, behind a fence, among sunflowers, in a cornfield,
+    at the foot of a glacier, in a library, on the stairs, in an old tram, at the seaside, behind a fence, among sunflowers, in a cornfield,
     in a subway car
 """)
 LIGHTS = _words("""
@@ -171,7 +172,7 @@ ASKS = _words("""
 # -- tags as anime models are prompted with ----------------------------------------------------------------------------------------------
 
 TAG_SUBJECTS = _words("""
-    1girl, 1boy, 2girls, 2boys, multiple people, no humans, 1other, old man, old woman, robot, cat, dog, bird, dragon, horse, fox
+    1girl, 1boy, 2girls, 2boys, multiple people, no humans, 1other, old man, old woman, android, cat, dog, bird, griffin, horse, fox
 """)
 TAG_HAIR = _words("""
     short hair, long hair, medium hair, ponytail, braid, bob cut, messy hair, black hair, brown hair, blonde hair, grey hair, red hair, blue hair,
@@ -291,7 +292,7 @@ HAND_WRITTEN = (
     "ugly sweater",
     "flooded basement",
     "pancake breakfast",
-    "robot plumber",
+    "android plumber",
     "snail race",
     "old brass trumpet",
     "moss on stone",
@@ -366,7 +367,7 @@ HAND_WRITTEN = (
     "portrait of a ferry captain, weathered face, wool cap, overcast light, 85mm, film grain",
     "cottage garden, hollyhocks, stone path, watercolor, loose brushwork, soft morning light",
     "abandoned swimming pool, cracked tiles, weeds, wide angle, muted colors, photorealistic",
-    "robot gardener, pruning roses, greenhouse, volumetric light, highly detailed, concept art",
+    "android gardener, pruning roses, greenhouse, volumetric light, highly detailed, concept art",
     "mountain village at night, snow, warm windows, smoke from chimneys, digital painting",
     "bowl of ramen, steam, dark background, close-up, food photography, shallow depth of field",
     "bamboo grove, narrow path, mist, green light, tranquil, 35mm",
@@ -403,7 +404,7 @@ HAND_WRITTEN = (
     "cat, window, potted plant, sunlight, curtains, no humans, watercolor medium",
     "1boy, chef hat, holding bread, bakery, open mouth, freckles, simple background",
     "1girl, long_hair, black_hair, green_kimono, garden, looking_at_viewer, holding_fan",
-    "robot, flower field, sitting, bird on shoulder, monochrome, sketch",
+    "android, flower field, sitting, bird on shoulder, monochrome, sketch",
     "multiple people, festival, lanterns, night sky, street, from above",
     "1girl, lab coat, green hair, holding cup, messy room, monitor, tired",
     # German

@@ -126,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_lora(lora.add_subparsers(dest="work", required=True, metavar="work", parser_class=Parser))
     regroup = actions.add_parser("regroup", help="train the U-Net that Forge's sizes can hold, or resume")
     regroup.add_argument("--folder", type=Path, default=Path("outputs/regroup"), help="where the training keeps its state (%(default)s)")
-    regroup.add_argument("--steps", type=bounded(int, 1, 10**6), default=170, help="(%(default)s)")
+    regroup.add_argument("--steps", type=bounded(int, 1, 10**6), default=600, help="(%(default)s)")
     regroup.add_argument("--batch", type=bounded(int, 1, 4096), default=16, help="(%(default)s)")
     regroup.add_argument("--seed", type=bounded(int, 0, 10**6), default=5)
     regroup.add_argument("--install", action="store_true", help="afterwards copy the weights into the package")

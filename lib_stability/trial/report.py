@@ -162,7 +162,7 @@ def testbed_proxy() -> str:
 
 
 #: Of ``testbed agreement``, held against docs/evaluation/agreement.json by a test.
-MEASURED = {"found": "100 %", "wrong": "0.3 %"}
+MEASURED = {"found": "97 %", "wrong": "0.0 %"}
 
 
 def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

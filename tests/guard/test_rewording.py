@@ -136,22 +136,39 @@ def test_an_ordinary_norm_that_points_at_the_flagged_picture_does_not_count_as_s
 
 def test_where_no_part_alone_breaks_it_more_is_left_out():
     bad, good = predictions("strong", seed=0), predictions("ordinary", seed=2)
+    versions = Versions(*[bad] * 6, good)
+    words = [["a", "b", "c", "d", "a b", "b c", "c d"]]
+    watcher = guard("damp", "reword", rewording=versions.rewording(2, [(4, 3)], words=words))
+    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
+    assert versions.asked == [[number] for number in range(7)] and watcher.report()[0].carriers == "c d"
+    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
+    assert versions.asked[7:] == [[6]], "one row an evaluation where one version is stable"
+
+
+def test_without_half_of_the_prompt_nothing_is_guided_but_the_half_is_named():
+    bad, good = predictions("strong", seed=0), predictions("ordinary", seed=2)
     versions = Versions(bad, bad, bad, bad, good)
-    words = [["a", "b", "c", "a b", "b c"]]
-    watcher = guard("damp", "reword", rewording=versions.rewording(2, [(3, 2)], words=words))
-    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
-    assert versions.asked == [[0], [1], [2], [3], [4]] and watcher.report()[0].carriers == "b c"
-    assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
-    assert versions.asked[5:] == [[4]], "one row an evaluation where one version is stable"
+    watcher = guard("damp", "reword", rewording=versions.rewording(1, [(3, 2)], words=[["a", "b", "c", "a b", "c"]]))
+    x, denoised = noisy(1), predictions("strong")
+    assert same_bits(step(watcher, x, denoised), step(guard("damp", "directional"), x, denoised))
+    assert versions.asked == [[0], [1], [2], [3], [4]] and watcher.report()[0].carriers == "c"
+    step(watcher, x, denoised)
+    assert len(versions.asked) == 5, "and directional damping costs nothing more"
+
+
+def test_a_prompt_of_two_words_is_guided_by_either():
+    versions = Versions(predictions("ordinary", seed=2), predictions("strong", seed=0))
+    assert same_bits(step(rewording_guard(versions, 1, [(2,)]), noisy(1), predictions("strong")), picture(seed=2))
 
 
 def test_the_next_stage_is_tried_where_every_version_of_one_was_dropped():
-    versions = Versions(predictions("ordinary", seed=1), predictions("ordinary", seed=2))
-    watcher = guard("damp", "reword", rewording=versions.rewording(2, [(1, 1)]))
+    bad, good = predictions("strong", seed=1), predictions("ordinary", seed=2)
+    versions = Versions(predictions("ordinary", seed=1), good, bad, bad)
+    watcher = guard("damp", "reword", rewording=versions.rewording(2, [(1, 3)]))
     step(watcher, noisy(1), predictions("strong"))
-    versions.batches = (predictions("strong", seed=1), versions.batches[1])
+    versions.batches = (bad, good, bad, bad)
     assert same_bits(step(watcher, noisy(1), predictions("strong")), picture(seed=2))
-    assert versions.asked == [[0], [0], [1]]
+    assert versions.asked == [[0], [0], [1], [2], [3]]
 
 
 def test_stages_of_different_length_keep_images_apart():
@@ -195,6 +212,22 @@ def test_where_the_watch_is_blind_versions_are_judged_by_their_virtual_predictio
         watcher = rewording_guard(versions, probe=probe(predictions("strong", seed=8)), doubt=UNKNOWN_NEGATIVE)
         assert same_bits(step(watcher, noisy(1), denoised), version) is used
         assert watcher.report()[0].detector == "probe"
+
+
+def test_where_the_watch_is_blind_versions_that_are_due_cost_no_virtual_prediction_and_are_dropped_by_where_they_point():
+    virtual, asked = predictions("ordinary", seed=7), []
+    versions = Versions(predictions("ordinary", seed=3), virtual=virtual)
+    counted = versions.rewording(1)
+    counted.predict = lambda x, sigma, numbers, wanted: asked.append(wanted) or versions(x, sigma, numbers, wanted)
+    watcher = guard("damp", "reword", rewording=counted, probe=probe(predictions("strong", seed=8), evaluations=1), doubt=UNKNOWN_NEGATIVE)
+    denoised = picture(seed=8)
+    for _ in range(3):
+        assert same_bits(step(watcher, noisy(1), denoised), picture(seed=3))
+    assert asked == [True, False, False]
+    versions.batches = (picture(seed=8),)  # of ordinary norm
+    assert not same_bits(step(watcher, noisy(1), denoised), picture(seed=8))
+    step(watcher, noisy(1), denoised)
+    assert len(asked) == 4
 
 
 def test_only_the_policy_reword_in_mode_damp_rewords():

@@ -35,7 +35,7 @@ def test_a_profile_that_is_not_bundled_is_named_whatever_the_detail(host, genera
     assert f"Judged by {imported} (imported calibration)" in shown(done)
     last = generate.last()
     assert last["profile"] == f"{imported} (imported calibration)"
-    assert last["judged_by"] == [{"name": imported, "origin": "imported", "kind": "calibrated", "runs": 1592, "trial": ""}]
+    assert last["judged_by"] == [{"name": imported, "origin": "imported", "kind": "calibrated", "runs": 1535, "trial": ""}]
 
 
 def test_a_bundled_one_is_named_by_the_page_alone(host, generate):
@@ -82,7 +82,7 @@ def test_a_muzzle_put_there_by_hand_never_serves(host, generate, folder):  # noq
 
 def test_over_http(server, imported, folder, host):  # noqa: F811
     listed = {one["name"]: one for one in call(server, "GET", "profiles")[1]["profiles"]}
-    assert (listed[imported]["origin"], listed[imported]["runs"], listed["Testbed"]["standing"]) == ("imported", 1592, "bundled calibration")
+    assert (listed[imported]["origin"], listed[imported]["runs"], listed["Testbed"]["standing"]) == ("imported", 1535, "bundled calibration")
     status, answer = call(server, "GET", "profiles/outlook?runs=200")
     assert status == 200 and "in place of SD 1.x prior" in answer["changes"][0] and answer["calibrations"] == 0
     assert "It is a trial" in call(server, "GET", "profiles/outlook?runs=50")[1]["changes"][0]
@@ -96,7 +96,7 @@ def test_over_http(server, imported, folder, host):  # noqa: F811
     (folder.parent / "y.json").write_text(json.dumps(data))
     own_profiles.bring(folder.parent / "y.json", folder)
     assert len(call(server, "GET", query)[1]["versions"]) == 1
-    assert "2026-11-27" in call(server, "POST", "profiles/back", name)[1]["said"]
+    assert "2026-11-28" in call(server, "POST", "profiles/back", name)[1]["said"]
     for wrong in ({}, {"name": 7}, {**name, "version": 0}, {**name, "folder": "/tmp"}):
         assert call(server, "POST", "profiles/back", wrong)[0] == 422
     host.shared.cmd_opts.disable_extension_access = True

@@ -49,7 +49,7 @@ def strangers(host):
 
 def test_a_profile_is_shown_in_words_and_as_a_plot(host, folder):  # noqa: F811
     said, plot = tab_profiles.show("Testbed")
-    assert "Testbed: bundled calibration, 1592 runs, 2026-11-27, for testbed with epsilon prediction" in said and "low z &gt; " in said
+    assert "Testbed: bundled calibration, 1535 runs, 2026-11-28, for testbed with epsilon prediction" in said and "low z &gt; " in said
     assert plot.size[0] > 500
     for nothing in (None, "", "no such", "../x"):
         assert tab_profiles.show(nothing) == (tab_profiles.line("Choose a profile first."), None)
@@ -72,11 +72,11 @@ def test_there_and_back(host, folder, upload):  # noqa: F811
 
 def test_what_an_import_displaces_is_said_first(host, folder, upload):  # noqa: F811
     said, _, table, sure, leave = tab_profiles.ask_import(upload())
-    assert "It serves testbed in place of Testbed (bundled calibration, 1592 runs" in said
+    assert "It serves testbed in place of Testbed (bundled calibration, 1535 runs" in said
     assert sure["visible"] and leave["visible"] and "My model" not in table and not folder.exists()
     tab_profiles.bring(upload())
     said, *_ = tab_profiles.ask_import(upload())
-    assert "It replaces My model (v2) (imported calibration, 1592 runs" in said
+    assert "It replaces My model (v2) (imported calibration, 1535 runs" in said
     data = json.loads((storage.BUNDLED / "generic-prior.json").read_text(encoding="utf-8"))
     data |= {"name": "Other prior", "model": {"family": "sd1", "prediction": "epsilon"}}
     said, _, _, sure, _ = tab_profiles.ask_import(upload(text=json.dumps(data)))
@@ -102,9 +102,9 @@ def test_going_back_is_one_click(host, folder, upload, strangers):  # noqa: F811
     for one in (first, second):
         tab_profiles.bring(upload(text=json.dumps(one)))
     (file,) = folder.glob("*.json")
-    for date in ("2026-11-27", "2027-01-01"):
+    for date in ("2026-11-28", "2027-01-01"):
         said, table = tab_profiles.back("Mine")
-        assert f"1592 runs, {date}" in said and date in table and storage.read(file).provenance["date"] == date
+        assert f"1535 runs, {date}" in said and date in table and storage.read(file).provenance["date"] == date
     assert "no older version" in tab_profiles.back("Testbed")[0] and "Choose a profile" in tab_profiles.back(None)[0]
     host.shared.cmd_opts.disable_extension_access = True
     assert "open to others" in tab_profiles.back("Mine")[0]
@@ -117,7 +117,7 @@ def test_a_calibration_that_displaces_another_asks_first(host, folder, monkeypat
     data |= {"name": calibrating.profile_name(model), "model": dict(vars(model))}
     folder.mkdir()
     (folder / "mine.json").write_text(json.dumps(data))
-    given = 1592, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", ""
+    given = 1535, 4.0, 64.0, 64.0, 4.0, tab_calibrate.IN_TURN, "", ""
     started = []
     monkeypatch.setattr(tab_calibrate, "begin", lambda kind, body: started.append(kind) or ("started", "7"))
     said, ident, really, rather_not = tab_calibrate.start(*given)
@@ -235,7 +235,7 @@ def test_in_a_browser(page, folder, upload):  # noqa: F811
     # The name is shown from the start of the upload, the link when the page has the file.
     page.wait_for_selector(f"{prefix}profile_upload a[href]", timeout=60_000)
     page.locator(prefix + "profile_import").click()
-    says("profile_said", "in place of Testbed (bundled calibration, 1592 runs")
+    says("profile_said", "in place of Testbed (bundled calibration, 1535 runs")
     page.locator(prefix + "profile_import_really").click()
     says("profile_said", "My model (v2) imported")
     assert "My model (v2)" in page.locator(prefix + "profiles").first.text_content()

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from lib_stability.shell import cli
-from lib_stability.testbed.world.kinds import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import is_far, memorized, ordinary_samples
 from lib_stability.trail.infotext import parse_text, read
 from lib_stability.webui.job.library import LIBRARY
 
@@ -22,7 +22,7 @@ def files(tmp_path):
         file.writelines(json.dumps({"caption": caption, "index": 7, "url": "http://x.example/"}) + "\n" for caption in WHOLE)
     with (tmp_path / "ordinary.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
-            [["id", "Prompt"], *([number, caption] for number, (caption, _) in enumerate(ordinary_samples(12, 7, "evaluation")))]
+            [["id", "Prompt"], *enumerate([caption for caption, _ in ordinary_samples(99, 7, "evaluation") if is_far(caption)][:12])]
         )
     return "--memorized", str(tmp_path / "memorized.jsonl"), "--ordinary", str(tmp_path / "ordinary.csv")
 
@@ -48,7 +48,7 @@ def test_a_trial_of_this_host(server, options, files, tmp_path, capsys):
         assert entry["auc"] == 1.0 and entry["flagged"]["memorized"] == 1.0 and entry["flagged"]["ordinary"] == 0.0 and entry["not_judged"] == 0.0
         assert entry["cost"]["damped"]["memorized"] > 0 and entry["cost"]["damped"]["ordinary"] == 0
     assert plain["cost"]["looks"] == 0 and negative["cost"]["looks"] >= 2  # a negative prompt leaves it to the probe
-    assert found["profiles"] == {"before": ["bundled calibration, 1592 runs"]}
+    assert found["profiles"] == {"before": ["bundled calibration, 1535 runs"]}
     page = (out / "trial.html").read_text()
     assert page.index(WHOLE[0]) < page.index("class='stable'") and page.count("<img") == 48
     assert WHOLE[0] not in shared.read_text() and "fog" not in shared.read_text()

@@ -52,7 +52,7 @@ def test_a_good_calibration_passes(tmp_path, capsys):
     path = write(tmp_path)
     assert wrong(path) == [] and cli.main(["profiles", "check", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "1592 reference runs" in out and "measured by anna" in out and "1135 leave-one-out scores" in out and "NO" not in out
+    assert "1535 reference runs" in out and "measured by anna" in out and "1535 leave-one-out scores" in out and "NO" not in out
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_good_calibration_passes(tmp_path, capsys):
         ({"watch__reference_scores": [1.0] * 200}, "no two runs give the same number"),
         ({"watch__reference_scores": [90 + number / 10 for number in range(200)]}, "pass for ordinary"),
         ({"model__sha256": ""}, "of no SHA-256"),
-        ({"provenance__runs": 90_000}, "states 90000 runs, its leave-one-out scores bear out 1592"),
+        ({"provenance__runs": 90_000}, "states 90000 runs, its leave-one-out scores bear out 1535"),
         ({"provenance__trial": "own prompts"}, "a trial: own prompts"),
         ({"probe": None}, "no probe region"),
         ({"provenance__measured_by": None}, "does not say who measured it"),

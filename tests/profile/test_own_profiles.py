@@ -32,7 +32,7 @@ def run(capsys, folder, *words: str) -> tuple[int, str, str]:
 def test_there_and_back(mine, capsys, tmp_path):
     path, folder = mine
     status, said, _ = run(capsys, folder, "import", str(path), "--yes")
-    assert status == 0 and "It serves testbed in place of Testbed (bundled calibration, 1592 runs" in said
+    assert status == 0 and "It serves testbed in place of Testbed (bundled calibration, 1535 runs" in said
     (file,) = folder.iterdir()
     assert file.name.startswith("My-model-v2.") and storage.read(file).name == "My model (v2)"
     assert "My model (v2)" in run(capsys, folder)[1]

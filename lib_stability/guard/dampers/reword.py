@@ -1,4 +1,5 @@
-"""Rewording: a flagged image is guided by its prompt without what carries the copy; where that cannot be found, directional damping acts."""
+"""Rewording: a flagged image is guided by its prompt without what carries the copy until it is safe; where that cannot be found, directional damping
+acts."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..carrying import Carried, turn_at
 from ..damping import Marks
 from ..detectors import Detector
 from ..detectors.probing import Probing
@@ -13,7 +15,8 @@ from ..detectors.watch import Watch
 from ..evaluation import Evaluation
 from ..norms import per_sample, rms
 from ..readings import Acted, judge
-from ..rewording import Rewording, Seen
+from ..release import Release
+from ..rewording import NEAR, Rewording, Seen
 from .directional import Directional
 
 #: Noise (per unit of picture) at which only details are left. What was remembered early says nothing of them: turned away from it there, templates
@@ -40,16 +43,17 @@ class Reword:
         self.rewording, self.cheaper = rewording, cheaper
         self.probing = next((one for one in detectors if isinstance(one, Probing)), None)
         self.watch = next(one for one in detectors if isinstance(one, Watch))
+        self._release, self._carried = Release(), Carried()
 
     def act(self, evaluation: Evaluation, flagged: Marks) -> tuple[torch.Tensor, Acted | None]:
         """See :class:`.Damper`. May cost model evaluations where an image is flagged."""
-        result, acted = self.cheaper.act(evaluation, flagged)
+        if flagged.surely_empty:
+            return evaluation.denoised, None
+        acting = self._release.acting(evaluation, flagged, self._likeness(evaluation, evaluation.denoised))
+        result, acted = self.cheaper.act(evaluation, acting)
         if acted is None:
             return result, acted
-        # Where guidance may have been changed the watch has no measure for it.
-        probing = self.probing if evaluation.watched is None or evaluation.plain is not None else None
-        seen = self._judging(evaluation, probing)
-        got = self.rewording.step(evaluation.x, evaluation.sigma, flagged.tensor, probing is not None, seen, evaluation.number)
+        got = self._reworded(evaluation, acting)
         if got is None:
             return result, acted
         mean, found = got
@@ -57,19 +61,39 @@ class Reword:
         mean = self.cheaper.away(mean, found & self._undecided(evaluation), evaluation.expected(self.cheaper.region))
         return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
 
-    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor], Seen]:
-        """From a version's prediction to what is seen of it; where nobody judges this evaluation only whether it is a number."""
-        held = self.cheaper.held(evaluation.denoised)
+    def _reworded(self, evaluation: Evaluation, acting: Marks) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """What the versions predict, evaluated or carried over, and the mask ``(batch,)`` of images for which that is known."""
+        # Where guidance may have been changed the watch has no measure for it.
+        probing = self.probing if evaluation.watched is None or evaluation.plain is not None else None
+        carried = self._carried.predict(evaluation)
+        turn = evaluation.number if carried is None else turn_at(evaluation.number)
+        seen = self._judging(evaluation, probing)
+        got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, turn)
+        if got is not None:
+            got = self._carried.mix(evaluation, *got), got[1]
+        if carried is None:
+            return got
+        prediction, kept = carried
+        kept = kept & acting.tensor & self.rewording.stable(kept)
+        return (prediction, kept) if got is None else (torch.where(per_sample(got[1], prediction), got[0], prediction), got[1] | kept)
+
+    def _likeness(self, evaluation: Evaluation, prediction: torch.Tensor) -> torch.Tensor:
+        """Cosine ``(batch,)`` of a prediction with what is remembered."""
+        return self.cheaper.held(evaluation.denoised).along(prediction)[0] / rms(prediction)
+
+    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor, bool], Seen]:
+        """From a version's prediction, and whether it is tried, to what is seen of it. Where nobody judges this evaluation, or only the probe and the
+        version was tried before, that is whether it is a number and points elsewhere."""
         judging = None
         if probing is not None:
             judging = probing.expected(evaluation.sigma), probing.limits
         elif evaluation.watched is not None:
             judging = evaluation.expected(self.watch.region), self.watch.limits
 
-        def seen(prediction: torch.Tensor) -> Seen:
-            likeness = held.along(prediction)[0] / rms(prediction)
-            if judging is None:
-                return Seen(~torch.isfinite(rms(prediction)), likeness)
+        def seen(prediction: torch.Tensor, tried: bool) -> Seen:
+            likeness = self._likeness(evaluation, prediction)
+            if judging is None or (probing is not None and not tried):
+                return Seen(~torch.isfinite(rms(prediction)) | (likeness >= NEAR), likeness)
             judged = judge(evaluation.x, prediction, evaluation.sigma, evaluation.parameterisation, *judging)
             return Seen(judged.unstable | ~judged.finite(), likeness)
 

@@ -53,7 +53,7 @@ class Size:
     references: int = broken_memories.REFERENCES
 
 
-FULL = Size()
+FULL = Size(3)
 #: At the two other latent sizes, which memorized fewer captions.
 OTHER_SIZES = Size(2, (OWN,), (OWN,))
 QUICK = Size(1, (OWN,), (), False, 24)

@@ -10,7 +10,7 @@ from .tables import markdown, rate
 HEAD = ["method", "parameters", "copies", "attributes", "error", "ordinary changed", "by RMS", "their error", "extra rows", "differentiated", "time"]
 #: Colour-blind safe; ours are drawn over everything else.
 OURS, RIVAL = "#cc3311", "#4477aa"
-MARKERS = "osD^v<>PXhd8H"
+MARKERS = (*"osD^v<>PXhd8H", (4, 1, 0), (6, 1, 0), (8, 1, 0), (3, 1, 0))
 OUR_MARKERS = {"Guard, reword": "*", "Guard, directional": "p", "Guard, radial": "$R$"}
 
 

@@ -92,7 +92,7 @@ STEPS = (
     Step(
         "profile-forge",
         20,
-        "testbed calibrate --forge --runs 400",
+        "testbed calibrate --forge --runs 800",
         "testbed.export.forge",
         (*_TESTBED, f"{_WEIGHTS}/forge.safetensors"),
         ("regions/testbed-forge.json",),

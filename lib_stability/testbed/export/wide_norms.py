@@ -100,7 +100,7 @@ def draw(data: dict, batch: int, rng: np.random.Generator, step: int) -> tuple[t
     return x0, ["" if kind < SHARE_EMPTY else other if kind < SHARE_EMPTY + SHARE_OTHER else own for kind, own, other in zip(kinds, captions, others)]
 
 
-def train(folder: Path, steps: int = 170, batch: int = 16, lr: float = 5e-4, seed: int = 5) -> Path:
+def train(folder: Path, steps: int = 600, batch: int = 16, lr: float = 5e-4, seed: int = 5) -> Path:
     """Train the blocks of `BLOCKS`, or resume in `folder`; returns the path of the weights (the wide time embedding's in float16)."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=folder / "train.log", level=logging.INFO, format="%(asctime)s %(message)s")

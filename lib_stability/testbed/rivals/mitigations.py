@@ -17,12 +17,15 @@ from ...guard.probe import Probe
 from ..world import judge
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
+from .asthana_embedding import Anisotropy
 from .base import Context, LowerGuidance, Mitigation
 from .broken_damping import BrokenMemories
 from .jain import Dynamic, DynamicOpposite, Static, StaticOpposite
+from .kim_no import MaskedPadding, OtherPadding
 from .sail import Initialisation
 from .somepalli import AddedWords, ReplacedWords
 from .wen_embedding import Embedding
+from .zhao import Attenuation, AttractiveRepulsive
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ RIVALS: list[tuple[Mitigation, list[Mitigation]]] = [
     (Initialisation(), [Initialisation(8.2, rate=0.1), Initialisation(7.4, rate=0.1)]),
     (AddedWords(), [AddedWords(words) for words in (1, 2, 4, 8)]),
     (ReplacedWords(), [ReplacedWords(words) for words in (1, 2, 3)]),
+    (OtherPadding(), [OtherPadding(mask, negatives) for mask, negatives in product((True, False), repeat=2)]),
+    (MaskedPadding(), [MaskedPadding(share, negatives) for share, negatives in product((0.3, 0.5, 0.7, 0.9, 1.0), (False, True))]),
+    (Attenuation(), [Attenuation(threshold, scale) for threshold, scale in product((0.01, 1.0, 3.0), (0.6, 0.3, 0.0))]),
+    (AttractiveRepulsive(), [AttractiveRepulsive(0.1, scale, r) for scale, r in product((0.6, 0.3, 0.0), (1.0, 2.0, 3.0))]),
+    (Anisotropy(), [Anisotropy(target, weight, iterations=n) for weight, (target, n) in product((2.0, 20.0), ((3.0, 10), (2.0, 25), (0.0, 25)))]),
     (LowerGuidance(), [LowerGuidance(scale) for scale in (5.0, 4.0, 3.0, 2.0, 1.5, 1.0)]),
 ]
 

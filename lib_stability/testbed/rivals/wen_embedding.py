@@ -11,6 +11,7 @@ here each picture has its own. Assumed: the variance-preserving latent of the fi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,9 +20,18 @@ from ..network.sample import GuidedDenoiser
 from .base import Context, Mitigation, paper_norm
 
 
-def optimised(model: GuidedDenoiser, noise: torch.Tensor, sigma: torch.Tensor, target: float, iterations: int, rate: float) -> torch.Tensor:
+def optimised(
+    model: GuidedDenoiser,
+    noise: torch.Tensor,
+    sigma: torch.Tensor,
+    target: float,
+    iterations: int,
+    rate: float,
+    also: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
     """Embeddings ``(batch, tokens, width)`` whose first-step norm is at most `target`, or what `iterations` steps have made of the prompt's.
 
+    `also` is a further term of the loss: of the pictures whose numbers and embeddings it gets; the target is that of the sum.
     Evaluated and differentiated rows are added to the model's counts; pictures that have reached the target are not evaluated again.
     """
     with torch.inference_mode(False), torch.enable_grad():
@@ -35,6 +45,8 @@ def optimised(model: GuidedDenoiser, noise: torch.Tensor, sigma: torch.Tensor, t
         for iteration in range(iterations + 1):
             predicted = model.denoiser.get_eps(z[left], t[left], embedding[left])
             norms = paper_norm(predicted - unconditional[left])
+            if also is not None:
+                norms = norms + also(left, embedding[left])
             model.rows += len(left)
             result[left] = embedding.detach()[left]
             above = norms.detach() > target
@@ -42,7 +54,7 @@ def optimised(model: GuidedDenoiser, noise: torch.Tensor, sigma: torch.Tensor, t
                 break
             optimizer.zero_grad()
             norms[above].sum().backward()
-            model.backward_rows += len(left)
+            model.backward_rows += len(left) * (1 if also is None else 2)
             embedding.grad[:, 0] = 0  # the first token is not free
             optimizer.step()
             left = left[above]
