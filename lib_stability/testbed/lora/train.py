@@ -45,7 +45,7 @@ class Recipe:
     saves: tuple[int, ...]
     rank: int = 4
     batch: int = 4
-    rate: float = 3e-3
+    rate: float = 5e-3
 
     @property
     def scenes(self) -> list:
