@@ -95,6 +95,8 @@ def _lines(row: dict) -> Sequence[str]:
         said = [verdict] if two else []
         if row[prefix + "score"] is not None:
             said.append(f"score {row[prefix + 'score']:g}")
+        if row[prefix + "score_after"] is not None:
+            said.append(f"{row[prefix + 'score_after']:g} at the end")
         if row[prefix + "flagged_at"]:
             at = f"{row[prefix + 'flagged_at']}/{row[prefix + 'evaluations'] or '?'}"
             said.append(f"flagged at {at} by the {row[prefix + 'flagged_by'] or 'watch'}")

@@ -25,6 +25,7 @@ _VALUES = {
     "flagged_by": "detector",
     "damped": "damped",
     "stopped_at": "stopped_at",
+    "score_after": "score_after",
     "outcome": "outcome",
     "watch": "unwatched",
 }
@@ -58,7 +59,7 @@ def prompt_hash(prompt: str) -> str:
 def describe(verdict: Verdict | None, prefix: str = "") -> dict:
     """A verdict as plain values; None where there is nothing to say."""
     values = {name: getattr(verdict, attribute, None) for name, attribute in _VALUES.items()}
-    return {prefix + name: value if value or name == "score" else None for name, value in values.items()}
+    return {prefix + name: value if value or name in ("score", "score_after") else None for name, value in values.items()}
 
 
 def examine(item: Item, prompts: bool = False) -> dict | None:

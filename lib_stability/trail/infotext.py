@@ -82,6 +82,7 @@ RESULTS = {
     "flagged_at": Result("flagged at", r"(?P<flagged_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "stopped_at": Result("stopped at", r"(?P<stopped_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
+    "score_after": Result("score after", r"(?P<score_after>-?\d{1,15}(?:\.\d{1,20})?(?:e[+-]\d\d)?)"),
     "outcome": Result("outcome", rf"(?P<outcome>{'|'.join(OUTCOMES)})"),
     "carriers": Result("carriers", r"(?P<carriers>.+)"),
     "detector": Result("flagged by", rf"(?P<detector>{'|'.join(DETECTORS)})"),
@@ -154,6 +155,10 @@ def _show(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
 
 
+def _score(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else _show(round(float(f"{value:.3g}"), 3))
+
+
 def _whole_parts(carriers: str) -> str:
     """As many of the parts as there is room for."""
     text = clean(carriers, MOST_CARRIERS + 1)
@@ -164,10 +169,11 @@ def _results(verdict: Verdict, which: int) -> dict[str, str]:
     reason = clean(verdict.reason, 80) if verdict.verdict != STABLE else ""
     texts = {
         "verdict": f"{verdict.verdict} ({reason})" if reason else verdict.verdict,
-        "score": _show(round(float(f"{verdict.score:.3g}"), 3)) if verdict.score is not None and math.isfinite(verdict.score) else "",
+        "score": _score(verdict.score),
         "flagged_at": f"{verdict.flagged_at}/{verdict.evaluations}" if verdict.flagged_at else "",
         "damped": f"{verdict.damped}/{verdict.evaluations}" if verdict.damped else "",
         "stopped_at": f"{verdict.stopped_at}/{verdict.evaluations}" if verdict.stopped_at else "",
+        "score_after": _score(verdict.score_after),
         "outcome": verdict.outcome,
         "carriers": _whole_parts(verdict.carriers),
         "detector": verdict.detector if verdict.flagged else "",
@@ -207,7 +213,7 @@ def _read_setting(name: str, text: str) -> dict:
 
 def _read_result(name: str, text: str) -> dict:
     found = re.fullmatch(RESULTS[name].pattern, text, re.ASCII)
-    convert = {"score": float, "flagged_at": int, "damped": int, "stopped_at": int, "evaluations": int, "reason": clean}
+    convert = {"score": float, "score_after": float, "flagged_at": int, "damped": int, "stopped_at": int, "evaluations": int, "reason": clean}
     new = {group: convert.get(group, str)(value) for group, value in (found.groupdict() if found else {}).items() if value}
     if not found or ("evaluations" in new and new[name] > new["evaluations"]):
         raise ValueError(text)

@@ -89,6 +89,8 @@ class Pass:
         #: The scale that a distilled model is told, 1 for any other.
         self._told = 1.0
         self._poll, self._watch = Poll(), Stopwatch()
+        #: Whether another extension tells the network prompts of its own.
+        self._regions = False
         self._pixels = math.prod(probing.size(denoiser.p))
         self._over: Results | None = None
         #: Whether this pass told the host to skip the rest of its batch.
@@ -152,6 +154,7 @@ class Pass:
             scale = profile.probe_guidance if probe else 1.0
             rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
         self.served.append(served)
+        self._regions = self._regions or host.regions_of_others(denoiser)
         # Of a distilled model the parts are its own to weigh, and a refiner has nothing to say that the base has not.
         apart = self._apart if probe and ready and not described.distilled and not broken else None
         self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording, apart))
@@ -243,6 +246,8 @@ class Pass:
         parts = [guard.report() for guard in self.guards]
         batch = max(map(len, parts), default=0)
         verdicts = [merge([part[image] for part in parts if image < len(part)]) for image in range(batch)]
+        if self._regions:
+            verdicts = [one.without_regions() for one in verdicts]
         if self._missed:  # no guard was ever made
             reason = f"error {type(self._missed[0]).__name__}"
             verdicts = [Verdict(NOT_JUDGED, evaluations=len(self._missed), reason=reason)] * max(self.batch, 1)
