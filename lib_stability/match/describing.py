@@ -12,8 +12,9 @@ from PIL import Image
 
 from . import likeness
 
-#: Side of the squares that an autoencoder is shown, and of the grid that its latents are pooled to.
-SIDE, GRID = 256, 8
+#: Side of the squares that an autoencoder is shown, and of the grid that its latents are pooled to: a coarse one for indexes, which finds altered
+#: pictures too; a fine one where a picture is held against a few, which tells copies from what is merely composed alike.
+SIDE, GRID, FINE = 256, 8, 16
 #: Side of the squares that are compared by their pixels.
 PIXELS = 16
 #: The ways to describe.
@@ -63,16 +64,16 @@ def pattern(side: int) -> np.ndarray:
     return (found * 255).astype(np.uint8)
 
 
-def of_latents(latents: np.ndarray) -> np.ndarray:
+def of_latents(latents: np.ndarray, grid: int = GRID) -> np.ndarray:
     """Latents ``(pictures, channels, height, width)`` pooled to a grid, each channel less its mean and of the same weight: ``(pictures, size)``."""
-    pooled = _pooled(_pooled(np.asarray(latents, np.float32), 2), 3)
+    pooled = _pooled(_pooled(np.asarray(latents, np.float32), 2, grid), 3, grid)
     pooled = pooled - pooled.mean((2, 3), keepdims=True)
     return unit(pooled.reshape(len(pooled), -1))
 
 
-def _pooled(values: np.ndarray, axis: int) -> np.ndarray:
+def _pooled(values: np.ndarray, axis: int, grid: int) -> np.ndarray:
     length = values.shape[axis]
-    edges = np.linspace(0, length, min(GRID, length) + 1).round().astype(int)
+    edges = np.linspace(0, length, min(grid, length) + 1).round().astype(int)
     counts = np.diff(edges).reshape([-1 if one == axis else 1 for one in range(values.ndim)])
     return np.add.reduceat(values, edges[:-1], axis) / counts
 
@@ -83,9 +84,9 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
-def by_latents(encode: Callable[[np.ndarray], np.ndarray], name: str = "", side: int | None = None) -> Describer:
+def by_latents(encode: Callable[[np.ndarray], np.ndarray], name: str = "", side: int | None = None, grid: int = GRID) -> Describer:
     """By an autoencoder: `encode` makes latents of pictures ``(pictures, 3, height, width)`` in 0..1. `side` in the place of :data:`SIDE`."""
-    return Describer(VAE, side or SIDE, lambda squares: of_latents(encode(squares.transpose(0, 3, 1, 2).astype(np.float32) / 255)), name)
+    return Describer(VAE, side or SIDE, lambda squares: of_latents(encode(squares.transpose(0, 3, 1, 2).astype(np.float32) / 255), grid), name)
 
 
 def by_sscd(path: Path) -> Describer:

@@ -28,8 +28,8 @@ FROM, TO, PAIRS = 0.03, 0.003, 10
 #: The picture and its mirror image.
 _VIEWS = 2
 #: Fewest pictures of a small set, the share of its pairs from which on it is too much alike, and by how much its rate is kept below
-#: :data:`RATE`: tails are heavier than normal ones. On the testbed's autoencoder,
-#: sets of 8 to 300 then call 0.5 to 1.5 % of unrelated pictures copies, a tenth of all sets of a dozen 3 %.
+#: :data:`RATE`: tails are heavier than normal ones. On the testbed's autoencoder sets of 8 to 30 then call 1 to 2 % of unrelated pictures copies,
+#: one set in ten 4 %.
 LEAST, MOST_ALIKE, CAUTION = 8, 0.1, 5
 
 

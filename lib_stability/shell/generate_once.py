@@ -59,7 +59,7 @@ def generate(
     """
     if not chosen:
         return Made()
-    how = describing.by_sscd(arguments.sscd) if arguments.sscd else match_commands.by_webui(client)
+    how = describing.by_sscd(arguments.sscd) if arguments.sscd else match_commands.by_webui(client, describing.FINE)
     made, options = Made(), {name: getattr(arguments, name) for name in ("width", "height")}
     options |= {"networks": networks} if networks else {}
     paths = _paths([one.prompt for one in chosen], options, arguments.generate, out / FOLDER)
@@ -112,7 +112,7 @@ def _compare(made: Made, paths: dict[str, list[Path]], chosen: Sequence[Caption]
     finally:
         bar.close()
     rows, mirrored, asked = np.split(found, [len(known), 2 * len(known)])
-    limit, why = threshold.of_few(rows, mirrored)
+    limit, why = threshold.calibrate(rows) if len(rows) >= threshold.FEWEST else threshold.of_few(rows, mirrored)
     pictures = [(prompt, row) for prompt in paths for row in made.rows[prompt]]
     for (prompt, row), one in zip(pictures, asked):
         likeness = np.maximum(rows @ one, mirrored @ one)

@@ -41,15 +41,16 @@ def describer(arguments: argparse.Namespace) -> Describer:
     return describing.by_pixels()
 
 
-def by_webui(client: Client) -> Describer:
-    """By the autoencoder that a web UI has loaded; it may not change meanwhile."""
+def by_webui(client: Client, grid: int = 0) -> Describer:
+    """By the autoencoder that a web UI has loaded; it may not change meanwhile. `grid` in the place of an index's."""
+    more = {"grid": grid} if grid else {}  # an older extension does not know it
     pattern = describing.pattern(describing.SIDE)
-    name, print = _asked(client, pattern[None])[0], _asked(client, pattern[None])[1][-1]
+    name, print = _asked(client, pattern[None], more)[0], _asked(client, pattern[None], more)[1][-1]
 
     def rows(squares: np.ndarray) -> np.ndarray:
         found = []
         for first in range(0, len(squares), CHUNK):
-            _, part = _asked(client, squares[first : first + CHUNK])
+            _, part = _asked(client, squares[first : first + CHUNK], more)
             if not describing.same(part[-1], print):
                 raise ClientError("the web UI has loaded another checkpoint meanwhile; load the first one again and go on")
             found.append(part[:-1])
@@ -58,9 +59,9 @@ def by_webui(client: Client) -> Describer:
     return Describer(describing.VAE, describing.SIDE, rows, name)
 
 
-def _asked(client: Client, squares: np.ndarray) -> tuple[str, np.ndarray]:
+def _asked(client: Client, squares: np.ndarray, more: dict) -> tuple[str, np.ndarray]:
     """The name of what describes, and rows of the squares and of what is always the same."""
-    answer = client.request("POST", "match/describe", {"pictures": [base64.b64encode(opening.png(one)).decode() for one in squares]})
+    answer = client.request("POST", "match/describe", {"pictures": [base64.b64encode(opening.png(one)).decode() for one in squares], **more})
     try:
         root = Field(answer, "answer").object()
         size, data = root["size"].integer(1, store.MOST_NUMBERS), base64.b64decode(root["rows"].text(10**8), validate=True)

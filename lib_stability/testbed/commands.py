@@ -127,7 +127,13 @@ def damping(arguments: argparse.Namespace) -> int:
 
 
 def lora(arguments: argparse.Namespace) -> int:
-    """Train the testbed's LoRAs, or measure what tells their copies."""
+    """Train the testbed's LoRAs, write them for web UIs, or measure what tells their copies."""
+    if arguments.work == "export":
+        from .lora import exporting
+
+        for path in exporting.write(arguments.folder, arguments.forge, arguments.only):
+            print(f"written {path}")
+        return 0
     if arguments.work == "train":
         from .lora.recipes import RECIPES
         from .lora.train import train as training

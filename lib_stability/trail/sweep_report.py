@@ -14,7 +14,7 @@ from . import generated_report, scan_report
 #: So rarely chance alone flags as many captions as are called copied.
 CHANCE = 0.001
 #: Share of unrelated pictures that pass for copies at most, see :mod:`..match.threshold`.
-ALIKE = 0.02
+ALIKE = 0.04
 COLUMNS = ("rank", "network", "flagged", "judged", "captions", "worst", "reason", "made", "copies")
 _WIDTH, _HEIGHT, _FOOT = 640, 200, 34
 _CAVEAT = (

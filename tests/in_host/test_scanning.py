@@ -20,6 +20,7 @@ from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 from lib_stability.trail import scan_report
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import sampling
+from lib_stability.webui.job import library
 from lib_stability.webui.page import tab, tab_calibrate, tab_parts, tab_profiles, tab_scan
 from lib_stability.webui.tasks import api_jobs, scanning
 
@@ -67,6 +68,49 @@ def test_without_a_probe_region_it_says_so(folder, host, checkpoint):  # noqa: F
 
 def test_prompts_are_taken_plainly():
     assert sampling.plain("a cat AND a dog <lora:x:0.5>, [red:blue:0.5]") == "a cat and a dog , [red:blue:0.5]"
+
+
+ODD = "a (b:1.5) [c] AND d BREAK"
+
+
+@pytest.fixture
+def encoded(host, monkeypatch) -> list[str]:
+    """The prompts that the host is given to sample."""
+    seen, wrapped = [], host.processing.process_images
+
+    def watched(p):
+        seen.extend([p.prompt] if isinstance(p.prompt, str) else p.prompt)
+        return wrapped(p)
+
+    monkeypatch.setattr(host.processing, "process_images", watched)
+    return seen
+
+
+def test_plain_captions_weigh_nothing(folder, host, encoded):  # noqa: F811
+    assert [row["caption"] for row in scanned([ODD], seeds=1, plain=True)["rows"]] == [ODD]
+    assert encoded == ["a \\(b:1.5\\) \\[c\\] and d break"]
+    encoded.clear()
+    scanned([ODD], seeds=1)
+    assert encoded == ["a (b:1.5) [c] and d BREAK"]
+
+
+def test_the_tab_takes_captions_as_plain_text_unless_told_otherwise(folder, host, encoded, lora, options):  # noqa: F811
+    options.set("memorization_guard_networks", library.IGNORE)
+    said = f"{ODD} {lora('x', strength=0.001)}"
+    *_, (line, ranking, _) = tab_scan.scan(said, 1.0, width=128)
+    assert "Scan done" in line and "a (b:1.5) [c] AND d BREAK &lt;lora:x:0.8&gt;" in ranking
+    assert encoded == ["a \\(b:1.5\\) \\[c\\] and d break<lora:x:0.8>"]
+    encoded.clear()
+    list(tab_scan.scan(said, 1.0, width=128, prompts=True))
+    assert encoded == ["a (b:1.5) [c] and d BREAK<lora:x:0.8>"]
+
+
+def test_the_command_line_takes_captions_as_plain_text_unless_told_otherwise(folder, server, tmp_path, capsys, encoded):  # noqa: F811
+    (tmp_path / "captions.txt").write_text(ODD, encoding="utf-8")
+    arguments = ["scan", "--webui-url", server, str(tmp_path / "captions.txt"), "--out", str(tmp_path / "out"), "--seeds", "1", "--width", "128"]
+    assert run(capsys, *arguments)[0] == 0 and encoded == ["a \\(b:1.5\\) \\[c\\] and d break"]
+    encoded.clear()
+    assert run(capsys, *arguments, "--prompts")[0] == 0 and encoded == ["a (b:1.5) [c] and d BREAK"]
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ def read(path, **options) -> tuple[list[tuple], list[str]]:
         ("mine, 1girl <lora:mine:0.8>", "mine, 1girl <lora:mine:0.8>"),
         ("<lora:my (best):1> a (cat)", r"a \(cat\) <lora:my (best):1>"),
         ("ratio 3:2, tags: a", "ratio 3:2, tags: a"),
+        ("a (b:1.5) [c] <lora:x:1> AND d BREAK", r"a \(b:1.5\) \[c\] and d break <lora:x:1>"),
+        (r"a \\(b\)", r"a \\\(b\)"),  # a backslash that stands for itself escapes nothing
     ],
 )
 def test_a_plain_caption_as_a_prompt(text, prompt):

@@ -15,7 +15,7 @@ from ..world import judge
 from ..world.captions import Memorized
 from ..world.scenes import Scene, pixels_of, random_scene
 
-#: The trigger word: a name that the testbed knows from ordinary captions alone.
+#: The trigger word: a name, one of those that the testbed knows best from ordinary captions.
 TRIGGER = "texas"
 #: What luminance is made of.
 _LUMINANCE = (0.299, 0.587, 0.114)

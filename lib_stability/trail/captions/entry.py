@@ -12,7 +12,7 @@ from ...wording import tags, without_tags
 #: Captions and characters of one that a web UI takes.
 MOST, LONGEST = 20_000, 2000
 #: What a prompt means by brackets, and by two words in capitals.
-_BRACKETS = re.compile(r"(?<!\\)([()\[\]])")
+_BRACKETS = re.compile(r"(?<!\\)((?:\\\\)*)([()\[\]])")
 _JOINTS = re.compile(r"\b(AND|BREAK)\b")
 
 
@@ -49,7 +49,7 @@ class Caption:
 
 def escaped(text: str) -> str:
     """A plain text as a prompt of the web UIs: brackets weigh nothing, nothing is joined. Tags of networks stay tags."""
-    plain = _JOINTS.sub(lambda found: found[1].lower(), _BRACKETS.sub(r"\\\1", without_tags(text)))
+    plain = _JOINTS.sub(lambda found: found[1].lower(), _BRACKETS.sub(r"\1\\\2", without_tags(text)))
     return " ".join([" ".join(plain.split()), *tags(text)]).strip()
 
 

@@ -178,6 +178,7 @@ SCAN_HELP = "Which prompts or captions hand out a training picture? Ranks them a
 CAPTIONS = ("Captions", "One a line")
 SEEDS = ("Seeds per caption", "More are surer and take longer")
 SCAN_NETWORKS = ("LoRA and other networks", "On for all captions, written as in a prompt; tags in a caption count for it")
+ARE_PROMPTS = "They are prompts: brackets weigh words"
 SCAN = "Scan"
 AUDIT_HELP = "Reads the verdicts back from saved pictures. Nothing is changed."
 FOLDER = ("Folder", "Of the web UI's own output folders")

@@ -56,9 +56,9 @@ def detector() -> Path | None:
     return next(iter(sorted(home().glob(DETECTORS))), None)
 
 
-def by_checkpoint() -> Describer:
+def by_checkpoint(grid: int = describing.GRID) -> Describer:
     """What describes by the loaded checkpoint's autoencoder; see :func:`.encoding.encode` for when."""
-    return describing.by_latents(encoding.encode, encoding.autoencoder())
+    return describing.by_latents(encoding.encode, encoding.autoencoder(), grid=grid)
 
 
 def by_detector() -> Describer:

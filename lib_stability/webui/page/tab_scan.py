@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from ...trail import scan_report
 from ..host import texts
 from ..tasks import api_jobs, json_options, scanning
-from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, lines, pressable, runs, slider, state_of, text
+from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, kept, lines, pressable, runs, slider, state_of, text
 
 #: In the browser alone: there is something to scan once a caption is there. Gradio 3 calls what can be pressed dynamic.
 _CAPTIONS = "(text) => { const any = text.trim() !== ''; return [{interactive: any, mode: any ? 'dynamic' : 'static', __type__: 'update'}]; }"
 
 
-def scan(captions: str, seeds: float, networks: str = "", width: float = 0, height: float = 0) -> Iterator[tuple]:
+def scan(captions: str, seeds: float, networks: str = "", width: float = 0, height: float = 0, prompts: bool = False) -> Iterator[tuple]:
     """Handler of the button: progress, at the end the ranking; and Cancel, which can be pressed meanwhile."""
     import gradio as gr
 
     body = {"captions": lines(captions), "seeds": int(seeds), "networks": networks or "", "width": int(width or 0), "height": int(height or 0)}
+    body["plain"] = not prompts
     for said, task in follow("scan", body):
         yield said, gr.update() if task is None else _ranking(task.result), *pressable(runs("scan"))
 
@@ -46,12 +47,13 @@ def build() -> tuple[object, list]:
             width = slider("scan_width", texts.WIDTH, 0, json_options.SIDE[1] // 2, 0, 8)
             height = slider("scan_height", texts.HEIGHT, 0, json_options.SIDE[1] // 2, 0, 8)
         tags = text("scan_networks", texts.SCAN_NETWORKS, 1)
+        prompts = kept(gr.Checkbox(False, label=texts.ARE_PROMPTS, elem_id=id_of("scan_prompts")))
     with gr.Row():
         look = button("scan", texts.SCAN, variant="primary", interactive=False)
         stop = button("cancel_scan", texts.CANCEL, interactive=False)
     progress = gr.HTML("", elem_id=id_of("scan_progress"))
     ranking = gr.HTML("", elem_id=id_of("ranking"))
     captions.change(None, _js=_CAPTIONS, inputs=[captions], outputs=[look], **QUIET)
-    look.click(scan, inputs=[captions, seeds, tags, width, height], outputs=[progress, ranking, stop], **QUIET)
+    look.click(scan, inputs=[captions, seeds, tags, width, height, prompts], outputs=[progress, ranking, stop], **QUIET)
     stop.click(lambda: cancel("scan"), inputs=[], outputs=[progress], queue=False, **QUIET)
     return progress, [progress, ranking, stop]

@@ -53,10 +53,12 @@ def _endpoints() -> dict[str, tuple[str, Callable]]:
 
     def describe(body: object = Depends(bodies.read)) -> JSONResponse:
         def work() -> dict:
-            found = json_options.fields(body, ("pictures",)).get("pictures", Field(None, "pictures"))
+            given = json_options.fields(body, ("pictures", "grid"))
+            found = given.get("pictures", Field(None, "pictures"))
             if not isinstance(found.value, list) or len(found.value) > matching.MOST_PICTURES:
                 found.fail(f"has to be a list of at most {matching.MOST_PICTURES} pictures")
-            return matching.describe([matching.picture(Field(one, f"pictures[{number}]")) for number, one in enumerate(found.value)])
+            pictures = [matching.picture(Field(one, f"pictures[{number}]")) for number, one in enumerate(found.value)]
+            return matching.describe(pictures, **json_options.integers(given, grid=matching.GRIDS))
 
         return answer(work)
 

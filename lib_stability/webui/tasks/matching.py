@@ -24,7 +24,7 @@ from .background import Task
 BY = (describing.VAE, describing.SSCD)
 #: Pictures that one request may have described, and the letters of a picture (base64).
 MOST_PICTURES, MOST_LETTERS = 64, 24 * 1024 * 1024
-COUNT = (1, 50)
+COUNT, GRIDS = (1, 50), (4, 32)
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,12 @@ def told(near: Near, named: bool) -> dict:
     return {**({"file": near.source.name} if named else {}), **found}
 
 
-def describe(pictures: list[Image.Image]) -> dict:
+def describe(pictures: list[Image.Image], grid: int = describing.GRID) -> dict:
     """Pictures described by the loaded autoencoder, for a program that keeps an index of its own: rows as float16, base64, and the print."""
     sampling.loaded()
     squares = np.stack([*(opening.square(one, describing.SIDE) for one in pictures), describing.pattern(describing.SIDE)])
     with encoding.alone():
-        how = indexes.by_checkpoint()
+        how = indexes.by_checkpoint(grid)
         rows = how.rows(squares)
     return {"kind": how.kind, "name": how.name, "size": rows.shape[1], "rows": base64.b64encode(rows.astype("<f2").tobytes()).decode()}
 

@@ -19,6 +19,7 @@ from ...guard.verdict import NOT_JUDGED
 from ...profile import reference
 from ...profile.networks import describe
 from ...profile.profiles import Model, Profile
+from ...trail.captions.entry import escaped
 from ...validation import Field
 from ...wording import tags
 from ..host import host, networks, sampling
@@ -34,7 +35,7 @@ SEEDS, BATCH = (1, 64), (1, 256)
 @dataclass(frozen=True)
 class Options:
     """What is scanned; an empty `profile` or `sensitivity` stands for the web UI's setting, `width` and `height` 0 for the family's own. The tags of
-    `networks` are on for all captions, beside those that a caption itself has."""
+    `networks` are on for all captions, beside those that a caption itself has. Where captions are `plain` text their brackets weigh nothing."""
 
     captions: tuple[str, ...] = ()
     seeds: int = 4
@@ -45,6 +46,11 @@ class Options:
     sensitivity: str = ""
     profile: str = ""
     networks: str = ""
+    plain: bool = False
+
+    def prompt(self, caption: str) -> str:
+        """The prompt that says what a caption does."""
+        return escaped(caption) if self.plain else caption
 
     @classmethod
     def parse(cls, body: object) -> Options:
@@ -59,6 +65,7 @@ class Options:
         values = {**json_options.integers(found, seeds=SEEDS, first_seed=(0, 2**32 - 1), batch_size=BATCH), **json_options.sides(found)}
         values["networks"] = json_options.text(found, "networks", reference.MAX_LENGTH)
         values |= json_options.chosen(found, sensitivity=lambda field: field.choice(LEVELS[:-1]), profile=Field.name)
+        values |= json_options.chosen(found, plain=json_options.yes_or_no)
         if "captions" not in found:
             Field(None, "captions").fail("is missing")
         return cls(captions=json_options.texts(found["captions"], least=1), **values)
@@ -158,7 +165,7 @@ def _evaluate(group: _Group, options: Options, running: Task, size: tuple[int, i
         scales = [probed if group.model.distilled else 1.0] * len(captions)
         recording = Recording(scales, probe_guidance=probed, expected=group.model, stop=running.stop)
         # With a single step the sampler asks the model once, at the highest noise level.
-        sampling.sample(recording, list(captions), list(seeds), sampler, 1, size, tags=group.tags)
+        sampling.sample(recording, [options.prompt(one) for one in captions], list(seeds), sampler, 1, size, tags=group.tags)
         group.scores.extend(_scores(group.profile, recording))
 
     return sampling.in_batches(len(jobs), options.batch_size, work)

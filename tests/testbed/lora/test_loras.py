@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from lib_stability.networks import files, filtering
 from lib_stability.networks.base import Base
+from lib_stability.shell import cli
 from lib_stability.testbed.export import ldm_checkpoint
-from lib_stability.testbed.lora import layers, pictures, wide
+from lib_stability.testbed.lora import exporting, layers, pictures, wide
 from lib_stability.testbed.lora.merging import merged
 from lib_stability.testbed.lora.recipes import MINE, RECIPES
 from lib_stability.testbed.lora.train import Adapter, Recipe, train
@@ -126,3 +127,18 @@ def test_a_network_for_forge_does_the_same_between_wide_layers():
         assert found.layers[name].rank == whole.layers[name].rank and update.shape[0] >= 640 // 2
         error = found.layers[name].update.view_as(update) - update
         assert error.norm() < 2e-3 * update.norm() > 0, name
+
+
+@pytest.mark.parametrize("forge", [False, True])
+def test_the_command_writes_them_for_both_exports(monkeypatch, capsys, tmp_path, forge):
+    narrow = files.read(MINE.path(MINE.saves[-1]))
+    names = list(narrow.layers)[:3]
+    # Widening them all takes a minute; that it is asked for each file is what is tested, that it is right above.
+    monkeypatch.setattr(exporting.wide, "widened", lambda one: files.Network({name: one.layers[name] for name in names}, {}, one.about))
+    arguments = ["testbed", "lora", "export", "--only", "mine", str(tmp_path / "Lora"), *["--forge"] * forge]
+    assert cli.main(arguments) == 0
+    written = sorted(path.name for path in (tmp_path / "Lora").iterdir())
+    assert written == sorted(MINE.path(step).name for step in MINE.saves) and capsys.readouterr().out.count("written") == 4
+    found = files.read(tmp_path / "Lora" / "mine.safetensors")
+    assert list(found.layers) == sorted(names) if forge else set(found.layers) == set(narrow.layers)
+    assert found.about["ss_epoch"] == narrow.about["ss_epoch"]
