@@ -26,11 +26,7 @@ from lib_stability.webui.tasks import api_jobs, picturing
 
 SIZE = {"width": 128, "height": 128}
 #: Four captions that the testbed has memorized, and eight ordinary ones, all with a picture.
-<<<<<<< HEAD
-COPIED = [(one.caption, one.scene) for one in memorized() if one.kind == "conjunction"][:4]
-=======
 COPIED = [(one.caption, one.scene) for one in memorized("conjunction")][:4]
->>>>>>> lora
 OTHERS = ordinary_samples(8, 99, "evaluation")
 
 
