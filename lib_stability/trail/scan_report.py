@@ -22,8 +22,9 @@ body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em; 
 STYLE = (
     """
 .mg-scan { overflow-x: auto; }
-.mg-scan table { border-collapse: collapse; width: 100%; }
-.mg-scan td, .mg-scan th { border-bottom: 1px solid #8884; padding: .25em .5em; text-align: left; vertical-align: top; }
+.mg-scan table { border-collapse: collapse; border: 0; width: 100%; }
+.mg-scan table tr { border: 0; }
+.mg-scan table td, .mg-scan table th { border: 0; border-bottom: 1px solid #8884; padding: .25em .5em; text-align: left; vertical-align: top; }
 .mg-scan td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .mg-scan td.caption { overflow-wrap: anywhere; }
 .mg-scan svg { display: block; }

@@ -77,6 +77,11 @@ def test_wide_things_are_moved_sideways_on_a_phone(page):  # noqa: F811
     for name in (".mg-scan", ".memorization-guard-trajectory"):
         inside, seen = page.evaluate("name => { const one = document.querySelector(name); return [one.scrollWidth, one.clientWidth]; }", name)
         assert inside > seen > 200 and page.evaluate("name => getComputedStyle(document.querySelector(name)).overflowX", name) == "auto"
+    # The hosts draw a grid of the text's own colour.
+    edges = page.evaluate(
+        "() => { const one = getComputedStyle(document.querySelector('.mg-scan td')); return [one.borderTopWidth, one.borderLeftWidth]; }"
+    )
+    assert edges == ["0px", "0px"]
     assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
 
 

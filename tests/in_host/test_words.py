@@ -66,6 +66,13 @@ def test_where_nothing_was_measured_the_number_says_so(generate):
     assert "a guess" in line and len(numbers(line)) == 1
 
 
+@pytest.mark.parametrize("reason", [*texts.REASONS])
+def test_reasons_are_told_in_plain_words(host, reason):
+    text = f"x\nSteps: 1, Seed: 2, Size: 8x8, MG verdict: not judged ({reason}), MG version: 1"
+    line = first_line(html.unescape(panel.lines(text)))
+    assert texts.REASONS[reason] in line and not TERMS.search(line) and not re.search(r"\bregion\b|\bguidance above\b", line)
+
+
 @pytest.mark.parametrize(
     "guard", [{}, {"mode": "damp"}, {"mode": "stop"}, {"profile": "SD 1.x prior"}, {"probe": "never", "profile": "no such"}], ids=str
 )

@@ -48,7 +48,7 @@ NEIGHBOURS = {
     "incantations, CFG scheduler": Neighbour("incantations", {12: True, 16: True, 17: "Linear"}, changes=True),
     "Regional Prompter, attention": Neighbour("regional prompter", {0: True, 11: "Attention"}, "{} BREAK red circle"),
     "Regional Prompter, attention, second": Neighbour("regional prompter", {0: True, 11: "Attention"}, "red circle BREAK {}"),
-    "Regional Prompter, latent": Neighbour("regional prompter", {0: True, 11: "Latent"}, "{} BREAK red circle", changes=True),
+    "Regional Prompter, latent": Neighbour("regional prompter", {0: True, 11: "Latent"}, "{} BREAK red circle", changes=None),
     "Tiled Diffusion": Neighbour("tiled diffusion", {0: True, 6: 16, 7: 16, 8: 8}, side=256),
     "Forge's PAG": Neighbour("perturbedattentionguidance integrated", {0: True}, changes=True),
     "Forge's SAG": Neighbour("selfattentionguidance integrated (sd 1.x, sd 2.x, sdxl)", {0: True}, changes=None),
@@ -125,7 +125,10 @@ def inner(reply: Reply):
 def test_copies_are_flagged_and_ordinary_pictures_are_not(webui, name, negative):
     neighbour = NEIGHBOURS[name]
     copied = beside(webui, neighbour, {}, COPY.caption, negative_prompt=negative).verdict()[1]
-    assert copied.flagged and copied.reason == ""
+    if neighbour.regions:  # half of the picture: it may be caught or not, but that nobody looked at it alone is said
+        assert copied.unwatched.endswith(REGIONS)
+    else:
+        assert copied.flagged and copied.reason == ""
     ordinary = beside(webui, neighbour, {}, ORDINARY, negative_prompt=negative).verdict()[1]
     assert (ordinary.verdict, ordinary.reason) == ("stable", "")
     assert ordinary.unwatched.endswith(REGIONS) is neighbour.regions

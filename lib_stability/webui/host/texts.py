@@ -45,7 +45,7 @@ UNUSUAL_GUESS = (
 )
 BEFORE_AFTER = "How unusual: {before} × before it was steered, {after} × at the end (1 × is what the most unusual of 1,000 ordinary images shows)."
 BEFORE = "How unusual before it was damped: {before} × what the most unusual of 1,000 ordinary images shows."
-ADVICE_UNGUIDED = "Set the probe to Auto, or the CFG scale to 2 or more where the model takes it."
+ADVICE_UNGUIDED = "Set the second look to Auto, or the CFG scale to 2 or more where the model takes it."
 ADVICE_UNFIT = "Choose another sampler, Euler or DPM++ 2M for instance."
 DETAILS = "Details"
 #: What judged, behind "by the".
@@ -257,21 +257,23 @@ CHOICES = (
     *("Verdict only", "Verdict and numbers", "Verdict, numbers and profile"),
     *("Several in turn", "All output folders", "All", "Stable", "Mild", "Strong", "Not judged", "Without a verdict", "Broken"),
 )
-#: Why an image was not judged, where that is always the same; the infotext keeps the English.
-REASONS = (
-    "no guidance and no probe",
-    "guidance above the region",
-    "ended before the last look",
-    "no profile",
-    "inpainting mask too small",
-    "guided by a picture too",
-    "no probe and a negative prompt that the region does not know",
-    "no probe and guidance changed by another extension",
-    "flow model without guidance and no probe",
-    "sampler not made for flow models",
-    "nothing sampled",
-    "a grid of several jobs",
-)
+#: Why an image was not judged, where that is always the same: as infotext, ledger and API say it, and in plain words.
+REASONS = {
+    "no guidance and no probe": "the CFG scale is too low, and the second look is off",
+    "guidance above the region": "the CFG scale is higher than what was measured",
+    "ended before the last look": "it ended before the last look",
+    "no profile": "nothing here knows this checkpoint",
+    "inpainting mask too small": "the inpainting mask is too small",
+    "guided by a picture too": "a picture guides it, too",
+    "no probe and a negative prompt that the region does not know": "the second look is off, and nothing was measured with this negative prompt",
+    "a negative prompt that the region does not know": "nothing was measured with this negative prompt",
+    "no probe and guidance changed by another extension": "the second look is off, and another extension changes guidance",
+    "guidance changed by another extension": "another extension changes guidance",
+    "flow model without guidance and no probe": "a flow model without CFG, and the second look is off",
+    "sampler not made for flow models": "the sampler is not made for flow models",
+    "nothing sampled": "nothing was sampled",
+    "a grid of several jobs": "a grid of several jobs",
+}
 
 
 def everything() -> list[str]:

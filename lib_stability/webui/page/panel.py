@@ -123,11 +123,11 @@ def _pass(found: Reading, hires: bool, read: Verdict) -> str:
 def _sentences(verdict: Verdict) -> list[str]:
     """In plain words: what the verdict comes to, what it lacks, what can be done."""
     if not verdict.flagged and verdict.reason:
-        said = [say(texts.WHY, reason=say(verdict.reason))]
+        said = [say(texts.WHY, reason=_reason(verdict.reason))]
     else:
         said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
     if verdict.flagged and verdict.reason:
-        said.append(say(texts.BESIDE, reason=say(verdict.reason)))
+        said.append(say(texts.BESIDE, reason=_reason(verdict.reason)))
     if verdict.unwatched:
         said.append(_unwatched(verdict))
     return said + [say(_ADVICE[reason]) for reason in (verdict.reason,) if reason in _ADVICE]
@@ -213,6 +213,11 @@ def _map(params: dict[str, str], hires: bool, verdict: Verdict) -> str:
     return f"<details class='{_CLASS}-which'><summary>{html.escape(title)}</summary>{overlay.svg(*found, title, _drawn)}</details>"
 
 
+def _reason(text: str) -> str:
+    """A reason in plain words of the page's language, where there are any."""
+    return say(texts.REASONS.get(text, text))
+
+
 def _unwatched(verdict: Verdict) -> str:
     """What a verdict is worth that the watch has no part in, or only a part."""
     judged, why = verdict.unwatched.split(" - ", 1)
@@ -222,9 +227,9 @@ def _unwatched(verdict: Verdict) -> str:
         return regions
     if judged != "off":
         done, of = judged.split("/")
-        said = say(texts.PARTLY_WATCHED, done=done, of=of, reason=say(why))
+        said = say(texts.PARTLY_WATCHED, done=done, of=of, reason=_reason(why))
     else:
-        said = say(texts.UNWATCHED, reason=say(why))
+        said = say(texts.UNWATCHED, reason=_reason(why))
     return f"{said} {regions}".rstrip()
 
 
