@@ -18,7 +18,7 @@ import torch
 
 from .norms import per_sample
 
-#: Stable versions that are evaluated together, in turn.
+#: Stable versions evaluated per model evaluation, in turn.
 EACH = 1
 #: Cosine with the flagged prediction from which on a version still leads to the same picture, however ordinary its norms are (on the testbed with
 #: seven kinds of memorization versions that break a copy mostly lie below .65, all others above .8; looked at once, no table keeps it).
@@ -93,7 +93,7 @@ class Rewording:
     words : sequence of sequences of str
         What each version of each image's prompt lacks, by its number.
     each : int
-        Stable versions that one turn is to see.
+        Stable versions that one model evaluation is to see.
     reader : callable
         Makes a :data:`Reader`; on other devices than the processor it must not wait.
     bare : callable
@@ -144,7 +144,7 @@ class Rewording:
         mask: torch.Tensor,
         virtual: bool,
         judge: Callable[[torch.Tensor, bool], Seen],
-        turn: int | None,
+        evaluation: int,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Mean prediction of the stable versions: of all that are tried at this evaluation, or of those that are due.
 
@@ -159,8 +159,8 @@ class Rewording:
             evaluation. Of those that are due none is made.
         judge : callable
             From a prediction, and whether it is virtual if that is wanted, to what is :class:`Seen` of it.
-        turn : int or None
-            Whose versions are due, from 0; None where none are: then only images that have come to another stage see theirs.
+        evaluation : int
+            Number of the evaluation at hand, from 0.
 
         Returns
         -------
@@ -182,26 +182,21 @@ class Rewording:
             return version.guided, judge(judged, tried)
 
         asked = self._asked(self._read_mask, mask)
-        if asked is not None and turn is not None:
-            self._use(state, mask & (state.tried > 0), asked, turn, look, sums)
+        if asked is not None:
+            self._use(state, mask & (state.tried > 0), asked, evaluation, look, sums)
         for number in range(len(self.stages)):
             self._try(state, number, mask, look, sums)
         return sums.mean()
 
-    def stable(self, like: torch.Tensor) -> torch.Tensor:
-        """The mask of images that have a stable version, like the mask `like`."""
-        return torch.zeros_like(like) if self._state is None or len(like) != len(self.counts) else self._state.stable.any(1)
-
-    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], turn: int, look: Callable, sums: _Sums) -> None:
+    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], evaluation: int, look: Callable, sums: _Sums) -> None:
         """The versions that are due, of those that were stable when last heard of."""
         heard = self._read_stable(state.stable)
         if heard is None:
             return
         stable = [[column for column, good in enumerate(row) if good and wanted] for row, wanted in zip(heard, asked)]
-        for place in range(self.each):
-            columns = [
-                own[turn_of(turn * self.each + place, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable
-            ]
+        for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
+            place = turn - evaluation * self.each
+            columns = [own[turn_of(turn, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable]
             if all(column is None for column in columns):
                 return
             there = torch.tensor([[column is not None, column or 0] for column in columns]).to(mask.device, non_blocking=True)
@@ -243,18 +238,16 @@ class Rewording:
         return heard if heard and any(heard) else None
 
     def _begin(self, x: torch.Tensor) -> _State:
+        there = [[number is not None for number in own] for own in self._numbers]
         guiding = [
             [
-                not number or sum(n is not None for n in own[stage.start : stage.stop]) > HALVES
+                yes and (not number or sum(own[stage.start : stage.stop]) > HALVES)
                 for number, stage in enumerate(self.stages)
-                for _ in stage
+                for yes in own[stage.start : stage.stop]
             ]
-            for own in self._numbers
+            for own in there
         ]
-        exists, guides = (
-            torch.tensor(rows).to(x.device, non_blocking=True)
-            for rows in ([[number is not None for number in own] for own in self._numbers], guiding)
-        )
+        exists, guides = (torch.tensor(rows).to(x.device, non_blocking=True) for rows in (there, guiding))
         tried = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         return _State(tried, exists, guides, torch.zeros_like(exists), torch.zeros_like(exists))
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import torch
 
-from ..carrying import Carried, turn_at
 from ..damping import Marks
 from ..detectors import Detector
 from ..detectors.probing import Probing
@@ -43,7 +42,7 @@ class Reword:
         self.rewording, self.cheaper = rewording, cheaper
         self.probing = next((one for one in detectors if isinstance(one, Probing)), None)
         self.watch = next(one for one in detectors if isinstance(one, Watch))
-        self._release, self._carried = Release(), Carried()
+        self._release = Release()
 
     def act(self, evaluation: Evaluation, flagged: Marks) -> tuple[torch.Tensor, Acted | None]:
         """See :class:`.Damper`. May cost model evaluations where an image is flagged."""
@@ -53,29 +52,16 @@ class Reword:
         result, acted = self.cheaper.act(evaluation, acting)
         if acted is None:
             return result, acted
-        got = self._reworded(evaluation, acting)
+        # Where guidance may have been changed the watch has no measure for it.
+        probing = self.probing if evaluation.watched is None or evaluation.plain is not None else None
+        seen = self._judging(evaluation, probing)
+        got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, evaluation.number)
         if got is None:
             return result, acted
         mean, found = got
         # A version may come near the memorized picture without being unstable.
         mean = self.cheaper.away(mean, found & self._undecided(evaluation), evaluation.expected(self.cheaper.region))
         return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
-
-    def _reworded(self, evaluation: Evaluation, acting: Marks) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """What the versions predict, evaluated or carried over, and the mask ``(batch,)`` of images for which that is known."""
-        # Where guidance may have been changed the watch has no measure for it.
-        probing = self.probing if evaluation.watched is None or evaluation.plain is not None else None
-        carried = self._carried.predict(evaluation)
-        turn = evaluation.number if carried is None else turn_at(evaluation.number)
-        seen = self._judging(evaluation, probing)
-        got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, turn)
-        if got is not None:
-            got = self._carried.mix(evaluation, *got), got[1]
-        if carried is None:
-            return got
-        prediction, kept = carried
-        kept = kept & acting.tensor & self.rewording.stable(kept)
-        return (prediction, kept) if got is None else (torch.where(per_sample(got[1], prediction), got[0], prediction), got[1] | kept)
 
     def _likeness(self, evaluation: Evaluation, prediction: torch.Tensor) -> torch.Tensor:
         """Cosine ``(batch,)`` of a prediction with what is remembered."""
