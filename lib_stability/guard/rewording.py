@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from .norms import per_sample
+from .recalling import Tried
 
 #: Stable versions evaluated per model evaluation, in turn.
 EACH = 2
@@ -126,6 +127,7 @@ class Rewording:
         self._readers = [reader() for _ in self.stages]
         self._read_stable, self._read_mask = reader(), reader()
         self._state: _State | None = None
+        self._recalled: Sequence[Tried | None] = ()
 
     @staticmethod
     def _numbered(own: Sequence[int], widths: Sequence[int]) -> list[list[int | None]]:
@@ -233,8 +235,29 @@ class Rewording:
 
     def _begin(self, x: torch.Tensor) -> _State:
         exists = torch.tensor([[number is not None for number in own] for own in self._numbers]).to(x.device, non_blocking=True)
-        tried = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return _State(tried, exists, torch.zeros_like(exists), torch.zeros_like(exists))
+        tried = torch.zeros(len(x), dtype=torch.int64)
+        found, stable = torch.zeros_like(exists, device="cpu"), torch.zeros_like(exists, device="cpu")
+        for image, known in enumerate(self._recalled[: len(x)]):
+            # What was tried in vain may have been tried too late to tell.
+            if known is not None and known.found:
+                tried[image] = known.stages
+                for column, number in enumerate(self._numbers[image]):
+                    found[image, column] = number in known.found
+                    stable[image, column] = number in (known.stable or known.found)
+        return _State(*(one.to(x.device, non_blocking=True) for one in (tried, exists, found, stable)))
+
+    def recall(self, tried: Sequence[Tried | None]) -> None:
+        """Begin with what is known of each image's versions, before the first :meth:`step`."""
+        self._recalled = tried
+
+    def tried(self, image: int) -> Tried | None:
+        """What is known of one image's versions; None where none was tried. Waits for the device."""
+        if self._state is None or image >= len(self._numbers):
+            return None
+        found, stable = (
+            tuple(self._numbers[image][column] for column in row[image].nonzero()[:, 0].tolist()) for row in (self._state.found, self._state.stable)
+        )
+        return Tried(int(self._state.tried[image]), found, stable)
 
     def carriers(self) -> list[str]:
         """By image the parts of its prompt without which the copy broke, joined by plus signs; empty where none did. Waits for the device."""

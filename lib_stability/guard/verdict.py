@@ -23,7 +23,16 @@ _BARE = "damped without what another extension adds"
 _NO_PROBE = "no probe and "
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
 STEERED, UNCERTAIN = "steered away", "uncertain"
-OUTCOMES = (STEERED, UNCERTAIN)
+#: The prediction that was handed on last is the one that flagged the image; the image was flagged where hardly more than details was open.
+STILL, LATE = "still a copy", "too late"
+#: It was sampled from its own noise once more, damped from the first evaluation on: what is said behind it is of the second picture.
+AGAIN = "sampled again"
+OUTCOMES = (STEERED, UNCERTAIN, STILL, LATE, AGAIN, *(f"{AGAIN} - {one}" for one in (STEERED, UNCERTAIN, STILL)))
+#: Cosine of the last prediction with the one that flagged the image from which on it is the same picture.
+SAME = 0.7
+#: Noise (per unit of picture) by the square root of the latent's elements below which half of the testbed's runs or more can no longer be turned into
+#: another picture; the lowest of three sizes (0.025 to 0.065, `docs/evaluation/scale.md`).
+DECIDED_BELOW = 0.025
 #: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
 #: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
 #: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of `testbed kinds`; no table keeps it.)
@@ -55,8 +64,9 @@ class Verdict:
     stopped_at : int or None
         Evaluation (from 1) from which on the image was blanked.
     outcome : one of :data:`OUTCOMES` or ""
-        Of a damped image: what the prediction for its own prompt says at the last evaluation. Empty where nothing was damped, where nobody has looked
-        there or where that cannot tell (flow models, schedules that end in tiny steps).
+        Of a damped image: whether it still is what flagged it, or was flagged too late; else what the prediction for its own prompt says at the last
+        evaluation. Empty where nothing was damped, where nobody has looked there or where that cannot tell (flow models, schedules that end in tiny
+        steps).
     carriers : str
         Of a reworded image: the parts of its prompt without which the copy broke, joined by plus signs.
     unwatched : str
@@ -79,6 +89,21 @@ class Verdict:
     @property
     def flagged(self) -> bool:
         return self.verdict in (MILD, STRONG)
+
+    @property
+    def steered(self) -> bool:
+        """Whether the finished picture no longer looks like what flagged it, at whichever attempt."""
+        return self.outcome.endswith(STEERED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether damping has failed, so that the image had better be sampled again."""
+        return self.outcome.endswith((STILL, LATE))
+
+    @property
+    def again(self) -> bool:
+        """Whether it was sampled again from its own noise."""
+        return self.outcome.startswith(AGAIN)
 
 
 class _Seen(NamedTuple):
@@ -130,7 +155,7 @@ def verdicts(what: Pass) -> list[Verdict]:
     readings = what.readings
     batch = len(readings[0].sigma)
     idle = torch.zeros(batch, dtype=torch.bool, device=readings[0].sigma.device)
-    acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).sum(0).cpu()
+    acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).cpu()
     measured = [[*(one.finite() for one in r.judged.values()), ~idle if r.finite is None else r.finite] for r in readings]
     finite = torch.stack([torch.stack(one).all(0) for one in measured]).cpu()
     high = what.guidance_range[1]
@@ -140,17 +165,17 @@ def verdicts(what: Pass) -> list[Verdict]:
     changed = torch.stack([idle if r.plain is None else ~r.plain for r in readings]).sum(0).cpu()
     levels = torch.stack([reading.sigma for reading in readings[-3:]]).cpu()
     found = [
-        _verdict(what, index, seen, finite[:, index], int(acted[index]), bool(beyond[index]), levels[:, index], int(changed[index]))
+        _verdict(what, index, seen, finite[:, index], acted[:, index], bool(beyond[index]), levels[:, index], int(changed[index]))
         for index in range(batch)
     ]
     return found + [unseen] * (what.batch - batch)  # a batch that grew: its new images were never looked at
 
 
 def _verdict(
-    what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool, ends: torch.Tensor, changed: int
+    what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, acted: torch.Tensor, beyond: bool, ends: torch.Tensor, changed: int
 ) -> Verdict:
-    carriers = what.carriers[index] if index < len(what.carriers) else ""
-    outcome = _outcome(what, seen, index, ends) if damped else ""
+    carriers, damped = what.carriers[index] if index < len(what.carriers) else "", int(acted.sum())
+    outcome = _outcome(what, seen, index, ends, int(acted.nonzero()[0])) if damped else ""
     blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=outcome, carriers=carriers)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
@@ -180,12 +205,22 @@ def _verdict(
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
-def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor) -> str:
+def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor, first: int) -> str:
+    """`first` is the evaluation that was damped first."""
+    if index < len(what.likeness) and what.likeness[index] >= SAME:
+        return STILL
+    if first > 0 and what.elements and _noise(what, float(what.readings[first].sigma[index])) < DECIDED_BELOW * what.elements**0.5:
+        return LATE
     levels = sorted(set(ends.tolist()))
     if what.region is None or what.region.parameterisation == "flow" or len(levels) < 2 or levels[1] < APART * levels[0]:
         return ""
     last = [float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]]
     return (STEERED if max(last) <= STEERED_BELOW else UNCERTAIN) if last else ""
+
+
+def _noise(what: Pass, sigma: float) -> float:
+    """Noise per unit of picture."""
+    return sigma / max(1 - sigma, 1e-6) if what.region is not None and what.region.parameterisation == "flow" else sigma
 
 
 def _unwatched(what: Pass, index: int, watch: _Seen | None, changed: int) -> str:
