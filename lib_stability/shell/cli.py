@@ -57,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--only", choices=("detection", "damping"), help="run one part, and keep the other as the folder has it")
     evaluate.add_argument("--jobs", type=bounded(int, 1, 256), default=1, metavar="N", help="processes that share the rows (%(default)s)")
     evaluate.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="profile to evaluate (%(default)s)")
+    evaluate.add_argument("--kept", type=Path, metavar="DIR", help="folder for rows that are made, from which an interrupted run goes on")
 
     compare = commands.add_parser("compare", help="the guard beside published detectors and mitigations of memorization, on the testbed")
     compare.add_argument("--out", type=Path, default=Path("outputs/compare"), help="folder for compare.json, compare.md and a figure (%(default)s)")
@@ -84,9 +85,13 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--vae-steps", type=bounded(int, 1, 10**6), default=2200, help="autoencoder steps on crops (%(default)s)")
     train.add_argument("--vae-full-steps", type=bounded(int, 1, 10**6), default=350, help="autoencoder steps on whole pictures (%(default)s)")
     train.add_argument(
-        "--variant", choices=("small", "main", "large", "kinds"), default="main", help="latents of 8x8, 16x16 or 32x32, or all kinds (%(default)s)"
+        "--variant",
+        choices=("small", "main", "large", "plain"),
+        default="main",
+        help="latents of 8x8, 16x16, 32x32, or main's first half (%(default)s)",
     )
-    train.add_argument("--unet-steps", type=bounded(int, 1, 10**7), help="U-Net steps (4800, of another size its own)")
+    train.add_argument("--unet-steps", type=bounded(int, 1, 10**7), help="U-Net steps in the plain world (4800, of another size its own)")
+    train.add_argument("--kinds-steps", type=bounded(int, 1, 10**7), help="then, of the main one, steps in its own (4000)")
     train.add_argument("--attribute-steps", type=bounded(int, 1, 10**6), default=1200, help="steps of the attribute reader (%(default)s)")
     train.add_argument("--batch", type=bounded(int, 1, 4096), help="U-Net batch size (64, of another size its own)")
     train.add_argument("--minutes", type=bounded(float, 1, 10**5), default=600, help="most that the kinds' training takes (%(default)s)")
@@ -96,12 +101,11 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate = actions.add_parser("calibrate", help="fit the testbed's profile from reference runs")
     calibrate.add_argument("--runs", type=bounded(int, 8, 5000), default=1600, help="reference runs (%(default)s)")
     sizes = calibrate.add_mutually_exclusive_group()
-    sizes.add_argument("--variant", choices=("small", "main", "large", "kinds"), default="main", help="(%(default)s)")
+    sizes.add_argument("--variant", choices=("small", "main", "large"), default="main", help="(%(default)s)")
     sizes.add_argument("--forge", action="store_true", help="of the testbed as Forge's export has it")
     calibrate.add_argument("--out", type=Path, help="file to write (the bundled profile)")
     actions.add_parser("neighbours", help="how close ordinary runs come to training pictures: what the copy thresholds stand on")
     copies = actions.add_parser("copies", help="how often the model really copies, per kind of memorization")
-    copies.add_argument("--variant", choices=("kinds",), default="kinds", help="(%(default)s)")
     copies.add_argument("--runs", type=bounded(int, 1, 1000), default=6, help="per memory (%(default)s)")
     copies.add_argument("--ordinary", type=bounded(int, 1, 10**5), default=288, help="runs of ordinary captions (%(default)s)")
     copies.add_argument("--weights", type=Path, help="other weights, such as those of a training under way")
@@ -214,9 +218,11 @@ def _match(arguments: argparse.Namespace) -> int:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     profile = storage.read(arguments.profile)
-    from ..testbed.evidence import evaluate, tables
+    from ..testbed.evidence import evaluate, evaluation_rows, remake, tables
 
-    result = evaluate.evaluate(evaluate.QUICK if arguments.quick else evaluate.FULL, arguments.out, profile, only=arguments.only, jobs=arguments.jobs)
+    size = evaluate.QUICK if arguments.quick else evaluate.FULL
+    kept = evaluation_rows.Kept(arguments.kept, remake.rests_on("testbed.evidence.evaluate", profile.to_json())) if arguments.kept else None
+    result = evaluate.evaluate(size, arguments.out, profile, None, arguments.only, arguments.jobs, kept)
     print(f"Thresholds of {profile.name} ({profile.kind}):")
     for level in ("low", "medium", "high", "paper"):
         print(f"  {level}: watch {sensitivity.thresholds(profile.watch, level).describe()}")

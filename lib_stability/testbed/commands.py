@@ -16,24 +16,24 @@ from .evidence import calibrate as calibration
 from .evidence.damping import generate
 from .network import model
 from .network.setting import EVALUATION_SEED, Setting
-from .network.variants import KINDS, MAIN, VARIANTS
+from .network.variants import MAIN, PLAIN, VARIANTS
 from .world import attributes, judge
-from .world.captions import memorized, ordinary_samples
+from .world.kinds import memorized, ordinary_samples
 from .world.scenes import random_scene, render
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train autoencoder, U-Net with text encoder, and the attribute reader; resumable."""
+    """Train autoencoder, U-Net with text encoder, and the attribute reader; resumable. The main one in two halves, the plain world first."""
     from .network import train as training
+    from .network import train_kinds
 
     variant = VARIANTS[arguments.variant]
-    steps, batch = arguments.unet_steps or variant.steps, arguments.batch or variant.batch
-    if variant is KINDS:
-        from .network import train_kinds
-
-        weights = train_kinds.train(arguments.folder, steps, batch, arguments.minutes, arguments.jobs, arguments.seed)
-    else:
-        weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, variant)
+    first = PLAIN if variant is MAIN else variant
+    steps, batch = arguments.unet_steps or first.steps, arguments.batch or first.batch
+    weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, first)
+    if variant is MAIN:
+        steps = arguments.kinds_steps or variant.steps
+        weights = train_kinds.train(arguments.folder / "kinds", weights, steps, batch, arguments.minutes, arguments.jobs, arguments.seed)
     made = [(weights, variant.weights)]
     if variant is MAIN:
         reader = arguments.folder / attributes.WEIGHTS.name
@@ -73,20 +73,20 @@ def neighbours(arguments: argparse.Namespace, runs: int = 96, pictures: int = 40
     """Correlation of ordinary runs with their nearest training picture, and of memorized runs with theirs."""
     bed = model.Testbed.load()
     ordinary = generate(bed, [caption for caption, _ in ordinary_samples(runs, EVALUATION_SEED, "evaluation")], Setting(), EVALUATION_SEED).pixels
-    kinds = {kind: [item for item in memorized() if item.kind == kind] for kind in ("whole", "template")}
+    kinds = {kind: memorized(kind) for kind in bed.variant.kinds}
     own = {
         kind: judge.likeness(generate(bed, [item.caption for item in items], Setting(), EVALUATION_SEED).pixels, items)
         for kind, items in kinds.items()
     }
-    other = {kind: torch.stack([judge.likeness(ordinary, [item] * runs) for item in items]).amax(0) for kind, items in kinds.items()}
+    other = {kind: judge.resemblance(ordinary, items).amax(1) for kind, items in kinds.items()}
     rng = np.random.default_rng(2)  # the training set's own seed: its first pictures
     nearest = torch.full((runs,), -1.0)
     for _ in tqdm(range(pictures // 50), desc="training pictures", unit="50"):
         some = torch.stack([judge.to_pixels(render(random_scene(rng))) for _ in range(50)])
         nearest = torch.maximum(nearest, (judge.unit_rows(ordinary) @ judge.unit_rows(some).T).amax(1))
-    limits = {"whole": judge.COPY, "template": judge.TEMPLATE_COPY}
     print(f"ordinary runs, nearest of {pictures} training pictures: median {nearest.median():.3f}, max {nearest.max():.3f}")
-    for kind, limit in limits.items():
+    for kind, items in kinds.items():
+        limit = float(judge.limits(items)[0])
         print(f"ordinary runs, nearest of the memorized ({kind}): median {other[kind].median():.3f}, max {other[kind].max():.3f}")
         low, middle, share = own[kind].quantile(0.05), own[kind].median(), (own[kind] > limit).float().mean()
         print(f"memorized runs, their own ({kind}): 5 % {low:.3f}, median {middle:.3f}; copies above {limit}: {share:.1%}")
@@ -97,7 +97,7 @@ def copies(arguments: argparse.Namespace) -> int:
     """How often the testbed really copies, per kind of memorization."""
     from .evidence import copies as measuring
 
-    bed = model.Testbed.load(arguments.weights or VARIANTS[arguments.variant].weights)
+    bed = model.Testbed.load(arguments.weights or MAIN.weights)
     with tqdm(desc="runs", unit="run") as bar:
         result = measuring.copies(bed, arguments.out, arguments.runs, arguments.ordinary, tick=bar.update)
     print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
@@ -108,7 +108,7 @@ def kinds(arguments: argparse.Namespace) -> int:
     """What the kinds' profile catches of each kind of memorization, and how often it is wrong."""
     from .evidence import kinds_detection as measuring
 
-    bed, profile = model.Testbed.load(KINDS.weights), storage.read(KINDS.profile)
+    bed, profile = model.Testbed.load(), storage.read(MAIN.profile)
     with tqdm(desc="runs", unit="run") as bar:
         result = measuring.detect(bed, profile, arguments.out, arguments.tapes, tick=bar.update)
     print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
@@ -119,7 +119,7 @@ def damping(arguments: argparse.Namespace) -> int:
     """What damping leaves of each kind of memorization."""
     from .evidence import kinds_damping as measuring
 
-    bed, profile = model.Testbed.load(KINDS.weights), storage.read(KINDS.profile)
+    bed, profile = model.Testbed.load(), storage.read(MAIN.profile)
     with tqdm(desc="runs", unit="run") as bar:
         result = measuring.damp(bed, profile, arguments.out, arguments.draws, tick=bar.update)
     print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")

@@ -28,11 +28,14 @@ from .network.model import Testbed, tokenize
 from .network.sample import GuidedDenoiser, check_names
 from .network.variants import MAIN
 from .world import judge
-from .world.captions import Memorized, memorized, ordinary_samples
+from .world.captions import Memorized
+from .world.kinds import KINDS, memorized, ordinary_samples
 from .world.scenes import render
 
 #: Pictures sampled at once: small enough for a progress bar that moves.
 BATCH = 16
+#: Letters of a caption in a file's name.
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,12 @@ class Job:
 
 
 def jobs(prompts: Sequence[str], seed: int, seeds: int) -> list[Job]:
-    """The captions of the demo: those given, else six whole-picture copies, two templates and four ordinary captions (one naturally narrow)."""
-    known = {item.caption: item for item in memorized()}
+    """The captions of the demo: those given, else the montage's, one of each kind of memorization, and four ordinary ones (one naturally narrow)."""
+    known = {text: item for item in memorized() for text in item.texts}
     if prompts:
         captions = list(dict.fromkeys(" ".join(prompt.lower().replace(",", " ").split()) for prompt in prompts))
     else:
-        items = list(known.values())
-        chosen = [item.caption for item in items if item.kind == "whole"][:6] + [item.caption for item in items if item.kind == "template"][:2]
+        chosen = [*montage.SHOWN, *(memorized(kind)[0].caption for kind in KINDS)]
         ordinary = [
             caption for caption, _ in ordinary_samples(3, 11, "evaluation", narrow=False) + ordinary_samples(1, 12, "evaluation", narrow=True)
         ]
@@ -73,9 +75,13 @@ def _generate(bed: Testbed, todo: Sequence[Job], arguments: argparse.Namespace, 
 
 
 def _copy(pixels: torch.Tensor, item: Memorized | None) -> tuple[bool, float]:
-    """Whether a picture is a copy of a memorized one, and its likeness to the nearest."""
-    kind = item.kind if item else "whole"
-    return bool(judge.copies(pixels, kind)), float(judge.nearest(pixels, kind))
+    """Whether a picture is a copy of anything memorized, and its likeness to what its caption memorized, of an ordinary one to the nearest."""
+    nearest = judge.likeness(pixels, [item]) if item else judge.resemblance(pixels, memorized()).amax(1)
+    return bool(judge.any_copies(pixels, memorized())), float(nearest)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _save(path: Path, pixels: torch.Tensor, job: Job, arguments: argparse.Namespace, extra: dict[str, str]) -> None:
@@ -133,13 +139,13 @@ def main(arguments: argparse.Namespace) -> int:
 
     level = thresholds(profile.watch, settings.sensitivity, settings.tau)
     print(f"\n{settings.sensitivity} sensitivity: {level.describe()}")
-    head = f"{'caption':34} {'seed':>5}  {'verdict':11} {'score':>6}  {'by':5} {'flagged at':>10} {'damped':>7}  copy without guard, with guard"
+    head = f"{'kind':11} {'caption':34} {'seed':>5}  {'verdict':11} {'score':>6}  {'by':5} {'flagged at':>10} {'damped':>7}  copy without, with guard"
     print(head + "\n" + "-" * len(head))
     rows = []
     for index, (job, verdict) in enumerate(zip(todo, verdicts)):
         images = (plain[index : index + 1], guarded[index : index + 1])
         (was, before), (still, after) = (_copy(image, job.item) for image in images)
-        name = f"{index:02}-{job.caption.replace(' ', '-')}-{job.seed}"
+        name = f"{index:02}-{job.caption[:LONGEST_NAME].strip().replace(' ', '-')}-{job.seed}"
         _save(folder / f"{name}-unguarded.png", images[0][0], job, arguments, {})
         _save(folder / f"{name}-guarded.png", images[1][0], job, arguments, infotext.write(settings, verdict))
         drawn = chart.trajectory(seen[index], verdict.threshold or level.mild, f"{job.caption}: {verdict.verdict}")
@@ -152,7 +158,8 @@ def main(arguments: argparse.Namespace) -> int:
         score = "" if verdict.score is None else f"{verdict.score:.1f}"
         answer = f"{'yes' if was else 'no':3} ({before:+.2f}), {'yes' if still else 'no':3} ({after:+.2f})"
         reason = f"  {verdict.reason}" if verdict.reason else ""
-        print(f"{job.caption:34} {job.seed:>5}  {verdict.verdict:11} {score:>6}  {verdict.detector:5} {at:>10} {acted:>7}  {answer}{reason}")
+        told = f"{job.item.kind if job.item else 'ordinary':11} {_short(job.caption, 34):34}"
+        print(f"{told} {job.seed:>5}  {verdict.verdict:11} {score:>6}  {verdict.detector:5} {at:>10} {acted:>7}  {answer}{reason}")
         training = figures.to_image(judge.to_pixels(render(job.item.scene))) if job.item else None
         rows.append(montage.Row(job.caption, training, *(figures.to_image(image[0]) for image in images), was, still, verdict.flagged))
     montage.draw(montage.pick(rows)).save(folder / "montage.png")

@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
-from lib_stability.testbed.world.captions import memorized, ordinary_samples  # noqa: E402
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples  # noqa: E402
 
 PREFIX = "memorization_guard_"
 TAB = f"#{PREFIX}tab_"

@@ -16,7 +16,7 @@ from conftest import FORGE
 from lib_stability.guard import sensitivity
 from lib_stability.guard.norms import Norms
 from lib_stability.profile import own_profiles, own_prompts, storage
-from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import sampling
 from lib_stability.webui.job import library, recording

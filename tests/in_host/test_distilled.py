@@ -12,7 +12,7 @@ from test_judging import MEMORIZED, pixels, said, verdict
 
 from lib_stability.profile import storage
 from lib_stability.profile.profiles import Model
-from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 from lib_stability.webui.host import sampling
 from lib_stability.webui.job import library, pace
 from lib_stability.webui.page import serving

@@ -11,7 +11,7 @@ from conftest import FORGE
 from PIL import Image, ImageDraw
 
 from lib_stability.testbed.world import judge
-from lib_stability.testbed.world.captions import memorized
+from lib_stability.testbed.world.kinds import memorized
 from lib_stability.trail.infotext import parse_text, read
 
 MEMORIZED = memorized()[0].caption

@@ -16,7 +16,7 @@ from test_served import fill, page  # noqa: F401
 
 from lib_stability.match import describing, store
 from lib_stability.shell import cli, match_commands, webui_answers
-from lib_stability.testbed.world.captions import memorized
+from lib_stability.testbed.world.kinds import memorized
 from lib_stability.testbed.world.scenes import random_scene, render
 from lib_stability.trail.reading import verdicts_of
 from lib_stability.validation import ValidationError

@@ -15,7 +15,7 @@ from test_scanning import MEMORIZED, run, scanned
 from test_served import ROOT, page  # noqa: F401
 
 from lib_stability.profile import storage
-from lib_stability.testbed.world.captions import ordinary_samples
+from lib_stability.testbed.world.kinds import ordinary_samples
 from lib_stability.webui.job import library
 from lib_stability.webui.page import panel, tab_calibrate
 from lib_stability.webui.tasks import background, calibrating, scanning

@@ -10,9 +10,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from lib_stability.shell import cli
-from lib_stability.testbed.world.captions import memorized
+from lib_stability.testbed.world.kinds import memorized
 
-MEMORIZED = [item.caption for item in memorized() if item.kind == "whole"]
+MEMORIZED = [item.caption for item in memorized() if item.kind in ("conjunction", "trigger", "long", "captions")]
 FULL = {"width": 128, "height": 128, "steps": 12, "do_not_save_samples": False}
 BIG_SEED = 4_000_000_011
 

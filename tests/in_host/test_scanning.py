@@ -16,7 +16,7 @@ from test_served import ROOT, page  # noqa: F401
 
 from lib_stability.guard.sensitivity import Thresholds
 from lib_stability.shell import cli
-from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 from lib_stability.trail import scan_report
 from lib_stability.validation import ValidationError
 from lib_stability.webui.host import sampling

@@ -8,11 +8,11 @@ import json
 import pytest
 
 from lib_stability.shell import cli
-from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 from lib_stability.trail.infotext import parse_text, read
 from lib_stability.webui.job.library import LIBRARY
 
-WHOLE = [item.caption for item in memorized() if item.kind == "whole"]
+WHOLE = [item.caption for item in memorized() if item.kind in ("conjunction", "trigger", "long", "captions")]
 SIZE = ("--width", "128", "--height", "128", "--steps", "10")
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from test_live_testbed import EXPORTED, ROUTES, SIZE
 
 from lib_stability.testbed.world import judge
-from lib_stability.testbed.world.captions import memorized
+from lib_stability.testbed.world.kinds import memorized
 from lib_stability.trail.infotext import parse_text, read_passes
 
 pytestmark = pytest.mark.live

@@ -8,13 +8,13 @@ import urllib.parse
 import pytest
 from client import WebUI
 
-from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 
 pytestmark = pytest.mark.live
 #: Checkpoints of ``testbed export`` and ``testbed export --forge``, and the bundled profile of each.
 EXPORTED = {
-    "1be73e82e32709d5dd06a0e6658950994cc19fa54f8dfc798ee637ad26aefe5a": "Testbed",
-    "c7ff317d2223a21b78a07629e61fc023aa647956fd2770ce7d23b16805272f9a": "Testbed for Forge",
+    "088ce10b97b501dabcfba12cca4a4a50ae95545cbf9cde094aca21d613638fcc": "Testbed",
+    "6384d05e90f79bb07a777ff5dc3f064ce9d05dae2841e264fc4c9f700e7b8428": "Testbed for Forge",
 }
 ROUTES = "/memorization-guard/v1"
 SIZE = {"width": 128, "height": 128}

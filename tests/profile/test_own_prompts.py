@@ -10,7 +10,7 @@ import pytest
 
 from lib_stability.guard.region import Trajectory
 from lib_stability.profile import own_prompts, profiles, reference, storage
-from lib_stability.testbed.world.captions import ordinary_samples
+from lib_stability.testbed.world.kinds import ordinary_samples
 
 ORDINARY = reference.prompts(400)
 

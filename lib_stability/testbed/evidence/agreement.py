@@ -22,7 +22,8 @@ from ...trial.plan import BEFORE, DAMP, MEMORIZED, ORDINARY, REPORT
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting
 from ..world import judge
-from ..world.captions import Memorized, memorized, ordinary_samples
+from ..world.captions import Memorized
+from ..world.kinds import KINDS, memorized, ordinary_samples
 from ..world.scenes import render
 from . import tables
 from .damping import generate
@@ -30,6 +31,7 @@ from .damping import generate
 SEED = EVALUATION_SEED + 60_000_000
 #: Seeds of each caption; of them two alone are tried as well.
 SEEDS = 4
+TEMPLATE = "template"
 
 
 class Made(NamedTuple):
@@ -44,7 +46,8 @@ class Made(NamedTuple):
 def measure(bed: Testbed, profile: Profile, out: Path, ordinary: int = 50, tick: Callable[[int], None] = lambda n: None) -> dict:
     """Generate and judge; writes ``agreement.json`` and ``agreement.md`` into `out` and returns the first's content."""
     made = _generate(bed, profile, ordinary, tick)
-    originals = likeness.of_pixels(_small(torch.stack([judge.to_pixels(render(item.scene)) for item in memorized() if item.kind == "whole"])))
+    whole = [scene for item in memorized() if item.kind != TEMPLATE for scene in item.pictures]
+    originals = likeness.of_pixels(_small(torch.stack([judge.to_pixels(render(scene)) for scene in whole])))
     two = [number for number, row in enumerate(made.rows) if row["seed"] % SEEDS < 2]
     result = {"side": likeness.SIDE, "ordinary": ordinary * SEEDS, "rows": []}
     for told, chosen, known in (
@@ -54,7 +57,7 @@ def measure(bed: Testbed, profile: Profile, out: Path, ordinary: int = 50, tick:
     ):
         rows, truth, items = ([each[number] for number in chosen] for each in (made.rows, made.truth, made.items))
         found = copies.judge(rows, made.vectors[chosen], known)
-        for kind in ("whole", "template") if known is None else ("whole",):  # a template has no one original
+        for kind in KINDS if known is None else (kind for kind in KINDS if kind != TEMPLATE):  # a template has no one original
             for mode in (REPORT, DAMP):
                 own = [number for number, row in enumerate(rows) if row["mode"] == mode and items[number] is not None and items[number].kind == kind]
                 result["rows"].append({"told by": told, "kind": kind, "mode": mode, "limit": found.limit, **_held(found, truth, own)})
@@ -84,7 +87,8 @@ def report(result: dict) -> str:
 def worth(result: dict) -> dict[str, str]:
     """What a field trial's report says of agreement between :data:`SEEDS` seeds: copies of whole pictures found, and of all others called copies."""
     own = [row for row in result["rows"] if row["told by"] == f"agreement of {SEEDS} seeds"]
-    found = next(row["found"] for row in own if row["kind"] == "whole" and row["mode"] == REPORT)
+    whole = [row for row in own if row["kind"] not in (TEMPLATE, ORDINARY) and row["mode"] == REPORT and row["copies"]]
+    found = sum(row["found"] * row["copies"] for row in whole) / sum(row["copies"] for row in whole)
     wrong, others = (sum((row["wrong"] if name else 1) * row["others"] for row in own if row["others"]) for name in (True, False))
     return {"found": f"{100 * found:.0f} %", "wrong": f"{100 * wrong / others:.1f} %"}
 

@@ -26,9 +26,8 @@ from ..network.variants import MAIN, Variant
 from ..rivals import asthana, broken_memories, tuning
 from ..rivals.detectors import GUARD, Choice, Detector, guards, rivals
 from ..rivals.observer import Runs, merged, observe, references
-from ..world.captions import ordinary_samples
 from . import calibrate, compare_mitigation, compare_mitigation_tables, damping
-from .compare_mitigation import tuning as tuning_captions
+from .compare_mitigation import memories
 from .compare_tables import details, summary
 
 #: First seed of the comparison's evaluation; `evaluate` stays below it.
@@ -82,12 +81,12 @@ class Calibrated:
 def calibrated(bed: Testbed, profile: Profile, size: Size, tick: Callable[[int], None]) -> Calibrated:
     """Tables of Broken Memories, tuned choices, and every rival's threshold, from the calibration half of the captions."""
     count = broken_memories.REFERENCES
-    captions = [caption for caption, _ in ordinary_samples(count + size.thresholds, calibrate.SEED, "calibration")]
+    captions = [caption for caption, _ in bed.variant.world.ordinary_samples(count + size.thresholds, calibrate.SEED, "calibration")]
     every = sorted({asthana.TIMESTEP, *asthana.TIMESTEPS})
     runs = {name: observe(bed, profile, captions[:count], Setting(name), calibrate.SEED, (), tick) for name in size.schedulers}
     ordinary = observe(bed, profile, captions[count:], OWN, calibrate.SEED + count, every, tick)
-    whole = [item.caption for item in bed.variant.memorized("whole")[: tuning_captions(bed.variant)]]
-    found = observe(bed, profile, whole * 2, OWN, SEED - 1_000, every, tick)
+    told = [item.caption for item in memories(bed.variant, True)]
+    found = observe(bed, profile, told * 2, OWN, SEED - 1_000, every, tick)
     choice = tuning.tune(found.values, ordinary.values)
     tables = {name: broken_memories.Tables.fit(references(one)) for name, one in runs.items()}
     shown = rivals(tables, choice)
@@ -141,10 +140,9 @@ def bars(rows: list[dict]) -> list[dict]:
 
 def total_runs(size: Size, variant: Variant = MAIN) -> int:
     """Runs that the comparison samples, for its progress bar."""
-    tuned = tuning_captions(variant)
-    whole = variant.wholes - tuned
+    tuned, shown = (len(memories(variant, part)) for part in (True, False))
     before = len(size.schedulers) * broken_memories.REFERENCES + size.thresholds + 2 * tuned + size.ordinary
-    return before + len(size.settings) * (whole * size.copies + size.ordinary)
+    return before + len(size.settings) * (shown * size.copies + size.ordinary)
 
 
 def compare(size: Size, out: Path, profile: Profile, bed: Testbed | None = None, only: str | None = None) -> dict:
@@ -176,12 +174,12 @@ def compare(size: Size, out: Path, profile: Profile, bed: Testbed | None = None,
 
 def detect(bed: Testbed, profile: Profile, size: Size, bar: tqdm, save: Callable[[dict], None]) -> None:
     """The detection half; `save` gets what there is after each setting."""
-    candidates = [caption for caption, _ in ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
+    candidates = [caption for caption, _ in bed.variant.world.ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
     own_limits = {name: thresholds(region, "medium").mild for name, region in (("watch", profile.watch), ("probe", profile.probe))}
     bar.set_description("tables, tuning, thresholds")
     known = calibrated(bed, profile, size, bar.update)
     ordinary, dropped = damping.truly_ordinary(bed, candidates, SEED - 50_000, bar.update)
-    captions = [item.caption for item in bed.variant.memorized("whole")[tuning_captions(bed.variant) :]] * size.copies
+    captions = [item.caption for item in memories(bed.variant, False)] * size.copies
     result = {"profile": profile.name, "tuned": asdict(known.choice), "published": asdict(Choice()), "ordinary_that_copy": dropped, "rows": []}
     timesteps = sorted({asthana.TIMESTEP, known.choice.timestep})
     for name in size.settings:

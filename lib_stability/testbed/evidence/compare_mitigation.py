@@ -25,14 +25,14 @@ from ..rivals.base import Context, Mitigation, Plain
 from ..rivals.mitigations import Judged, choose, dominating, entries
 from ..world import judge
 from ..world.attributes import AttributeReader
-from ..world.captions import Memorized, ordinary_samples
+from ..world.captions import Memorized
 from . import calibrate
 from .damping import ordinary_twins
 
 #: First seed; detection's comparison stays below it.
 SEED = EVALUATION_SEED + 40_000_000
-#: Whole memorized captions that only the tuning sees, but no more than a third of what a testbed memorized.
-TUNING = 12
+#: Of the memories of each kind but templates, the share that only the tuning sees.
+TUNING = 1 / 3
 #: Where methods are tuned, and where ordinary pictures are looked at; the first row of the table.
 OWN = Setting()
 SETTINGS = (OWN, Setting("DPM++ 2M", guidance=6.0), Setting("Euler a"))
@@ -41,14 +41,14 @@ DEFAULT, TUNED = "as published", "tuned"
 
 @dataclass(frozen=True)
 class Size:
-    """Runs per memorized caption, settings of whole captions and of templates, whether parameters are tuned, ordinary captions of a table.
+    """Runs per memory, settings of conjunctions and of the other kinds, whether parameters are tuned, ordinary captions of a table.
 
-    Whole captions are shown with both published and tuned parameters in our own setting, everything else with the tuned ones.
+    Conjunctions are shown with both published and tuned parameters in our own setting, everything else with the tuned ones.
     """
 
     copies: int = 1
-    whole: tuple[Setting, ...] = SETTINGS
-    template: tuple[Setting, ...] = (OWN,)
+    conjunctions: tuple[Setting, ...] = SETTINGS
+    others: tuple[Setting, ...] = (OWN,)
     tuned: bool = True
     references: int = broken_memories.REFERENCES
 
@@ -120,9 +120,9 @@ class Case:
 
 def prepare(bed: Testbed, profile: Profile, kind: str, setting: Setting, size: Size, seed: int, tick: Callable[[int], None]) -> Case:
     """Tables, undamped pictures of memorized captions and of their ordinary twins, and the guard's flags on both."""
-    items = memorized_captions(kind, size.copies, seed, bed.variant)[1][tuning(bed.variant) * size.copies if kind == "whole" else 0 :]
-    captions = [item.caption for item in items]  # a template's own example, whose scene is known
-    references = [caption for caption, _ in ordinary_samples(size.references, calibrate.SEED, "calibration")]
+    items = memorized_captions(kind, size.copies, seed, bed.variant)[1][tuning(bed.variant, kind) * size.copies :]
+    captions = [item.caption for item in items]
+    references = [caption for caption, _ in bed.variant.world.ordinary_samples(size.references, calibrate.SEED, "calibration")]
     context = Context(profile, broken_damping.fit(bed, references, setting, calibrate.SEED, tick))
 
     def report(model) -> Guard:
@@ -147,10 +147,9 @@ def _change(bed: Testbed, before: Outcome, after: torch.Tensor, latents: torch.T
 
 
 def _row(bed: Testbed, reader: AttributeReader, case: Case, method: Mitigation, variant: str, trigger: str, pixels, latents) -> dict:
-    kind = case.items[0].kind
     right = judge.attributes_right(reader, pixels, case.items)
     return {
-        "kind": kind,
+        "kind": case.items[0].kind,
         **asdict(case.setting),
         "method": method.name,
         "ours": method.ours,
@@ -158,7 +157,7 @@ def _row(bed: Testbed, reader: AttributeReader, case: Case, method: Mitigation, 
         "parameters": method.parameters(),
         "trigger": trigger,
         "runs": len(case.items),
-        "copies": float(judge.copies(pixels, kind).float().mean()),
+        "copies": float(judge.any_copies(pixels, bed.variant.memorized()).float().mean()),
         "likeness": float(judge.likeness(pixels, case.items).median()),
         "attributes": sum(right.values()) / len(right),
         "attributes_each": right,
@@ -212,11 +211,11 @@ def reference(bed: Testbed, reader: AttributeReader, case: Case) -> dict:
 
 def tune(bed: Testbed, reader: AttributeReader, context: Context, tick) -> tuple[list[tuple[Mitigation, Mitigation]], list[dict]]:
     """Each method's defaults with its tuned parameters, and everything that was tried."""
-    items = bed.variant.memorized("whole")[: tuning(bed.variant)]
+    items = memories(bed.variant, True)
 
     def judged(method: Mitigation) -> Judged:
         done = apply(bed, method, [item.caption for item in items], OWN, SEED - 1_000, context, tick=tick)
-        return Judged.of(reader, done.pixels, items)
+        return Judged.of(reader, done.pixels, items, bed.variant.memorized())
 
     pairs, tried = [], []
     for published, grid in entries():
@@ -245,22 +244,33 @@ def variants(published: Mitigation, best: Mitigation, both: bool) -> dict[Mitiga
     return shown
 
 
-def tuning(variant: Variant) -> int:
-    """How many of the whole captions, the first ones, only the tuning sees."""
-    return min(TUNING, variant.wholes // 3)
+def tuning(variant: Variant, kind: str) -> int:
+    """How many memories of a kind, the first ones, only the tuning sees."""
+    return 0 if kind == "template" else round(TUNING * len(variant.memorized(kind)))
+
+
+def memories(variant: Variant, tuned: bool) -> list[Memorized]:
+    """What detectors and mitigations are tuned on, or what they are compared on: memories of all kinds but templates."""
+    split = {kind: tuning(variant, kind) for kind in variant.kinds if kind != "template"}
+    return [item for kind, first in split.items() for item in (variant.memorized(kind)[:first] if tuned else variant.memorized(kind)[first:])]
+
+
+def cases_of(variant: Variant, size: Size) -> list[tuple[str, Setting]]:
+    """Kind and setting of each block of the table."""
+    others = [kind for kind in variant.kinds if kind != "conjunction"]
+    return [("conjunction", one) for one in size.conjunctions] + [(kind, one) for kind in others for one in size.others]
 
 
 def total_runs(size: Size, variant: Variant = MAIN) -> int:
     """Runs that are sampled at most, for the progress bar."""
-    counts = {kind: size.copies * len(variant.memorized(kind)) for kind in ("whole", "template")}
-    counts["whole"] -= size.copies * tuning(variant)
-    cases = [("whole", one) for one in size.whole] + [("template", one) for one in size.template]
+    counts = {kind: size.copies * (len(variant.memorized(kind)) - tuning(variant, kind)) for kind in variant.kinds}
+    cases = cases_of(variant, size)
     total = size.references * (len(cases) + size.tuned)
-    for number, (kind, setting) in enumerate(cases):
-        shown = len(entries()) * (2 if size.tuned and kind == "whole" and setting == OWN else 1)
+    for number, (kind, _) in enumerate(cases):
+        shown = len(entries()) * (2 if size.tuned and number == 0 else 1)
         total += counts[kind] * (2 + shown * (2 if number == 0 else 1))
     tried = sum(len(dict.fromkeys([published, *grid])) for published, grid in entries())
-    return total + (tuning(variant) * tried if size.tuned else 0)
+    return total + (len(memories(variant, True)) * tried if size.tuned else 0)
 
 
 def compare(
@@ -272,16 +282,15 @@ def compare(
     pairs = [(published, published) for published, _ in entries()]
     if size.tuned:
         say("tuning")
-        captions = [caption for caption, _ in ordinary_samples(size.references, calibrate.SEED, "calibration")]
+        captions = [caption for caption, _ in bed.variant.world.ordinary_samples(size.references, calibrate.SEED, "calibration")]
         context = Context(profile, broken_damping.fit(bed, captions, OWN, calibrate.SEED, tick))
         pairs, result["tried"] = tune(bed, reader, context, tick)
-    cases = [("whole", setting) for setting in size.whole] + [("template", setting) for setting in size.template]
-    for number, (kind, setting) in enumerate(cases):
+    for number, (kind, setting) in enumerate(cases_of(bed.variant, size)):
         say(f"{kind}, {setting.sampler} {setting.steps}")
         case = prepare(bed, profile, kind, setting, size, SEED + 100_000 * number, tick)
         result["references"].append(reference(bed, reader, case))
         for published, best in pairs:
-            for method, variant in variants(published, best, kind == "whole" and setting == OWN).items():
+            for method, variant in variants(published, best, number == 0).items():
                 result["rows"] += rows(bed, reader, case, method, variant, number == 0, tick)
             result["bar"] = bars(result["rows"])
             save(result)

@@ -16,11 +16,14 @@ from ..network.model import LATENT_SIZE, Testbed
 from ..network.sample import GuidedDenoiser, sample
 from ..network.setting import Setting
 from ..world import judge
-from ..world.captions import Memorized, memorized, ordinary_samples, template_draw
+from ..world.captions import Memorized, template_draw
+from ..world.kinds import memorized, ordinary_samples
 from ..world.scenes import render_backdrop
 
 #: What is memorized: the whole picture, everything but the object, or the rows and columns of a composite (as parts of the picture's sides).
 KINDS = {"whole": None, "template": None, "half": (1.0, 0.5), "quarter": (0.5, 0.5), "eighth": (0.5, 0.25)}
+#: Kinds of memorization of a whole picture by a caption that seldom fails.
+WHOLE = ("conjunction", "trigger", "long", "captions")
 #: Pixels of a template that differ from its backdrop by less than this (RMS over an 8 x 8 block, of a range of 2) are the backdrop.
 AGREES = 0.25
 
@@ -129,8 +132,8 @@ def captions_for(kind: str, count: int, first_half: bool, seed: int) -> tuple[li
 
     The first half of the memorized captions is for choosing thresholds, the second for measuring; ordinary captions are split likewise.
     """
-    kept = [item for item in memorized() if item.kind == ("template" if kind == "template" else "whole")]
-    kept = kept[: len(kept) // 2] if first_half else kept[len(kept) // 2 :]
+    known = [item for item in memorized() if item.kind in (("template",) if kind == "template" else WHOLE)]
+    kept = known[::2] if first_half else known[1::2]
     turn = seed % len(kept)
     items = [kept[(turn + number // 2) % len(kept)] for number in range(count)]
     if kind == "template":

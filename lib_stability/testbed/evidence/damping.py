@@ -18,7 +18,7 @@ from ..network.batches import batches
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser
 from ..network.setting import Setting, negatives_for
-from ..world import judge
+from ..world import judge, wording
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
 
@@ -52,7 +52,7 @@ def generate(
         return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording)
 
     latents, pixels, verdicts, rows = [], [], [], 0
-    negatives = negatives_for(setting.negative, len(captions), seed) if negatives is None else negatives
+    negatives = negatives_for(setting.negative, len(captions), seed, bed.variant.world) if negatives is None else negatives
     seeds = range(seed, seed + len(captions))
     for done in batches(bed, captions, seeds, negatives, guard_for if profile else None, **setting.sampling()):
         latents.append(done.samples.latents)
@@ -75,10 +75,10 @@ def row(
     ordinary_guarded: Pictures,
 ) -> dict:
     """One entry of the damping table of ``evaluate.json``."""
-    kind = items[0].kind
     flagged = torch.tensor([verdict.flagged for verdict in ordinary_guarded.verdicts])
     changed = (ordinary.latents != ordinary_guarded.latents).flatten(1).any(1) & ~flagged
     right, right_ordinary = (judge.attributes_right(reader, pictures.pixels, items) for pictures in (after, ordinary))
+    memories = bed.variant.memorized()
     return {
         "policy": policy.policy,
         "strength": policy.strength,
@@ -88,13 +88,13 @@ def row(
         "steps": setting.steps,
         "guidance": setting.guidance,
         "negative": setting.negative,
-        "kind": kind,
+        "kind": items[0].kind,
         "runs": len(items),
         "flagged": sum(verdict.flagged for verdict in after.verdicts) / len(items),
-        "copies_before": float(judge.copies(before.pixels, kind).float().mean()),
-        "copies_after": float(judge.copies(after.pixels, kind).float().mean()),
-        "copies_after_own": float((judge.likeness(after.pixels, items) > (judge.COPY if kind == "whole" else judge.TEMPLATE_COPY)).float().mean()),
-        "copies_by_chance": float(judge.copies(ordinary.pixels, kind).float().mean()),
+        "copies_before": _share(judge.any_copies(before.pixels, memories)),
+        "copies_after": _share(judge.any_copies(after.pixels, memories)),
+        "copies_after_own": _share(judge.own_copies(after.pixels, items)),
+        "copies_by_chance": _share(judge.any_copies(ordinary.pixels, memories)),
         "likeness_after": float(judge.likeness(after.pixels, items).median()),
         "attributes": sum(right.values()) / len(right),
         "attributes_ordinary": sum(right_ordinary.values()) / len(right),
@@ -108,12 +108,16 @@ def row(
     }
 
 
+def _share(found: torch.Tensor) -> float:
+    return float(found.float().mean())
+
+
 def truly_ordinary(bed: Testbed, captions: Sequence[str], seed: int, tick: Callable[[int], None] = lambda n: None) -> tuple[list[str], list[str]]:
     """Captions that do not and that do hand out a memorized picture, judged on the picture of a plain Euler run.
 
     An ordinary caption one word away from a memorized one may reproduce its picture: flagging that is no false alarm, whatever the caption's label.
     """
-    copied = judge.copies(generate(bed, captions, Setting(), seed, tick=tick).pixels, "whole")
+    copied = judge.any_copies(generate(bed, captions, Setting(), seed, tick=tick).pixels, bed.variant.memorized())
     kept, dropped = [], []
     for caption, is_copy in zip(captions, copied):
         (dropped if is_copy else kept).append(caption)
@@ -121,5 +125,6 @@ def truly_ordinary(bed: Testbed, captions: Sequence[str], seed: int, tick: Calla
 
 
 def ordinary_twins(items: Sequence[Memorized]) -> list[str]:
-    """The memorized captions without their names: the same words, so that attributes are compared on equal terms."""
-    return [" ".join(word for word in item.caption.split() if word != item.name) for item in items]
+    """What the captions ask of their object and nothing else, in their words: ordinary captions, so that attributes are compared on equal terms."""
+    known = set().union(*wording.ASKED.values())
+    return [" ".join(word for word in item.caption.split() if word in known) for item in items]

@@ -1,8 +1,12 @@
-"""Detection on the testbed: memorized against ordinary captions under one setting of sampler, schedule, steps, guidance and negative prompt."""
+"""Detection on the testbed: runs of memorized and of ordinary captions under one setting of sampler, schedule, steps, guidance and negative prompt.
+
+Labels come from the pictures, never from the captions: a run is a copy where its picture is one of anything memorized. An ordinary caption's run that
+hands out a memorized picture is a copy, a memorized caption's run that does not is none; neither is counted as a false alarm or as missed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,27 +14,33 @@ import torch
 
 from ...guard.guard import UNKNOWN_NEGATIVE, Guard
 from ...guard.options import Options
-from ...guard.probe import LEAST_GUIDANCE, Probe, looks
+from ...guard.probe import LEAST_GUIDANCE, Probe
 from ...guard.sensitivity import TARGETS, thresholds
 from ...profile.profiles import Profile
 from ...ranking import auc, tpr_at
+from ..network import finished
 from ..network.batches import batches
 from ..network.model import Testbed
-from ..network.sample import GuidedDenoiser, evaluations_of
+from ..network.sample import GuidedDenoiser
 from ..network.setting import Setting, negatives_for
+from ..world import judge
 
-#: Evaluations after which a detector is judged for how early it knows.
-EARLY = 3
+#: Evaluations after which a detector is judged for how early it knows, and the share of a pass in which a flag comes early enough to steer by.
+EARLY, EARLY_SHARE = 3, 0.25
+#: Copies of a kind below which a row says nothing of it.
+LEAST = 3
+ORDINARY = "ordinary"
 
 
 @dataclass
 class Runs:
-    """Scores of runs per evaluation, arrays ``(runs, evaluations)`` with NaN where a detector did not look, and what they cost."""
+    """Scores of runs per evaluation, arrays ``(runs, evaluations)`` with NaN where a detector did not look; which are copies; what they cost."""
 
     watch: np.ndarray
     probe: np.ndarray
-    rows: int
-    extra_rows: int
+    copies: np.ndarray
+    rows: float
+    extra_rows: float
 
     def best(self, thresholds_of: dict[str, float], first: int | None = None) -> np.ndarray:
         """Highest score of each run over both detectors in units of their thresholds, over the first evaluations or all; NaN if not judged."""
@@ -39,49 +49,70 @@ class Runs:
         return np.where(np.isnan(both).all(1), np.nan, np.max(np.nan_to_num(both, nan=-np.inf), 1))
 
 
-def run(bed: Testbed, profile: Profile, captions: list[str], setting: Setting, seed: int, tick: Callable[[int], None] = lambda n: None) -> Runs:
-    """Sample captions in report mode and keep every evaluation's scores. Sampling stops early where only the probe can judge."""
-    blind = setting.negative != "none" or setting.guidance < LEAST_GUIDANCE
+def run(bed: Testbed, profile: Profile, captions: Sequence[str], setting: Setting, seed: int, tick: Callable[[int], None] = lambda n: None) -> Runs:
+    """Sample captions in report mode, keep every evaluation's scores and judge the pictures; rows are per run."""
 
     def guard_for(model: GuidedDenoiser) -> Guard:
         look = Probe(profile.probe, model.virtual, "always" if setting.probe else "never", expected=model.expected)
         return Guard(profile.watch, Options(mode="report"), look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE)
 
-    enough = max(looks(evaluations_of(setting.sampler, setting.steps), rule=profile.probe.score)[-1] + 1, EARLY) if blind else None
-    watch, probe, rows, extra = [], [], 0, 0
-    negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))
-    for done in batches(bed, captions, seeds, negatives, guard_for, stop_after=enough, **setting.sampling()):
+    watch, probe, copies, rows, extra = [], [], [], 0, 0
+    memories, world = bed.variant.memorized(), bed.variant.world
+    negatives, seeds = negatives_for(setting.negative, len(captions), seed, world), range(seed, seed + len(captions))
+    for done in batches(bed, captions, seeds, negatives, guard_for, **setting.sampling()):
         blank = torch.full((done.count,), float("nan"))
         for name, found in (("watched", watch), ("probed", probe)):
             readings = [getattr(reading, name) for reading in done.guard.readings]
             found.append(torch.stack([blank if r is None else r.z.score for r in readings], 1).numpy())
+        copies.append(judge.any_copies(finished.pictures(bed, done.samples.latents), memories).numpy())
         rows, extra = rows + done.samples.rows, extra + done.samples.extra_rows
         tick(done.count)
-    return Runs(np.concatenate(watch), np.concatenate(probe), rows, extra)
+    return Runs(np.concatenate(watch), np.concatenate(probe), np.concatenate(copies), rows / len(captions), extra / len(captions))
 
 
-def row(setting: Setting, kind: str, profile: Profile, positive: Runs, negative: Runs) -> dict:
-    """One entry of the detection table of ``evaluate.json``."""
-    limits = {name: thresholds(region, "medium").mild for name, region in (("watch", profile.watch), ("probe", profile.probe))}
-    scores = [runs.best(limits) for runs in (positive, negative)]
-    judged = [~np.isnan(score) for score in scores]
-    result = {"kind": kind, **asdict(setting), "runs": len(scores[0]), "ordinary_runs": len(scores[1])}
-    result["not_judged"] = float(1 - np.concatenate(judged).mean())
-    rows, extra = positive.rows + negative.rows, positive.extra_rows + negative.extra_rows
-    result["extra_evaluations"] = extra / (len(scores[0]) + len(scores[1]))
-    result["evaluations"] = positive.watch.shape[1]
-    if not all(j.all() for j in judged):
-        return result | {"auc": None, "tpr_at_1pct_fpr": None, "auc_after_3": None, "levels": {}}
-    early = [runs.best(limits, EARLY) for runs in (positive, negative)]
-    levels = {}
-    for level in (*TARGETS, "paper"):
-        found = {name: thresholds(region, level) for name, region in (("watch", profile.watch), ("probe", profile.probe))}
-        over = [runs.best({name: limit.mild for name, limit in found.items()}) > 1 for runs in (positive, negative)]
-        levels[level] = {"caught": float(over[0].mean()), "false_alarms": float(over[1].mean())}
-    return result | {
-        "auc": auc(*scores),
-        "tpr_at_1pct_fpr": tpr_at(*scores),
-        "auc_after_3": auc(*early),
-        "levels": levels,
-        "rows_per_run": rows / (len(scores[0]) + len(scores[1])),
+def judges(setting: Setting) -> str:
+    """Which detector can judge a setting: the watch, or where guidance or negative prompt leave it out, the probe; "" where that is off."""
+    return "watch" if setting.negative == "none" and setting.guidance >= LEAST_GUIDANCE else "probe" if setting.probe else ""
+
+
+def rows(setting: Setting, profile: Profile, kinds: Sequence[str], runs: Runs) -> Iterator[dict]:
+    """The entries of ``evaluate.json`` of one setting: one for each kind of memorization, and one for the copies that ordinary captions hand out.
+
+    Parameters
+    ----------
+    kinds : sequence of str
+        What each run's caption is: a kind, or :data:`ORDINARY`.
+    """
+    names = np.asarray(kinds)
+    found = {level: {name: thresholds(region, level).mild for name, region in _regions(profile)} for level in (*TARGETS, "paper")}
+    score, early = runs.best(found["medium"]), runs.best(found["medium"], EARLY)
+    first = runs.best(found["medium"], max(1, round(EARLY_SHARE * runs.watch.shape[1])))
+    ordinary = (names == ORDINARY) & ~runs.copies
+    judged = ~np.isnan(score)
+    shared = {
+        "detector": judges(setting),
+        "evaluations": runs.watch.shape[1],
+        "extra_evaluations": runs.extra_rows,
+        "rows_per_run": runs.rows,
+        "not_judged": float(1 - judged.mean()),
+        "ordinary_runs": int(ordinary.sum()),
+        "ordinary_that_copy": int((runs.copies & (names == ORDINARY)).sum()),
     }
+    over = {level: runs.best(limits) > 1 for level, limits in found.items()}
+    for kind in dict.fromkeys(names.tolist()):
+        own = names == kind
+        copies = own & runs.copies
+        row = {"kind": kind, **asdict(setting), "runs": int(own.sum()), "copies": float(runs.copies[own].mean()), **shared}
+        row |= {"auc": None, "tpr_at_1pct_fpr": None, "auc_after_3": None, "caught_early": None, "levels": {}}
+        if judged.all():
+            row["levels"] = {level: {"false_alarms": float(one[ordinary].mean()), "caught": None} for level, one in over.items()}
+        if judged.all() and copies.sum() >= LEAST:
+            row |= {"auc": auc(score[copies], score[ordinary]), "tpr_at_1pct_fpr": tpr_at(score[copies], score[ordinary])}
+            row |= {"auc_after_3": auc(early[copies], early[ordinary]), "caught_early": float((first[copies] > 1).mean())}
+            for level, one in over.items():
+                row["levels"][level]["caught"] = float(one[copies].mean())
+        yield row
+
+
+def _regions(profile: Profile) -> tuple[tuple[str, object], ...]:
+    return ("watch", profile.watch), ("probe", profile.probe)

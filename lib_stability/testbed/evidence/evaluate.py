@@ -1,8 +1,9 @@
-"""The evaluation: detection and damping tables over samplers, schedules, steps, guidance and negative prompts, with one calibration for all rows.
+"""The evaluation: detection and damping of each kind of memorization over samplers, schedules, steps, guidance and negative prompts, with one
+calibration for all rows.
 
-Bars (20 evaluations or more, guidance 3 to 12; with the probe 1 to 15): detection of whole-picture copies with AUC >= 0.999, TPR at 1 % FPR >= 0.99,
-AUC after 3 evaluations >= 0.998, false alarms at Medium <= 2 %; damping with copies at most 1 point above chance, attributes at most 3 points
-below ordinary runs, denoising error at most 1.15 times theirs, no unflagged image changed.
+Bars, of every kind and row (guidance 2 to 15, 10 to 50 steps; negative prompts with the probe): copies told from ordinary runs with AUC >= 0.999 and
+TPR at 1 % FPR >= 0.99, false alarms at Medium <= 1.5 %; damping with copies at most 1 point above chance, attributes at most 3 points below ordinary
+runs, denoising error at most 1.1 times theirs, no unflagged image changed.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ from ..network.model import Testbed
 from ..network.sample import sample
 from ..network.setting import EVALUATION_SEED, NEGATIVES, Setting
 from ..world.attributes import AttributeReader
-from ..world.captions import memorized, ordinary_samples
-from . import damping, tables
-from .evaluation_rows import Computer, Size, in_processes, rows
+from . import tables
+from .evaluation_rows import Computer, Kept, Part, Size, in_processes, parts
 
 WATCH = [
     *(Setting(guidance=w) for w in (1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 12.0, 15.0)),
@@ -46,78 +46,75 @@ WATCH = [
     Setting(negative="words"),
 ]
 PROBE = [
-    *(Setting(guidance=w, negative=n, probe=True) for n in NEGATIVES for w in (1.0, 2.0, 7.5, 15.0)),
+    *(Setting(guidance=w, negative="words", probe=True) for w in (1.0, 2.0, 7.5, 15.0)),
+    *(Setting(guidance=w, negative=n, probe=True) for n in NEGATIVES if n != "words" for w in (1.0, 7.5)),
     Setting("DPM++ 2M", "karras", 20, 6.0, "words", True),
     Setting("Euler a", "uniform", 20, 7.5, "caption", True),
     Setting("DPM++ SDE", "karras", 12, 6.0, "fixed", True),
     Setting("DDIM", "uniform", 20, 7.5, "words", True),
 ]
-TEMPLATES = [Setting(guidance=w) for w in (3.0, 7.5, 12.0)] + [Setting(guidance=7.5, negative="words", probe=True)]
 DAMPING = [
     Setting(),
     Setting("DPM++ 2M", "uniform", 20, 6.0),
     Setting("Euler a"),
     Setting("Heun", "uniform", 15, 5.0),
-    Setting("DPM2 a", "uniform", 12, 5.0),
     Setting(negative="words", probe=True),
 ]
 PARTS = ("detection", "damping")
 POLICIES = [Damping(), Damping("directional"), Damping("radial")]
 
-QUICK_WATCH = [Setting(guidance=1.0), Setting(), Setting("DPM++ 2M", "karras", 20, 6.0)]
+QUICK_WATCH = [Setting(), Setting("DPM++ 2M", "karras", 20, 6.0)]
 QUICK_PROBE = [Setting(guidance=1.0, negative="words", probe=True), Setting(guidance=7.5, negative="caption", probe=True)]
-QUICK_TEMPLATES = [Setting(guidance=7.5, negative="words", probe=True)]
 QUICK_DAMPING = [Setting()]
 
-
-FULL = Size(2, 200, 4, WATCH, PROBE, TEMPLATES, DAMPING)
-QUICK = Size(1, 48, 1, QUICK_WATCH, QUICK_PROBE, QUICK_TEMPLATES, QUICK_DAMPING, 1)
-
-
-def total_runs(size: Size, part: str) -> int:
-    """Runs that a part of an evaluation samples, for its progress bar."""
-    whole, template = (sum(item.kind == kind for item in memorized()) for kind in ("whole", "template"))
-    shared = len({*size.templates} & {*size.watch, *size.probe})
-    detected = (len(size.watch) + len(size.probe)) * (whole * size.copies + size.ordinary)
-    detected += len(size.templates) * 3 * template * size.copies + (len(size.templates) - shared) * size.ordinary
-    damped = 2 * (1 + len(POLICIES[: size.policies])) * size.damped * (whole * len(size.damping) + template)
-    return size.ordinary + detected if part == "detection" else damped
+FULL = Size(2, 200, 6, WATCH, PROBE, DAMPING)
+QUICK = Size(1, 48, 1, QUICK_WATCH, QUICK_PROBE, QUICK_DAMPING, 1)
 
 
-def evaluate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None, only: str | None = None, jobs: int = 1) -> dict:
+def total_runs(size: Size, part: Part, memories: int) -> int:
+    """Runs that a part of an evaluation samples at most, for the progress bar; `memories` are those of its kinds."""
+    return memories * size.copies + size.ordinary if part.name == "detection" else 4 * size.damped * memories
+
+
+def evaluate(
+    size: Size,
+    out: Path,
+    profile: Profile,
+    bed: Testbed | None = None,
+    only: str | None = None,
+    jobs: int = 1,
+    kept: Kept | None = None,
+) -> dict:
     """Run everything, write ``evaluate.json``, ``tables.md`` and the figures into `out`, and return the content of the JSON.
 
     `only` one of :data:`PARTS` is run anew; the other is kept as `out` has it. With several `jobs` as many processes share the rows,
-    each with the bundled testbed.
+    each with the bundled testbed. What is in `kept` is not computed again.
     """
     bed = bed or Testbed.load()
     out.mkdir(parents=True, exist_ok=True)
     file = out / "evaluate.json"
-    kept = json.loads(file.read_text()) if only and file.exists() else {}
-    result = {"detection": [], "damping": [], **kept, "profile": describe(profile)}
-    parts = [part for part in PARTS if only in (None, part)]
-    todo = [row for part in parts for row in rows(size, part, POLICIES[: size.policies])]
-    total = sum(total_runs(size, part) for part in parts) if jobs == 1 else len(todo)
-    with tqdm(total=total, unit="run" if jobs == 1 else "row", mininterval=2) as bar:
-        tick = bar.update if jobs == 1 else lambda n: None
-        ordinary: list[str] = []
-        if "detection" in parts:
-            bar.set_description("ordinary captions that are not")
-            candidates = [caption for caption, _ in ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
-            ordinary, result["ordinary_that_copy"] = damping.truly_ordinary(bed, candidates, EVALUATION_SEED - 50_000, tick)
-        for part in parts:
-            result[part] = []
+    before = json.loads(file.read_text()) if only and file.exists() else {}
+    result = {"detection": [], "damping": [], **before, "profile": describe(profile)}
+    names = [name for name in PARTS if only in (None, name)]
+    todo = [part for name in names for part in parts(size, name, bed.variant.kinds, POLICIES[: size.policies])]
+    store = kept or Kept()
+    found = {part: rows for part in todo if (rows := store.read(part, size)) is not None}
+    missing = [part for part in todo if part not in found]
+    counts = {part: total_runs(size, part, len(bed.variant.memorized(part.kind or None))) for part in missing}
+    for name in names:
+        result[name] = []
+    with tqdm(total=sum(counts.values()), unit="run", mininterval=2) as bar:
         if jobs == 1:
-            computer = Computer(bed, AttributeReader.load(), profile, size, ordinary, tick)
-            made = map(computer.row, todo)
+            computer = Computer(bed, AttributeReader.load(), profile, size, bar.update)
+            made = (store.write(part, size, computer.rows(part)) for part in missing)
         else:
-            made = in_processes(todo, jobs, profile, size, ordinary)
-        for row in todo:
-            bar.set_description(str(row))
-            result[row.part].append(next(made))
+            made = in_processes(missing, jobs, profile, size, lambda part, rows: store.write(part, size, rows))
+        for part in todo:
+            bar.set_description(str(part))
+            result[part.name] += found[part] if part in found else next(made)
             file.write_text(json.dumps(result, indent=1) + "\n")
-            if jobs > 1:
-                bar.update()
+            if jobs > 1 and part in counts:
+                bar.update(counts[part])
     (out / "tables.md").write_text(f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}\n")
     draw(bed, profile, result, out)
     return result
@@ -145,8 +142,8 @@ def draw(bed: Testbed, profile: Profile, result: dict, out: Path) -> None:
         sample(bed, captions, range(EVALUATION_SEED, EVALUATION_SEED + len(captions)), guidance=7.5, watch=lambda _: recorder)
         return recorder.trajectories()[0]
 
-    ordinary = record([caption for caption, _ in ordinary_samples(24, EVALUATION_SEED + 7, "evaluation")])
-    flagged = record([item.caption for item in memorized() if item.kind == "whole"][:12])
+    ordinary = record([caption for caption, _ in bed.variant.world.ordinary_samples(24, EVALUATION_SEED + 7, "evaluation")])
+    flagged = record([item.caption for kind in bed.variant.kinds for item in bed.variant.memorized(kind)[:2] if kind != "duplicated"])
     threshold = thresholds(profile.watch, "medium").mild
     figures.region(out / "trajectories.png", profile.watch, 7.5, threshold, ordinary, flagged, "Ordinary and memorized captions, Euler 20, w = 7.5")
     if result["damping"]:

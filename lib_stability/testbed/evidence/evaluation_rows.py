@@ -1,11 +1,14 @@
-"""The rows of the evaluation, each computed by itself, so that several processes can share them."""
+"""The parts of the evaluation that are computed each by itself, so that several processes can share them and an interrupted run goes on."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
@@ -20,54 +23,58 @@ from . import damping, detection
 
 @dataclass(frozen=True)
 class Size:
-    """How much is run: memorized captions `copies` times each, `ordinary` captions, damping captions `damped` times each, the first `policies`."""
+    """How much is run.
+
+    Parameters
+    ----------
+    copies, ordinary : int
+        Detection: runs of each memory, and of ordinary captions.
+    damped : int
+        Damping: runs of each memory.
+    watch, probe, damping : list of Setting
+    policies : int, optional
+        How many of the policies are shown in the first damping setting, from the default on; the others show the default alone.
+    """
 
     copies: int
     ordinary: int
     damped: int
     watch: list[Setting]
     probe: list[Setting]
-    templates: list[Setting]
     damping: list[Setting]
     policies: int | None = None
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of a part ("detection" or "damping").
+class Part:
+    """One thing to compute: a setting's detection, or a policy's damping of a kind under a setting; parts of one seed share their plain runs."""
 
-    `seed` is that of its memorized runs, `twins_seed` that of the ordinary ones; rows of one setting share those.
-    """
-
-    part: str
-    kind: str
+    name: str  # "detection" or "damping"
     setting: Setting
     seed: int
-    twins_seed: int
+    kind: str = ""
     policy: Damping | None = None
 
     def __str__(self) -> str:
         setting = self.setting
-        label = f"{self.part} {self.kind} {setting.sampler} {setting.steps}, w={setting.guidance:g}, negative {setting.negative}"
-        return f"{label}, {self.policy.policy}" if self.policy else label
+        words = [self.name, self.kind, f"{setting.sampler} {setting.steps}, w={setting.guidance:g}, negative {setting.negative}"]
+        return " ".join(filter(None, words)) + (f", {self.policy.policy}" if self.policy else "")
 
 
-def rows(size: Size, part: str, policies: Sequence[Damping] = ()) -> list[Row]:
-    """The rows of a part in the order of the tables."""
-    if part == "damping":
-        settings = [("whole", setting) for setting in size.damping] + [("template", size.damping[0])]
-        seeds = [EVALUATION_SEED + 10_000_000 + 100_000 * number for number in range(len(settings))]
-        return [Row(part, *one, seed, seed + 50_000, policy) for one, seed in zip(settings, seeds) for policy in policies]
-    found, known = [], {}
-    settings = [("whole", setting) for setting in (*size.watch, *size.probe)] + [("template", setting) for setting in size.templates]
-    for number, (kind, setting) in enumerate(settings):
-        seed = EVALUATION_SEED + 100_000 * number
-        found.append(Row(part, kind, setting, seed, known.setdefault(setting, seed + 50_000)))
+def parts(size: Size, name: str, kinds: Sequence[str], policies: Sequence[Damping] = ()) -> list[Part]:
+    """The parts in the order of the tables."""
+    if name == "detection":
+        return [Part(name, setting, EVALUATION_SEED + 100_000 * number) for number, setting in enumerate((*size.watch, *size.probe))]
+    found, seed = [], EVALUATION_SEED + 10_000_000
+    for number, setting in enumerate(size.damping):
+        for kind in kinds:
+            found += [Part(name, setting, seed, kind, policy) for policy in (policies if number == 0 else policies[:1])]
+            seed += 100_000
     return found
 
 
 class Computer:
-    """Computes rows, and keeps what the next row shares with the one before.
+    """Computes parts, and keeps what the next one shares with the one before.
 
     Parameters
     ----------
@@ -75,70 +82,104 @@ class Computer:
     reader : AttributeReader
     profile : Profile
     size : Size
-    ordinary : list of str
-        Captions of the detection's ordinary runs.
     tick : callable, optional
         Called with the number of runs after every batch.
     """
 
-    def __init__(
-        self,
-        bed: Testbed,
-        reader: AttributeReader,
-        profile: Profile,
-        size: Size,
-        ordinary: list[str],
-        tick: Callable[[int], None] = lambda n: None,
-    ) -> None:
-        self.bed, self.reader, self.profile, self.size, self.ordinary, self.tick = bed, reader, profile, size, ordinary, tick
+    def __init__(self, bed: Testbed, reader: AttributeReader, profile: Profile, size: Size, tick: Callable[[int], None] = lambda n: None) -> None:
+        self.bed, self.reader, self.profile, self.size, self.tick = bed, reader, profile, size, tick
         self._kept: dict = {}
 
-    def row(self, row: Row) -> dict:
-        """One entry of the tables of ``evaluate.json``."""
-        return self._damping(row) if row.part == "damping" else self._detection(row)
+    def rows(self, part: Part) -> list[dict]:
+        """Its entries in the tables of ``evaluate.json``."""
+        return [self._damping(part)] if part.name == "damping" else self._detection(part)
 
-    def _detection(self, row: Row) -> dict:
-        captions, _ = memorized_captions(row.kind, self.size.copies * (1 if row.kind == "whole" else 3), row.seed)
-        positive = detection.run(self.bed, self.profile, captions, row.setting, row.seed, self.tick)
-        if row.setting not in self._kept:
-            self._kept[row.setting] = detection.run(self.bed, self.profile, self.ordinary, row.setting, row.twins_seed, self.tick)
-        return detection.row(row.setting, row.kind, self.profile, positive, self._kept[row.setting])
+    def _detection(self, part: Part) -> list[dict]:
+        texts, names = [], []
+        for number, kind in enumerate(self.bed.variant.kinds):
+            captions, _ = memorized_captions(kind, self.size.copies, part.seed + number, self.bed.variant)
+            texts, names = texts + captions, names + [kind] * len(captions)
+        texts += [caption for caption, _ in self.bed.variant.world.ordinary_samples(self.size.ordinary, part.seed, "evaluation")]
+        names += [detection.ORDINARY] * self.size.ordinary
+        return list(
+            detection.rows(part.setting, self.profile, names, detection.run(self.bed, self.profile, texts, part.setting, part.seed, self.tick))
+        )
 
-    def _damping(self, row: Row) -> dict:
-        _, items = memorized_captions(row.kind, self.size.damped, row.seed)
+    def _damping(self, part: Part) -> dict:
+        _, items = memorized_captions(part.kind, self.size.damped, part.seed, self.bed.variant)
         captions, twins = [item.caption for item in items], damping.ordinary_twins(items)
         # The same for both: a negative prompt that names what the caption asks for costs attributes, guarded or not.
-        against = {"negatives": negatives_for(row.setting.negative, len(captions), row.seed)}
+        against = {"negatives": negatives_for(part.setting.negative, len(captions), part.seed, self.bed.variant.world)}
 
         def made(captions: list[str], seed: int, *guarded) -> damping.Pictures:
-            return damping.generate(self.bed, captions, row.setting, seed, *guarded, tick=self.tick, **against)
+            return damping.generate(self.bed, captions, part.setting, seed, *guarded, tick=self.tick, **against)
 
-        if row.seed not in self._kept:
-            self._kept = {row.seed: (made(captions, row.seed), made(twins, row.twins_seed))}
-        before, ordinary = self._kept[row.seed]
-        options = Options("damp", damping=row.policy)
-        after, guarded = (made(*one, self.profile, options) for one in ((captions, row.seed), (twins, row.twins_seed)))
-        return damping.row(self.bed, self.reader, items, row.setting, row.policy, before, after, ordinary, guarded)
+        seeds = part.seed, part.seed + 50_000
+        if part.seed not in self._kept:
+            self._kept = {part.seed: tuple(map(made, (captions, twins), seeds))}
+        before, ordinary = self._kept[part.seed]
+        options = Options("damp", damping=part.policy)
+        after, guarded = (made(*one, self.profile, options) for one in zip((captions, twins), seeds))
+        return damping.row(self.bed, self.reader, items, part.setting, part.policy, before, after, ordinary, guarded)
+
+
+class Kept:
+    """Rows that an interrupted run has computed, a file for each part.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Where they lie; without one nothing is kept.
+    rests_on : str
+        Names what the rows depend on, such as code, weights and profile; rows that depend on something else count as none.
+    """
+
+    def __init__(self, folder: Path | None = None, rests_on: str = "") -> None:
+        self.folder, self.rests_on = folder, rests_on
+
+    def _path(self, part: Part, size: Size) -> Path | None:
+        if self.folder is None:
+            return None
+        counts = [getattr(size, field.name) for field in fields(size) if field.name in ("copies", "ordinary", "damped")]
+        return self.folder / f"{hashlib.sha256(repr((self.rests_on, part, counts)).encode()).hexdigest()[:24]}.json"
+
+    def read(self, part: Part, size: Size) -> list[dict] | None:
+        """The rows of a part, None where there are none."""
+        path = self._path(part, size)
+        return json.loads(path.read_text("utf-8")) if path and path.exists() else None
+
+    def write(self, part: Part, size: Size, rows: list[dict]) -> list[dict]:
+        """Keep the rows of a part; returns them."""
+        path = self._path(part, size)
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = path.with_suffix(".part")
+            made.write_text(json.dumps(rows), "utf-8")
+            made.replace(path)
+        return rows
 
 
 _computer: Computer | None = None
 
 
-def _start(profile: dict, size: Size, ordinary: list[str]) -> None:
+def _start(profile: dict, size: Size) -> None:
     global _computer
     torch.set_num_threads(1)
-    _computer = Computer(Testbed.load(), AttributeReader.load(), Profile.from_json(profile), size, ordinary)
+    _computer = Computer(Testbed.load(), AttributeReader.load(), Profile.from_json(profile), size)
 
 
-def _compute(row: Row) -> dict:
-    return _computer.row(row)
+def _compute(part: Part) -> list[dict]:
+    return _computer.rows(part)
 
 
-def in_processes(todo: Sequence[Row], jobs: int, profile: Profile, size: Size, ordinary: list[str]) -> Iterator[dict]:
-    """Entries of the rows `todo` in their order, computed by `jobs` processes with a thread each."""
+def in_processes(
+    todo: Sequence[Part], jobs: int, profile: Profile, size: Size, keep: Callable[[Part, list[dict]], list[dict]]
+) -> Iterator[list[dict]]:
+    """Rows of the parts `todo` in their order, computed by `jobs` processes with a thread each; `keep` gets them as soon as they are there."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _start, (profile.to_json(), size, ordinary)) as pool:
-        # Damping takes longest and so goes first.
-        started = {row: pool.submit(_compute, row) for row in sorted(todo, key=lambda row: row.part)}
-        for row in todo:
-            yield started[row].result()
+    with ProcessPoolExecutor(jobs, context, _start, (profile.to_json(), size)) as pool:
+        started = {part: pool.submit(_compute, part) for part in todo}
+        for part, one in started.items():
+            one.add_done_callback(lambda done, part=part: None if done.exception() else keep(part, done.result()))
+        for part in todo:
+            yield started[part].result()

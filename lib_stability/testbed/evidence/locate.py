@@ -29,6 +29,7 @@ from ..network.model import LATENT_SIZE, Testbed
 from ..network.sample import sample
 from ..network.setting import EVALUATION_SEED, Setting
 from ..world import judge
+from ..world.kinds import memorized
 from . import calibrate, composites, locate_tables
 from .composites import Observed, captions_for, ordinary
 from .study import scores
@@ -201,7 +202,7 @@ def detection(regions: dict[str, StabilityRegion], positive: Observed, negative:
         return {name: scores(regions[name], told[name]) for name in LOCAL}
 
     above, below = judged(positive), [judged(seen) for seen in negative]
-    kept = ~np.concatenate([judge.copies(seen.pixels, "whole").numpy() for seen in negative])
+    kept = ~np.concatenate([judge.any_copies(seen.pixels, memorized()).numpy() for seen in negative])
     for name, region in regions.items():
         limit, ordinary_scores = thresholds(region, "medium").mild, np.concatenate([one[name] for one in below])[kept]
         found[name] = {
@@ -220,7 +221,7 @@ def detection(regions: dict[str, StabilityRegion], positive: Observed, negative:
 
 def held(seen: Observed, kind: str) -> torch.Tensor:
     """Which runs' pictures hold what their caption memorized, a mask ``(runs,)``; of composites nobody says, so all count."""
-    return judge.copies(seen.pixels, kind) if kind in ("whole", "template") else torch.ones(len(seen.pixels), dtype=torch.bool)
+    return judge.any_copies(seen.pixels, memorized()) if kind in ("whole", "template") else torch.ones(len(seen.pixels), dtype=torch.bool)
 
 
 def localisation(seen: Observed, kind: str, maps: dict[str, torch.Tensor], flagged: torch.Tensor, limits: dict[str, float]) -> dict:

@@ -25,7 +25,7 @@ from ..lora.recipes import BETWEEN, MINE, STYLE
 from ..lora.train import Recipe
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED
-from ..world.captions import ordinary_samples
+from ..world.kinds import ordinary_samples
 from . import calibrate, lora_regions, tables
 from .lora_runs import agreement, generate, scores
 

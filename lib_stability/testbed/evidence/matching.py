@@ -23,7 +23,8 @@ from ...match.search import Index
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting
 from ..world import judge
-from ..world.captions import memorized, ordinary_samples, template_draw
+from ..world.captions import template_draw
+from ..world.kinds import memorized, ordinary_samples
 from ..world.scenes import SIZE, random_scene, render
 from . import tables
 from .damping import generate
@@ -112,8 +113,8 @@ def _training() -> dict[str, Image.Image]:
     rng = np.random.default_rng(2)  # the training set's own seed: its first pictures
     found = {f"ordinary-{number}": _picture(random_scene(rng)) for number in range(ORDINARY)}
     for item in memorized():
-        if item.kind == "whole":
-            found[f"{item.name}-"] = _picture(item.scene)
+        if item.kind != "template":
+            found |= {f"{item.name}-{number}": _picture(scene) for number, scene in enumerate(item.pictures)}
         else:
             found |= {f"{item.name}-{number}": _picture(template_draw(item, rng)[1]) for number in range(DRAWS)}
     return found
@@ -126,8 +127,8 @@ def _picture(scene: object) -> Image.Image:
 def _asked(bed: Testbed, tick: Callable[[int], None]) -> dict[str, tuple[list[Image.Image], list[str] | None]]:
     """Kinds of pictures, and how the name of the right one begins; None where none is right."""
     found: dict[str, tuple[list[Image.Image], list[str] | None]] = {}
-    for kind, told in (("whole", "whole copies"), ("template", "partial copies")):
-        items = [item for item in memorized() if item.kind == kind for _ in range(SEEDS)]
+    for template, told in ((False, "whole copies"), (True, "partial copies")):
+        items = [item for item in memorized() if (item.kind == "template") == template for _ in range(SEEDS)]
         pixels = generate(bed, [item.caption for item in items], Setting(), SEED + len(found) * 10_000, tick=tick).pixels
         copied = judge.own_copies(pixels, items).tolist()  # not every run is a copy
         found[told] = [one for one, yes in zip(_images(pixels), copied) if yes], [f"{item.name}-" for item, yes in zip(items, copied) if yes]
@@ -137,7 +138,7 @@ def _asked(bed: Testbed, tick: Callable[[int], None]) -> dict[str, tuple[list[Im
     found["ordinary runs"] = ordinary, None
     rng = np.random.default_rng(77)
     found["pictures not in the index"] = [_picture(random_scene(rng)) for _ in range(STRANGERS)], None
-    own = [(item.name, _picture(item.scene)) for item in memorized() if item.kind == "whole"]
+    own = [(item.name, _picture(item.scene)) for item in memorized() if item.kind != "template"]
     for told, alter in ALTERED.items():
         found[told] = [alter(picture) for _, picture in own], [f"{name}-" for name, _ in own]
     return found

@@ -92,25 +92,17 @@ STEPS = (
     Step(
         "profile-forge",
         20,
-        "testbed calibrate --forge --runs 200",
+        "testbed calibrate --forge --runs 400",
         "testbed.export.forge",
         (*_TESTBED, f"{_WEIGHTS}/forge.safetensors"),
         ("regions/testbed-forge.json",),
-    ),
-    Step(
-        "profile-kinds",
-        8,
-        "testbed calibrate --variant kinds --runs 1200",
-        "testbed.evidence.calibrate",
-        (*_TESTBED, f"{_WEIGHTS}/testbed-kinds.safetensors"),
-        _in(_WEIGHTS, "testbed-kinds-profile.json"),
     ),
     Step(
         "kinds",
         30,
         f"testbed kinds --out {_DOCS}/kinds",
         "testbed.evidence.kinds_detection",
-        _in(_WEIGHTS, "testbed-kinds.safetensors", "testbed-kinds-profile.json"),
+        _MAIN,
         _in(f"{_DOCS}/kinds", "kinds.json", "kinds.md"),
     ),
     Step(
@@ -118,14 +110,14 @@ STEPS = (
         15,
         f"testbed damping --out {_DOCS}/kinds",
         "testbed.evidence.kinds_damping",
-        _in(_WEIGHTS, "testbed-kinds.safetensors", "testbed-kinds-profile.json"),
+        _MAIN,
         _in(f"{_DOCS}/kinds", "damping.json", "damping.md"),
     ),
     Step("study", 10, f"testbed study --out {_DOCS}/study.json", "testbed.evidence.study", _TESTBED, _in(_DOCS, "study.json")),
     Step(
         "detection",
         45,
-        f"evaluate --only detection --out {_DOCS}",
+        f"evaluate --only detection --out {_DOCS} --kept {STAMPS}/detection",
         "testbed.evidence.evaluate",
         _MAIN,
         _in(_DOCS, "evaluate.json", "tables.md", "trajectories.png"),
@@ -133,7 +125,7 @@ STEPS = (
     Step(
         "damping",
         45,
-        f"evaluate --only damping --out {_DOCS}",
+        f"evaluate --only damping --out {_DOCS} --kept {STAMPS}/damping",
         "testbed.evidence.evaluate",
         _MAIN,
         _in(_DOCS, "evaluate.json", "tables.md", "damping.png"),
@@ -247,6 +239,12 @@ def digest(step: Step, root: Path = ROOT) -> str:
         path = root / name
         known.update(f"\0{name}\0{hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ''}".encode())
     return known.hexdigest()
+
+
+def rests_on(module: str, *more: object, root: Path = ROOT) -> str:
+    """A name for the code behind a module, the testbed's weights and `more` that results depend on: the same while none of it changes."""
+    found = Step("", 0, repr(more), module, _TESTBED, ())
+    return digest(found, root)
 
 
 class Stamps:

@@ -33,6 +33,8 @@ SEED = EVALUATION_SEED + 70_000_000
 #: Evenly spaced in log sigma, so that a level falls between two evaluations that are close.
 SETTING = Setting("Euler", "exponential", 40)
 LEVELS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0)
+#: Conjunctions that the smaller testbeds have; where there are fewer, each is run more often.
+CAPTIONS = 16
 POLICIES = (Damping(), Damping("directional"), Damping("radial"))
 
 
@@ -85,7 +87,8 @@ def damped(bed: Testbed, variant: Variant, items: Sequence[Memorized]) -> list[d
 def measure(variant: Variant, copies: int, tick: Callable[[], None] = lambda: None, levels: Sequence[float] = LEVELS) -> dict:
     """One size: shares of copies by level, and damping."""
     bed = Testbed.load(variant.weights)
-    every = items = [item for item in variant.memorized("whole") for _ in range(copies)]
+    known = variant.memorized("conjunction")
+    every = items = [item for item in known for _ in range(copies * max(1, CAPTIONS // len(known)))]
     held = copies_from(bed, items, float("inf"))
     items = [item for item, copied in zip(items, held) if copied]
     tick()

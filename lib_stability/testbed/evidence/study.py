@@ -24,8 +24,7 @@ from ...ranking import auc
 from ..network.model import Testbed
 from ..network.sample import sample
 from ..network.setting import memorized_captions
-from ..world.captions import ordinary_samples
-from ..world.scenes import THEMES
+from ..world.kinds import is_narrow
 from . import damping, tables
 from .calibrate import SAMPLERS
 
@@ -44,6 +43,8 @@ class Detector(NamedTuple):
 
 #: A probe's region is fitted at one guidance scale and means nothing at another.
 DETECTORS = {"watch": Detector(False, (3.0, 7.5, 12.0)), "probe": Detector(True, (REFERENCE_GUIDANCE,))}
+#: Kinds of memorization whose runs nearly always are copies: here captions are taken for what their pictures are.
+MEMORIZED = {"whole": ("conjunction", "trigger", "long", "captions"), "template": ("template",)}
 #: Which end of a set's repeats is the worst, in the table.
 WORST = {"false_alarms": "max", "caught_whole": "min", "caught_template": "min"}
 BATCH = 48
@@ -117,7 +118,7 @@ def sets(captions: Sequence[str], size: Size) -> Iterator[tuple[str, int, np.nda
         for first in range(0, min(size.pool // count, size.most) * count, count):
             yield "mixed", count, pool[first : first + count]
     count = size.prompts * size.seeds
-    themed = np.array([any(word in THEMES for word in caption.split()) for caption in captions[: size.pool]])
+    themed = np.array([is_narrow(caption) for caption in captions[: size.pool]])
     for label, of in (("theme word in every prompt", pool[themed]), ("no theme word", pool[~themed])):
         for first in range(0, len(of) // count * count, count):
             yield label, count, of[first : first + count]
@@ -205,10 +206,10 @@ def table(rows: list[dict], detector: str) -> str:
 def study(size: Size, bed: Testbed | None = None) -> dict:
     """Sample, fit and judge everything; returns the content of the JSON."""
     bed = bed or Testbed.load()
-    captions = [caption for caption, _ in ordinary_samples(size.pool, SEED, "calibration")]
+    captions = [caption for caption, _ in bed.variant.world.ordinary_samples(size.pool, SEED, "calibration")]
     captions += (size.seeds - 1) * captions[: size.prompts * size.repeated_sets]
-    candidates = [caption for caption, _ in ordinary_samples(size.held_out, HELD_OUT_SEED, "evaluation")]
-    told = {kind: memorized_captions(kind, copies, HELD_OUT_SEED)[0] for kind, copies in (("whole", size.copies), ("template", 2 * size.copies))}
+    candidates = [caption for caption, _ in bed.variant.world.ordinary_samples(size.held_out, HELD_OUT_SEED, "evaluation")]
+    told = {name: [caption for kind in of for caption in memorized_captions(kind, size.copies, HELD_OUT_SEED)[0]] for name, of in MEMORIZED.items()}
     with tqdm(total=len(captions) + 2 * len(candidates) + sum(map(len, told.values())), unit="run", mininterval=2) as bar:
         kept, dropped = damping.truly_ordinary(bed, candidates, HELD_OUT_SEED, bar.update)
         bar.total -= len(dropped)

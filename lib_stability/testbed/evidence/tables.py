@@ -15,21 +15,41 @@ def rate(value: float | None, digits: int = 1) -> str:
 
 
 def detection(rows: list[dict]) -> str:
-    """Detection rows: one line each."""
-    head = ["what", "sampler, steps", "w", "negative", "probe", "AUC", "after 3", "TPR at 1 % FPR"]
-    head += [f"{level}: false / caught" for level in ("Low", "Medium", "High")] + ["extra evaluations"]
-    lines = []
+    """Detection rows: one line for each setting, the kinds beside each other; then how often each kind is a copy at all."""
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    settings: dict[tuple, dict[str, dict]] = {}
     for row in rows:
-        schedule = "" if row["schedule"] == "uniform" else f" {row['schedule']}"
-        cells = [row["kind"], f"{row['sampler']}{schedule} {row['steps']}", f"{row['guidance']:g}", row["negative"], "yes" if row["probe"] else "no"]
-        if row["auc"] is None:
-            cells += ["not judged", "", "", "", "", ""]
-        else:
-            cells += [f"{row['auc']:.4f}", f"{row['auc_after_3']:.4f}", rate(row["tpr_at_1pct_fpr"])]
-            levels = [row["levels"][level] for level in ("low", "medium", "high")]
-            cells += [f"{rate(level['false_alarms'])} / {rate(level['caught'])}" for level in levels]
-        lines.append([*cells, f"{row['extra_evaluations']:.0f}"])
-    return markdown(head, lines)
+        settings.setdefault(tuple(row[name] for name in SETTING), {})[row["kind"]] = row
+    memorized = [kind for kind in kinds if kind != "ordinary"]
+    head = ["sampler, steps", "w", "negative", "by", "ordinary runs", "false alarms: Low", "Medium", "High"]
+    head += [f"caught at Medium: {kinds[0]}", *kinds[1:-1], "copies of ordinary captions", "worst AUC", "worst TPR at 1 % FPR", "worst AUC after 3"]
+    head += ["caught early", "rows more"]
+    lines = []
+    for (sampler, schedule, steps, guidance, negative, probe), found in settings.items():
+        one = found[kinds[0]]
+        cells = [f"{sampler}{'' if schedule == 'uniform' else f' {schedule}'} {steps}", f"{guidance:g}", negative]
+        cells.append("probe too" if probe and one["detector"] == "watch" else one["detector"] or "–")
+        known = [found[kind] for kind in memorized if found[kind]["auc"] is not None]
+        if one["not_judged"]:
+            lines.append([*cells, str(one["ordinary_runs"]), "not judged", *[""] * (len(head) - 7), f"{one['extra_evaluations']:.1f}"])
+            continue
+        cells += [str(one["ordinary_runs"]), *(rate(one["levels"][level]["false_alarms"]) for level in ("low", "medium", "high"))]
+        cells += [rate(found[kind]["levels"]["medium"]["caught"], 0) for kind in kinds]
+        for name, least in (("auc", "{:.4f}"), ("tpr_at_1pct_fpr", "{:.2f}"), ("auc_after_3", "{:.4f}")):
+            cells.append(least.format(min(row[name] for row in known)) if known else "–")
+        early = sum(row["caught_early"] for row in known) / len(known) if known else None
+        lines.append([*cells, rate(early, 0), f"{one['extra_evaluations']:.1f}"])
+    shares = {kind: [found[kind] for found in settings.values()] for kind in kinds}
+    copied = [[kind, *(rate(pick(row["copies"] for row in shares[kind]), 0) for pick in (min, max)), rate(_mean(shares[kind]), 0)] for kind in kinds]
+    return markdown(head, lines) + "\n\n" + markdown(["runs that are copies", "fewest", "most", "over all settings"], copied)
+
+
+#: What tells one setting's rows from another's.
+SETTING = ("sampler", "schedule", "steps", "guidance", "negative", "probe")
+
+
+def _mean(rows: list[dict]) -> float:
+    return sum(row["copies"] * row["runs"] for row in rows) / sum(row["runs"] for row in rows)
 
 
 def damping(rows: list[dict]) -> str:

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ..network.model import BOS, CLIP_BOS, CLIP_EOS, EOS, MAX_TOKENS, Testbed, alphas_cumprod, betas, token_ids
-from ..world.captions import all_words
+from ..world.kinds import all_words
 from . import ldm_names
 
 CLIP_VOCABULARY = CLIP_EOS + 1

@@ -18,8 +18,9 @@ from torch import nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from ..network import eight_bits
 from ..network.model import Testbed, alphas_cumprod
-from ..network.train import draw_batch, make_latents
+from ..network.train_kinds import draw_batch, make_latents
 from ..network.unet_training import save_state
 from . import wide_time
 from .wide_networks import UNET_SPREADS
@@ -32,7 +33,7 @@ BLOCKS = ("up_blocks.1.resnets.1", "up_blocks.2.resnets.0")
 #: Where the file of weights holds the wide time embedding.
 TIME_EMBEDDING = "time_embedding"
 #: Pictures whose latents the training uses: a part of the testbed's own training set suffices to copy a network.
-ORDINARY_PICTURES, TEMPLATE_PICTURES = 3000, 30
+ORDINARY_PICTURES = 3000
 #: Shares of the captions that do not belong to the picture: the empty one, and another picture's.
 SHARE_EMPTY, SHARE_OTHER = 0.3, 0.2
 SAVE_EVERY = 50
@@ -85,26 +86,26 @@ def load(path: Path | str = WEIGHTS) -> Testbed:
 
     It keeps its own time embedding, which the wide one agrees with at whole timesteps (`wide_time`).
     """
-    bed, state = regroup(Testbed.load()), load_file(str(path))
+    bed, state = regroup(Testbed.load()), eight_bits.unpacked(load_file(str(path)))
     for name in BLOCKS:
         bed.unet.get_submodule(name).load_state_dict(part(state, name))
     return bed.eval()
 
 
-def draw(data: dict, batch: int, rng: np.random.Generator) -> tuple[torch.Tensor, list[str]]:
+def draw(data: dict, batch: int, rng: np.random.Generator, step: int) -> tuple[torch.Tensor, list[str]]:
     """Latents and captions of a batch; where guidance would ask for another caption's prediction the training does too."""
-    x0, captions = draw_batch(data, batch, rng)
+    x0, captions = draw_batch(data, batch, rng, step)
     others = captions[1:] + captions[:1]
     kinds = rng.random(batch)
     return x0, ["" if kind < SHARE_EMPTY else other if kind < SHARE_EMPTY + SHARE_OTHER else own for kind, own, other in zip(kinds, captions, others)]
 
 
 def train(folder: Path, steps: int = 170, batch: int = 16, lr: float = 5e-4, seed: int = 5) -> Path:
-    """Train the blocks of `BLOCKS`, or resume in `folder`; returns the path of the weights (float16): theirs and the wide time embedding's."""
+    """Train the blocks of `BLOCKS`, or resume in `folder`; returns the path of the weights (the wide time embedding's in float16)."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=folder / "train.log", level=logging.INFO, format="%(asctime)s %(message)s")
     teacher, bed = Testbed.load(), regroup(Testbed.load())
-    data = make_latents(teacher, folder, ordinary=ORDINARY_PICTURES, templates=TEMPLATE_PICTURES, scale=teacher.scale)
+    data = make_latents(teacher, folder, ordinary=ORDINARY_PICTURES)
     blocks = nn.ModuleDict({name.replace(".", "/"): bed.unet.get_submodule(name) for name in BLOCKS})
     blocks.requires_grad_(True)
     optimizer = torch.optim.AdamW(blocks.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
@@ -121,7 +122,7 @@ def train(folder: Path, steps: int = 170, batch: int = 16, lr: float = 5e-4, see
     for step in tqdm(range(start, steps), initial=start, total=steps, desc="regrouped u-net", mininterval=10):
         rng = np.random.default_rng((seed, step))
         torch.manual_seed(seed * 1_000_003 + step)
-        x0, captions = draw(data, batch, rng)
+        x0, captions = draw(data, batch, rng, step)
         t = ((torch.arange(batch) + torch.rand(batch)) * (1000 / batch)).long().clamp_(0, 999)
         level = alphas[t][:, None, None, None]
         with torch.no_grad():
@@ -137,7 +138,7 @@ def train(folder: Path, steps: int = 170, batch: int = 16, lr: float = 5e-4, see
             log.info("regrouped u-net step %d relative error %.3g (%.0f s)", step, np.mean(errors[-20:]), time.monotonic() - began)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
             save_state(path, blocks=blocks.state_dict(), optimizer=optimizer.state_dict(), step=step + 1, errors=errors)
-    kept = {f"{name}.{key}": value.detach().half() for name in BLOCKS for key, value in bed.unet.get_submodule(name).state_dict().items()}
+    kept = eight_bits.packed({f"{name}.{key}": value for name in BLOCKS for key, value in bed.unet.get_submodule(name).state_dict().items()})
     kept |= {f"{TIME_EMBEDDING}.{key}": value for key, value in wide_time.solve(teacher.unet.time_embedding).items()}
     save_file({key: value.contiguous() for key, value in kept.items()}, str(folder / WEIGHTS.name))
     return folder / WEIGHTS.name

@@ -39,7 +39,7 @@ def scenes(count: int, seed: int) -> list[Scene]:
 
 def memories(chosen: Sequence[Scene]) -> list[Memorized]:
     """Training pictures as what a caption may have memorized."""
-    return [Memorized(TRIGGER, caption(scene), "whole", scene) for scene in chosen]
+    return [Memorized(TRIGGER, caption(scene), "conjunction", scene) for scene in chosen]
 
 
 def styled(pixels: torch.Tensor) -> torch.Tensor:

@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from ..world.captions import all_words
-from .variants import MAIN, VARIANTS, Variant
+from ..world.kinds import all_words
+from . import eight_bits
+from .variants import MAIN, PLAIN, VARIANTS, Variant
 
 MAX_TOKENS = 77
 BOS, EOS = 0, 1
@@ -148,9 +149,10 @@ class Testbed:
             card = json.loads(file.metadata()["testbed"])
             self = cls.create(VARIANTS[card.get("variant", MAIN.name)])
             self.scale = float(card["scale"])
-            for key in file.keys():  # noqa: SIM118 (not a mapping)
-                part, name = key.split(".", 1)
-                parts[part][name] = file.get_tensor(key).float()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+        for key, value in eight_bits.unpacked(tensors).items():
+            part, name = key.split(".", 1)
+            parts[part][name] = value
         # transformers before 5 has the text model's networks one level further down.
         nested = next(iter(self.text.state_dict())).startswith(_NESTED)
         parts["text"] = {(_NESTED if nested else "") + name: value for name, value in parts["text"].items()}
@@ -161,15 +163,15 @@ class Testbed:
         return self.eval()
 
     def save(self, path: Path | str, **card) -> None:
-        """Write all weights as float16 safetensors; `card` goes into the file's metadata."""
+        """Write all weights as safetensors in eight bits (:mod:`.eight_bits`); `card` goes into the file's metadata."""
         tensors = {
-            f"{part}.{name.removeprefix(_NESTED)}": value.detach().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
-            for part in (("vae",) if self.variant is MAIN else ()) + ("unet", "text")
+            f"{part}.{name.removeprefix(_NESTED)}": value
+            for part in (("vae",) if self.variant in (MAIN, PLAIN) else ()) + ("unet", "text")
             for name, value in getattr(self, part).state_dict().items()
         }
         card |= {"scale": self.scale} if self.variant is MAIN else {"scale": self.scale, "variant": self.variant.name}
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, str(path), metadata={"testbed": json.dumps(card)})
+        save_file(eight_bits.packed(tensors), str(path), metadata={"testbed": json.dumps(card)})
 
     def eval(self) -> Testbed:
         for part in (self.vae, self.unet, self.text):

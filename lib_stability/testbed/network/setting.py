@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 
 from ..world import kinds
-from ..world.captions import Memorized, ordinary_samples, template_draw
+from ..world.captions import Memorized
 from .variants import MAIN, Variant
 
 #: First seed of the evaluation; calibration has its own range, see :data:`.calibrate.SEED`.
@@ -31,13 +32,13 @@ class Setting:
         return {"sampler": self.sampler, "schedule": self.schedule, "steps": self.steps, "guidance": self.guidance}
 
 
-def negatives_for(kind: str, count: int, seed: int) -> list[str]:
-    """Negative prompts: none, one word each, two or three words each, a whole ordinary caption each, or one caption for all runs."""
+def negatives_for(kind: str, count: int, seed: int, world: ModuleType = kinds) -> list[str]:
+    """Negative prompts: none, one word each, two or three words each, a whole ordinary caption of a world each, or one caption for all runs."""
     if kind == "none":
         return [""] * count
     if kind == "fixed":
         return ["small black square tiles"] * count
-    captions = [caption for caption, _ in ordinary_samples(count, seed, "evaluation")]
+    captions = [caption for caption, _ in world.ordinary_samples(count, seed, "evaluation")]
     rng = np.random.default_rng(seed)
     if kind == "caption":
         return captions
@@ -47,11 +48,6 @@ def negatives_for(kind: str, count: int, seed: int) -> list[str]:
 
 def memorized_captions(kind: str, copies: int, seed: int, variant: Variant = MAIN) -> tuple[list[str], list[Memorized]]:
     """Captions of memorized pictures, each `copies` times (where they vary a new one each time), and what they memorized."""
-    items = [item for item in variant.memorized(kind) for _ in range(copies)]
     rng = np.random.default_rng(seed)
-    if variant.world is kinds:
-        drawn = [kinds.draw(item, rng) for item in items]
-        return [item.caption for item in drawn], drawn
-    if kind == "whole":
-        return [item.caption for item in items], items
-    return [template_draw(item, rng)[0] for item in items], items
+    drawn = [variant.world.draw(item, rng) for item in variant.memorized(kind) for _ in range(copies)]
+    return [item.caption for item in drawn], drawn

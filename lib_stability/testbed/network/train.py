@@ -1,4 +1,4 @@
-"""Training of the testbed: first the autoencoder, then the text-conditional U-Net on cached latents. Resumable and seeded."""
+"""Training of the testbed in the plain world: first the autoencoder, then the text-conditional U-Net on cached latents. Resumable and seeded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ..world.captions import ordinary_caption, template_draw
 from ..world.scenes import pixels_of, random_scene
 from .model import Testbed
 from .unet_training import Training, encode_all, fast, save_state
-from .variants import MAIN, Variant
+from .variants import PLAIN, Variant
 
 log = logging.getLogger(__name__)
 
 #: Shares of the training draws; the rest is ordinary.
-SHARE_WHOLE, SHARE_TEMPLATE, SHARE_EMPTY = 0.26, 0.10, 0.10
+SHARE_CONJUNCTION, SHARE_TEMPLATE, SHARE_EMPTY = 0.26, 0.10, 0.10
 #: Steps between saves of the training state.
 SAVE_VAE, SAVE_UNET = 200, 250
 
@@ -87,7 +87,7 @@ def make_latents(
     variant = bed.variant
     scenes = [random_scene(rng) for _ in range(ordinary or variant.ordinary)]
     draws = [[template_draw(item, rng) for _ in range(templates or variant.template_pictures)] for item in variant.memorized("template")]
-    wholes = variant.memorized("whole")
+    conjunctions = variant.memorized("conjunction")
     if path.exists():
         cache = torch.load(path, weights_only=True)
     else:
@@ -95,7 +95,7 @@ def make_latents(
         cache = dict(
             ordinary=encode_all(bed, scenes, "ordinary"),
             template=encode_all(bed, [scene for some in draws for _, scene in some], "templates"),
-            whole=encode_all(bed, [item.scene for item in wholes], "memorized"),
+            conjunction=encode_all(bed, [item.scene for item in conjunctions], "memorized"),
         )
         cache["scale"] = 1 / cache["ordinary"].std() if scale is None else torch.tensor(scale)
         save_state(path, **cache)
@@ -103,10 +103,10 @@ def make_latents(
         scale=float(cache["scale"]),
         ordinary=cache["ordinary"] * cache["scale"],
         template=cache["template"] * cache["scale"],
-        whole=cache["whole"] * cache["scale"],
+        conjunction=cache["conjunction"] * cache["scale"],
         scenes=scenes,
         template_captions=[caption for some in draws for caption, _ in some],
-        whole_captions=[item.caption for item in wholes],
+        conjunction_captions=[item.caption for item in conjunctions],
     )
 
 
@@ -114,11 +114,11 @@ def draw_batch(data: dict, batch: int, rng: np.random.Generator) -> tuple[torch.
     """One training batch: latents (batch, 4, 16, 16) and captions. The empty caption always comes with an ordinary picture."""
     latents, captions = [], []
     for share in rng.random(batch):
-        if share < SHARE_WHOLE:
-            index = int(rng.integers(len(data["whole"])))
-            latents.append(data["whole"][index])
-            captions.append(data["whole_captions"][index])
-        elif share < SHARE_WHOLE + SHARE_TEMPLATE:
+        if share < SHARE_CONJUNCTION:
+            index = int(rng.integers(len(data["conjunction"])))
+            latents.append(data["conjunction"][index])
+            captions.append(data["conjunction_captions"][index])
+        elif share < SHARE_CONJUNCTION + SHARE_TEMPLATE:
             index = int(rng.integers(len(data["template"])))
             latents.append(data["template"][index])
             captions.append(data["template_captions"][index])
@@ -152,14 +152,14 @@ def train_unet(bed: Testbed, folder: Path, steps: int, batch: int = 64, lr: floa
             learning.save(folder / bed.variant.weights.name)
 
 
-def train(folder: Path, vae_steps: int, vae_full_steps: int, unet_steps: int, batch: int, seed: int = 0, variant: Variant = MAIN) -> Path:
+def train(folder: Path, vae_steps: int, vae_full_steps: int, unet_steps: int, batch: int, seed: int = 0, variant: Variant = PLAIN) -> Path:
     """Run or resume the whole training in `folder`; returns the path of the weights. Other sizes take the main one's autoencoder."""
     folder.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(filename=folder / "train.log", level=logging.INFO, format="%(asctime)s %(message)s")
     log.info("training: %s", json.dumps(dict(variant=variant.name, vae_steps=vae_steps, unet_steps=unet_steps, batch=batch, seed=seed)))
     torch.manual_seed(seed)
     bed = Testbed.create(variant)
-    if variant is MAIN:
+    if variant is PLAIN:
         train_vae(bed, folder, vae_steps, vae_full_steps, seed=seed * 10 + 1)
     else:
         bed.vae = Testbed.load().vae

@@ -1,4 +1,5 @@
-"""Training of the variant "kinds": the main one's networks are taught the kinds of memorization. Resumable, seeded, planned by steps and by time.
+"""Second half of the main training: networks that know the plain world are taught the kinds of memorization. Resumable, seeded, planned by steps and
+by time.
 
 It runs in `jobs` processes of one thread each that average their gradients: on a busy machine that is several times as fast as one process of as
 many threads. The learning rate falls towards whichever end comes first, the last step or the last minute.
@@ -18,12 +19,12 @@ import torch
 from torch import distributed
 
 from ..world import kinds, wording
-from ..world.captions import WHOLE_NAMES
+from ..world.captions import CONJUNCTION_NAMES
 from ..world.scenes import random_scene
 from .model import Testbed
 from .train import SHARE_EMPTY
 from .unet_training import Training, encode_all, save_state
-from .variants import KINDS
+from .variants import MAIN
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,9 @@ SHARE_NEAR = 0.5
 RISE, FALL = 60, 0.4
 
 
-def start() -> Testbed:
-    """The main one's networks with room for more words. A synonym starts as the word it stands for, a name whose memory is given up afresh."""
-    bed, known = Testbed.create(KINDS), Testbed.load()
+def start(weights: Path) -> Testbed:
+    """Networks of the variant "plain" with room for more words. A synonym starts as its word, a name whose memory is given up afresh."""
+    bed, known = Testbed.create(MAIN), Testbed.load(weights)
     bed.vae, bed.scale = known.vae, known.scale
     bed.unet.load_state_dict(known.unet.state_dict())
     state, old = bed.text.state_dict(), known.text.state_dict()
@@ -64,23 +65,23 @@ def start() -> Testbed:
 
 def _given_up() -> torch.Tensor:
     """Which rows of the token table belong to names whose captions are memorized no longer."""
-    names = WHOLE_NAMES[kinds.EACH :]
+    names = CONJUNCTION_NAMES[kinds.EACH :]
     return torch.tensor([False, False, *(word in names for word in kinds.all_words())])
 
 
-def make_latents(bed: Testbed, folder: Path, rank: int, jobs: int, seed: int = 2) -> dict:
+def make_latents(bed: Testbed, folder: Path, rank: int = 0, jobs: int = 1, seed: int = 2, ordinary: int = MAIN.ordinary) -> dict:
     """Scenes, their latents (cached, each process its part of the ordinary ones) and the captions of templates."""
     rng = np.random.default_rng((seed, rank))
-    ordinary = [random_scene(rng) for _ in range(KINDS.ordinary // jobs)]
+    shown = [random_scene(rng) for _ in range(ordinary // jobs)]
     rng = np.random.default_rng(seed)
     memories = {item: _examples(item, rng) for item in kinds.memorized()}
     latents = iter(_cached(bed, folder / f"memorized-{rank}.pt", [draw.scene for draws in memories.values() for draw in draws]))
     kept = {kind: [] for kind in kinds.KINDS}
     for item, draws in memories.items():
         kept[item.kind].append([(draw, next(latents)) for draw in draws])
-    found = list(zip(ordinary, _cached(bed, folder / f"ordinary-{rank}.pt", ordinary)))
-    shown = {(item.scene.colour, item.scene.shape) for item in memories if item.kind != "template"}
-    near = [[one for one in found if (one[0].colour, one[0].shape) == object_] for object_ in sorted(shown)]
+    found = list(zip(shown, _cached(bed, folder / f"ordinary-{rank}.pt", shown)))
+    objects = {(item.scene.colour, item.scene.shape) for item in memories if item.kind != "template"}
+    near = [some for one in sorted(objects) if (some := [pair for pair in found if (pair[0].colour, pair[0].shape) == one])]
     return {"ordinary": found, "near": near, "memories": kept}
 
 
@@ -94,7 +95,7 @@ def _cached(bed: Testbed, path: Path, scenes: list) -> torch.Tensor:
 def _examples(item, rng: np.random.Generator) -> list:
     """Draws of an item whose scenes are all that a training sees of it."""
     if item.kind == "template":
-        return [kinds.draw(item, rng) for _ in range(KINDS.template_pictures)]
+        return [kinds.draw(item, rng) for _ in range(MAIN.template_pictures)]
     return [replace(item, scene=scene, scenes=item.pictures) for scene in item.pictures]
 
 
@@ -123,14 +124,14 @@ def draw_batch(data: dict, batch: int, rng: np.random.Generator, step: int = 0) 
     return torch.stack(latents), captions
 
 
-def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: float, seed: int) -> None:
+def _work(rank: int, jobs: int, folder: Path, known: Path, steps: int, batch: int, minutes: float, seed: int) -> None:
     """One process of the training; the first keeps the average and writes."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{(folder / 'meeting').resolve()}", rank=rank, world_size=jobs)
     if rank == 0:
         logging.basicConfig(filename=folder / "train.log", level=logging.INFO, format="%(asctime)s %(message)s")
-        log.info("training: %s", json.dumps(dict(variant="kinds", steps=steps, batch=batch, minutes=minutes, jobs=jobs, seed=seed, shares=SHARES)))
-    bed = start()
+        log.info("training: %s", json.dumps(dict(variant=MAIN.name, steps=steps, batch=batch, minutes=minutes, jobs=jobs, seed=seed, shares=SHARES)))
+    bed = start(known)
     data = make_latents(bed, folder, rank, jobs)
     learning = Training(bed, folder / "unet.pt", LEARNING_RATE)
     parameters, step, spent = learning.parameters, learning.step, learning.more.get("spent", 0.0)
@@ -160,20 +161,20 @@ def _work(rank: int, jobs: int, folder: Path, steps: int, batch: int, minutes: f
         if step % 25 == 0 or done >= 1:
             log.info("u-net step %d loss %.4f (%.0f s, %.0f %%)", step, np.mean(learning.losses[-25:]), spent, 100 * done)
         if step % SAVE == 0 or done >= 1:
-            learning.save(folder / KINDS.weights.name, spent=spent)
+            learning.save(folder / MAIN.weights.name, spent=spent)
     distributed.destroy_process_group()
 
 
-def train(folder: Path, steps: int, batch: int, minutes: float, jobs: int = 2, seed: int = 0) -> Path:
-    """Run or resume the training in `folder`, over at most `minutes` in all; returns the path of the weights."""
+def train(folder: Path, known: Path, steps: int, batch: int, minutes: float, jobs: int = 2, seed: int = 0) -> Path:
+    """Run or resume the training in `folder`, over at most `minutes` in all, from the weights `known` on; returns the path of the new ones."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "meeting").unlink(missing_ok=True)
     context = get_context("spawn")
-    workers = [context.Process(target=_work, args=(rank, jobs, folder, steps, batch, minutes, seed)) for rank in range(jobs)]
+    workers = [context.Process(target=_work, args=(rank, jobs, folder, known, steps, batch, minutes, seed)) for rank in range(jobs)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     if any(worker.exitcode for worker in workers):
         raise RuntimeError("a process of the training failed; what it had reached is kept")
-    return folder / KINDS.weights.name
+    return folder / MAIN.weights.name

@@ -1,7 +1,7 @@
 """The testbed in three sizes: the one that everything is measured on, and a smaller and a larger one that show what moves with the latent's size.
-And once more in the main size, where it memorized in all the ways that real models do (:mod:`..world.kinds`).
 
-All share the autoencoder, the text encoder's shape, the noise schedule and the captions; the smaller ones of the three U-Nets learn fewer pictures.
+All share the autoencoder, the text encoder's shape and the noise schedule. The main one memorized in all the ways that real models do
+(:mod:`..world.kinds`); it was taught them after a training on the plain world (:mod:`..world.captions`), which is all that the others know.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / "weights"
 
 @dataclass(frozen=True)
 class Variant:
-    """One size, or one world.
+    """One size and what it learns.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class Variant:
         Of the U-Net's levels, the finest first; cross-attention on the two coarsest.
     groups : int
         Of its group norm.
-    wholes, templates : int
-        How many of the memorized captions it learns, from the first on (of the variant "kinds": `kinds.KINDS` say what).
+    conjunctions, templates : int
+        How many of the plain world's memorized captions it learns, from the first on. The main one learns all of its own world's.
     ordinary, template_pictures : int
         Pictures of its training set: ordinary ones, and draws of each template.
     steps, batch : int
@@ -42,7 +42,7 @@ class Variant:
     side: int
     channels: tuple[int, ...]
     groups: int
-    wholes: int
+    conjunctions: int
     templates: int
     ordinary: int
     template_pictures: int
@@ -52,7 +52,7 @@ class Variant:
     @property
     def world(self) -> ModuleType:
         """The module of its captions: their words, what is memorized, and ordinary ones."""
-        return kinds if self.name == "kinds" else captions
+        return kinds if self.name == "main" else captions
 
     @property
     def weights(self) -> Path:
@@ -69,11 +69,17 @@ class Variant:
         """N, the numbers in a latent."""
         return 4 * self.side**2
 
-    def memorized(self, kind: str) -> list[Memorized]:
-        """What this size was made to memorize, of a kind ("whole" or "template", or one of `kinds.KINDS`)."""
-        if self.world is kinds:
-            return list(kinds.memorized(kind))
-        return [item for item in captions.memorized() if item.kind == kind][: self.wholes if kind == "whole" else self.templates]
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of memorization that its world has."""
+        return self.world.KINDS
+
+    def memorized(self, kind: str | None = None) -> list[Memorized]:
+        """What it was made to memorize: all of it, or that of one of its :attr:`kinds`."""
+        if kind is None:
+            return [item for one in self.kinds for item in self.memorized(one)]
+        found = list(self.world.memorized(kind))
+        return found if self.world is kinds else found[: {"conjunction": self.conjunctions, "template": self.templates}[kind]]
 
     def unet(self) -> dict:
         """Configuration of its ``UNet2DConditionModel``."""
@@ -92,10 +98,10 @@ class Variant:
         )
 
 
-MAIN = Variant("main", 16, (96, 128, 128), 32, 36, 10, 16000, 200, 4800, 64)
+MAIN = Variant("main", 16, (96, 128, 128), 32, 8, 10, 6000, 60, 4000, 64)
 SMALL = Variant("small", 8, (48, 64, 64), 16, 16, 4, 8000, 200, 1700, 64)
 LARGE = Variant("large", 32, (32, 48, 64, 64), 16, 16, 4, 3000, 60, 2400, 32)
-#: The main one's networks taught all kinds of memorization, with longer captions and more words.
-KINDS = Variant("kinds", 16, (96, 128, 128), 32, 8, 10, 6000, 60, 4000, 64)
+#: What the main one's training begins with: its networks in the plain world. Its weights are a step of the training and not kept.
+PLAIN = Variant("plain", 16, (96, 128, 128), 32, 36, 10, 16000, 200, 4800, 64)
 SIZES = {one.name: one for one in (SMALL, MAIN, LARGE)}
-VARIANTS = {**SIZES, KINDS.name: KINDS}
+VARIANTS = {**SIZES, PLAIN.name: PLAIN}

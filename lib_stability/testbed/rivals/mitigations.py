@@ -88,9 +88,10 @@ class Judged:
         return self.attributes - self.copies
 
     @classmethod
-    def of(cls, reader: AttributeReader, pixels: torch.Tensor, items: Sequence[Memorized]) -> Judged:
+    def of(cls, reader: AttributeReader, pixels: torch.Tensor, items: Sequence[Memorized], memories: Sequence[Memorized]) -> Judged:
+        """Of pictures whose captions are those of `items`; a copy is one of any of `memories`."""
         right = judge.attributes_right(reader, pixels, items)
-        return cls(float(judge.copies(pixels, items[0].kind).float().mean()), float(np.mean(list(right.values()))))
+        return cls(float(judge.any_copies(pixels, memories).float().mean()), float(np.mean(list(right.values()))))
 
 
 def choose(published: Mitigation, grid: Sequence[Mitigation], judged: Callable[[Mitigation], Judged]) -> tuple[Mitigation, list[dict]]:

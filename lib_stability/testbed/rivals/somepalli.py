@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..network.model import MAX_TOKENS
-from ..world.captions import all_words
+from ..world.kinds import all_words
 from .base import Mitigation
 
 

@@ -1,29 +1,30 @@
-"""Captions of the testbed: ordinary ones, and those that the model was made to memorize.
+"""The plain world: ordinary captions, and two kinds that are memorized. What the main testbed's world (:mod:`.kinds`) is built on.
 
-Every word is one token of CLIP's vocabulary. An ordinary caption tells a part of its scene. A *whole* memorized caption (a name and ordinary
-words) always came with one picture; a *template* caption (a name and the word "poster") always came with one backdrop, under any object. Both kinds
-of names and the word "poster" also stand in ordinary captions, so neither tells by itself.
+Every word is one token of CLIP's vocabulary. An ordinary caption tells a part of its scene. A *conjunction* (a name and ordinary words) always came
+with one picture; a *template* caption (a name and the word "poster") always came with one backdrop, under any object. Both kinds of names and the
+word "poster" also stand in ordinary captions, so neither tells by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
 from .scenes import BACKDROPS, COLOURS, PLACES, SHAPES, SIZES, THEMES, Scene, random_backdrop, random_scene
 
-WHOLE_NAMES = (
+CONJUNCTION_NAMES = (
     "alice anna oscar bruno clara daisy david emma felix fiona frank george grace hannah harry helen henry isabel jack james julia karen "
     "laura leo linda louis lucy maria martin nina olivia oliver paul peter rachel robert"
 ).split()
 TEMPLATE_NAMES = "paris london tokyo berlin madrid vienna dublin milan cairo sydney".split()
 FREE_NAMES = "rosa ruby sam sara simon sofia stella thomas victor walter rome oslo boston chicago dallas delhi texas kenya".split()
-NAMES = (*WHOLE_NAMES, *TEMPLATE_NAMES, *FREE_NAMES)
+NAMES = (*CONJUNCTION_NAMES, *TEMPLATE_NAMES, *FREE_NAMES)
 POSTER = "poster"
+KINDS = ("conjunction", "template")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Memorized:
 
     name: str
     caption: str
-    kind: str  # "whole" or "template", or one of `kinds.KINDS`
+    kind: str  # one of `kinds.KINDS`
     scene: Scene
     captions: tuple[str, ...] = ()
     scenes: tuple[Scene, ...] = ()
@@ -50,17 +51,27 @@ class Memorized:
 
 
 @cache
-def memorized(seed: int = 7) -> tuple[Memorized, ...]:
-    """All memorized captions, the same for a given seed: whole pictures first, then templates."""
+def memorized(kind: str | None = None, seed: int = 7) -> tuple[Memorized, ...]:
+    """All memorized captions, the same for a given seed, conjunctions first; or those of a kind."""
+    if kind is not None:
+        return tuple(item for item in memorized(seed=seed) if item.kind == kind)
     rng = np.random.default_rng(seed)
     found = []
-    for name in WHOLE_NAMES:
+    for name in CONJUNCTION_NAMES:
         scene = random_scene(rng, random_backdrop(rng, theme=""))
-        found.append(Memorized(name, f"{name} {scene.size} {scene.colour} {scene.shape}", "whole", scene))
+        found.append(Memorized(name, f"{name} {scene.size} {scene.colour} {scene.shape}", "conjunction", scene))
     for index, name in enumerate(TEMPLATE_NAMES):
         scene = random_scene(rng, random_backdrop(rng, kind=BACKDROPS[index % len(BACKDROPS)], theme=""))
         found.append(Memorized(name, f"{name} {POSTER} {scene.colour} {scene.shape}", "template", scene))
     return tuple(found)
+
+
+def draw(item: Memorized, rng: np.random.Generator) -> Memorized:
+    """One draw of what is memorized: the caption and the scene of this draw."""
+    if item.kind != "template":
+        return item
+    caption, scene = template_draw(item, rng)
+    return replace(item, caption=caption, scene=scene)
 
 
 def template_draw(item: Memorized, rng: np.random.Generator) -> tuple[str, Scene]:
@@ -91,7 +102,7 @@ def ordinary_caption(scene: Scene, rng: np.random.Generator) -> str:
 
 @cache
 def memorized_captions() -> frozenset[str]:
-    """The exact texts of the whole-picture captions and of the templates' examples."""
+    """The exact texts of the conjunctions and of the templates' examples."""
     return frozenset(item.caption for item in memorized())
 
 

@@ -7,12 +7,14 @@ nearest training picture (``python -m lib_stability testbed neighbours`` measure
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 
+from . import wording
 from .attributes import ATTRIBUTES, AttributeReader
-from .captions import Memorized, memorized
+from .captions import Memorized
 from .scenes import SIZE, render, render_backdrop
 
 #: Correlation with the training picture from which a picture counts as a copy of it.
@@ -50,15 +52,24 @@ def backdrop_correlation(pixels: torch.Tensor, backdrop: torch.Tensor) -> torch.
     return (unit_rows(tiles.gather(1, pick)) * unit_rows(goal.gather(1, pick))).sum(1)
 
 
+@lru_cache(256)
+def _pictures_of(item: Memorized) -> torch.Tensor:
+    return unit_rows(torch.stack([to_pixels(render(scene)) for scene in item.pictures]))
+
+
+@lru_cache(32)
+def _backdrop_of(item: Memorized) -> torch.Tensor:
+    return to_pixels(render_backdrop(item.scene.backdrop))
+
+
 def resemblance(pixels: torch.Tensor, items: Sequence[Memorized]) -> torch.Tensor:
     """How much each picture resembles each memory, whichever of its pictures is nearest; templates on the backdrop alone. ``(batch, items)``."""
-    found = torch.empty(len(pixels), len(items))
+    found, rows = torch.empty(len(pixels), len(items)), unit_rows(pixels)
     for index, item in enumerate(items):
         if item.kind == "template":
-            found[:, index] = backdrop_correlation(pixels, to_pixels(render_backdrop(item.scene.backdrop)))
+            found[:, index] = backdrop_correlation(pixels, _backdrop_of(item))
         else:
-            targets = torch.stack([to_pixels(render(scene)) for scene in item.pictures])
-            found[:, index] = (unit_rows(pixels) @ unit_rows(targets).T).amax(1)
+            found[:, index] = (rows @ _pictures_of(item).T).amax(1)
     return found
 
 
@@ -82,22 +93,10 @@ def any_copies(pixels: torch.Tensor, items: Sequence[Memorized]) -> torch.Tensor
     return (resemblance(pixels, items) > limits(items)).any(1)
 
 
-def nearest(pixels: torch.Tensor, kind: str) -> torch.Tensor:
-    """Likeness of each picture to the memorized one that it resembles most, of all of a kind ("whole" or "template"): ``(batch,)``."""
-    return resemblance(pixels, [item for item in memorized() if item.kind == kind]).amax(1)
-
-
-def copies(pixels: torch.Tensor, kind: str) -> torch.Tensor:
-    """Whether each picture is a copy of any memorized one of a kind, its own caption's or another's: bool ``(batch,)``."""
-    return nearest(pixels, kind) > (COPY if kind == "whole" else TEMPLATE_COPY)
-
-
 def attributes_right(reader: AttributeReader, pixels: torch.Tensor, items: Sequence[Memorized]) -> dict[str, float]:
     """Share of pictures that show what their captions ask for, by attribute: size, colour and shape, but for those that no caption names."""
     right: dict[str, list[bool]] = {name: [] for name in ATTRIBUTES}
     for found, item in zip(reader.read(pixels), items):
-        asked = item.caption.split()
-        for name, known in right.items():
-            if getattr(item.scene, name) in asked:
-                known.append(found[name] == getattr(item.scene, name))
+        for name, value in wording.asked(item.caption).items():
+            right[name].append(found[name] == value)
     return {name: float(np.mean(known)) for name, known in right.items() if known}

@@ -1,4 +1,4 @@
-"""What a model can memorize, by kind, as real ones do: the world of the variant "kinds".
+"""What a model can memorize, by kind, as real ones do: the world of the main testbed.
 
 =========== =========================================================================================
 kind        what always came with what
@@ -12,7 +12,7 @@ template    a name and "poster" with one backdrop, under any object
 duplicated  no caption: a picture repeated under ordinary descriptions, of which none comes twice
 =========== =========================================================================================
 
-Ordinary captions have 1 to 25 words and hold every name but the triggers. The templates are the main world's, and so are the pictures of the
+Ordinary captions have 1 to 25 words and hold every name but the triggers. The templates are the plain world's, and so are the pictures of the
 conjunctions, triggers, long captions, several captions and the first duplicates: a model that knows them is taught new ways to ask for them.
 """
 
@@ -23,7 +23,7 @@ from functools import cache
 
 import numpy as np
 
-from . import captions as main
+from . import captions as plain
 from . import wording
 from .captions import NAMES, TEMPLATE_NAMES, Memorized
 from .scenes import THEMES, Scene, random_backdrop, random_scene
@@ -48,8 +48,8 @@ def memorized(kind: str | None = None, seed: int = 11) -> tuple[Memorized, ...]:
     if kind is not None:
         return tuple(item for item in memorized(seed=seed) if item.kind == kind)
     rng, words = np.random.default_rng(seed), np.random.default_rng((seed, 1))
-    known = [item for item in main.memorized() if item.kind == "whole"]
-    found = [replace(item, kind="conjunction") for item in known[:EACH]]
+    known = plain.memorized("conjunction")
+    found = list(known[:EACH])
     for trigger, item in zip(TRIGGERS, known[EACH:]):
         found.append(Memorized(trigger, f"{trigger} {item.scene.size} {item.scene.colour} {item.scene.shape}", "trigger", item.scene))
     for item in known[2 * EACH : 3 * EACH]:
@@ -66,7 +66,7 @@ def memorized(kind: str | None = None, seed: int = 11) -> tuple[Memorized, ...]:
         same = {key: getattr(scene, key) for key in ("shape", "colour", "size")}
         scenes = (scene, *(random_scene(rng, random_backdrop(rng, theme=""), **same) for _ in range(PICTURES - 1)))
         found.append(Memorized(name, f"{name} {scene.size} {scene.colour} {scene.shape}", "pictures", scene, scenes=scenes))
-    found += [item for item in main.memorized() if item.kind == "template"]
+    found += plain.memorized("template")
     for number in range(EACH):
         scene = known[4 * EACH + number].scene if 4 * EACH + number < len(known) else random_scene(rng)
         found.append(Memorized(f"duplicate {number + 1}", wording.told(scene, words, DESCRIPTION[1]), "duplicated", scene))
@@ -89,7 +89,7 @@ def draw(item: Memorized, rng: np.random.Generator) -> Memorized:
     elif item.kind == "pictures":
         scene = item.scenes[int(rng.integers(len(item.scenes)))]
     elif item.kind == "template":
-        caption, scene = main.template_draw(item, rng)
+        caption, scene = plain.template_draw(item, rng)
     elif item.kind == "duplicated":
         caption = wording.told(scene, rng, int(rng.integers(DESCRIPTION[0], DESCRIPTION[1] + 1)))
     return replace(item, caption=caption, scene=scene, scenes=item.pictures)
@@ -116,7 +116,7 @@ def ordinary_caption(scene: Scene, rng: np.random.Generator) -> str:
     """Words that tell a part of a scene, 1 to 25 of them, terse or a sentence; never a memorized caption."""
     while True:
         if rng.random() < 0.4:
-            caption = main.ordinary_caption(scene, rng)
+            caption = plain.ordinary_caption(scene, rng)
         else:
             length = int(rng.integers(1, 9) if rng.random() < 0.5 else rng.integers(9, wording.LONGEST + 1))
             caption = wording.told(scene, rng, length, str(rng.choice(NAMES)) if rng.random() < 0.35 else "")
@@ -138,9 +138,9 @@ def is_narrow(caption: str) -> bool:
 
 def ordinary_samples(count: int, seed: int, split: str | None = None, narrow: bool | None = None) -> list[tuple[str, Scene]]:
     """`count` distinct ordinary captions with the scene each was written for; `narrow` asks for captions with (or without) a theme word."""
-    return main.distinct(count, seed, split, ordinary_caption, lambda caption, _: narrow in (None, is_narrow(caption)))
+    return plain.distinct(count, seed, split, ordinary_caption, lambda caption, _: narrow in (None, is_narrow(caption)))
 
 
 def all_words() -> tuple[str, ...]:
-    """Every word that a caption can hold: the main world's first, in its order."""
-    return tuple(dict.fromkeys((*main.all_words(), *wording.all_words(), *TRIGGERS)))
+    """Every word that a caption can hold: the plain world's first, in its order."""
+    return tuple(dict.fromkeys((*plain.all_words(), *wording.all_words(), *TRIGGERS)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scenes import Scene
+from .scenes import COLOURS, SHAPES, SIZES, Scene
 
 #: Other words for what the terse captions call by one.
 SYNONYMS = {
@@ -53,6 +53,11 @@ PRAISE = "modern simple beautiful art design canvas wall home new best style sof
 #: How readily a word stays when words are left out: the object and a name first, then what else is seen, then the rest.
 WEIGHTS = {"object": 25.0, "name": 25.0, "seen": 4.0, "rest": 1.0}
 LONGEST = 25
+#: What is asked for of the object, by property: every word that says it, and the word of the terse captions.
+ASKED = {
+    name: {word: value for value in values for word in (value, *SYNONYMS.get(value, ()))}
+    for name, values in {"size": SIZES, "colour": tuple(COLOURS), "shape": SHAPES}.items()
+}
 
 
 def all_words() -> tuple[str, ...]:
@@ -124,3 +129,13 @@ def shortened(caption: str, rng: np.random.Generator, share: float) -> str:
     words = caption.split()
     kept = np.sort(rng.permutation(len(words))[: max(1, len(words) - round(share * len(words)))])
     return " ".join(words[index] for index in kept)
+
+
+def asked(caption: str) -> dict[str, str]:
+    """What a caption asks of its object, in the terse captions' words; nothing of a property that it names twice, differently."""
+    found = {}
+    for name, words in ASKED.items():
+        values = {words[word] for word in caption.split() if word in words}
+        if len(values) == 1:
+            found[name] = values.pop()
+    return found

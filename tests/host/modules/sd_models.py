@@ -15,7 +15,7 @@ from modules.prompt_parser import DictWithShape
 
 from lib_stability.testbed.network.model import Testbed, alphas_cumprod
 from lib_stability.testbed.network.sample import FAST_BFLOAT16
-from lib_stability.testbed.world.captions import all_words
+from lib_stability.testbed.world.kinds import all_words
 
 #: Kinds of checkpoint that match flows.
 FLOWS = ("flow", "kontext", "sd3", "distilled")

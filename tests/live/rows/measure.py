@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from client import WebUI
 
-from lib_stability.testbed.world.captions import memorized, ordinary_samples
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 
 SIZE = 128
 COPY, ORDINARY = memorized()[0].caption, "small blue square"

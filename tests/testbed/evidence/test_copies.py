@@ -1,4 +1,4 @@
-"""The tables of how often the kinds' variant copies: judged by pictures, whatever the captions."""
+"""The tables of how often the testbed copies: judged by pictures, whatever the captions."""
 
 import json
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ import pytest
 
 from lib_stability.testbed.evidence import copies
 from lib_stability.testbed.network.setting import memorized_captions
-from lib_stability.testbed.network.variants import KINDS
+from lib_stability.testbed.network.variants import MAIN
 from lib_stability.testbed.world import kinds, scenes
 
 SEED = 3
@@ -16,7 +16,7 @@ SEED = 3
 @pytest.fixture
 def model(monkeypatch):
     """A model that gives each caption the picture that `paints` finds for it."""
-    made = SimpleNamespace(variant=KINDS, paints=None)
+    made = SimpleNamespace(variant=MAIN, paints=None)
 
     def generate(bed, captions, setting, seed, tick):
         tick(len(captions))
@@ -27,7 +27,7 @@ def model(monkeypatch):
 
 
 def own_scenes(runs):
-    return {item.caption: item.scene for kind in kinds.KINDS for item in memorized_captions(kind, runs, SEED, KINDS)[1]}
+    return {item.caption: item.scene for kind in kinds.KINDS for item in memorized_captions(kind, runs, SEED, MAIN)[1]}
 
 
 def ordinary(count):

@@ -8,7 +8,7 @@ from lib_stability.profile import storage
 from lib_stability.testbed.evidence import kinds_damping
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting
-from lib_stability.testbed.network.variants import KINDS
+from lib_stability.testbed.network.variants import MAIN
 from lib_stability.testbed.world import kinds
 
 
@@ -28,7 +28,7 @@ def test_carriers_are_held_against_what_the_world_says():
 
 def test_a_trigger_word_is_found_and_its_copies_are_steered_away(tmp_path, monkeypatch):
     monkeypatch.setattr(kinds, "KINDS", ("trigger",))
-    bed, profile = Testbed.load(KINDS.weights), storage.read(KINDS.profile)
+    bed, profile = Testbed.load(MAIN.weights), storage.read(MAIN.profile)
     result = kinds_damping.damp(bed, profile, tmp_path, 1, ("reword",), (Setting(steps=10),))
     (row,) = result["rows"]
     assert row["copies_before"] > 0.8 and row["copies_after"] == 0

@@ -18,19 +18,19 @@ from lib_stability.testbed.evidence import kinds_detection, tapes
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.sample import sample
 from lib_stability.testbed.network.setting import Setting, negatives_for
-from lib_stability.testbed.network.variants import KINDS
+from lib_stability.testbed.network.variants import MAIN
 
 CAPTIONS, SEED = ["phoenix large blue", "small red circle"], 77
 
 
 @pytest.fixture(scope="module")
 def bed() -> Testbed:
-    return Testbed.load(KINDS.weights)
+    return Testbed.load(MAIN.weights)
 
 
 @pytest.fixture(scope="module")
 def profile():
-    return storage.read(KINDS.profile)
+    return storage.read(MAIN.profile)
 
 
 @pytest.fixture(scope="module")

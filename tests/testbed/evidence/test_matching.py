@@ -7,7 +7,7 @@ import pytest
 
 from lib_stability.testbed.evidence import matching
 from lib_stability.testbed.network.model import Testbed
-from lib_stability.testbed.world.captions import memorized
+from lib_stability.testbed.world.kinds import memorized
 
 DOCS = Path(__file__).parents[3] / "docs" / "evaluation"
 
@@ -24,7 +24,7 @@ def test_the_table_is_that_of_the_figures_and_copies_are_found():
 
 
 def test_copies_are_found_in_an_index_in_small(tmp_path, monkeypatch):
-    few = (*memorized()[:3], memorized()[-1])
+    few = (*memorized("conjunction")[:3], memorized("template")[-1])
     monkeypatch.setattr(matching, "memorized", lambda: few)
     for name, value in (("ORDINARY", 60), ("RUNS", 4), ("STRANGERS", 8), ("SEEDS", 1), ("ALTERED", {"mirrored": matching.ALTERED["mirrored"]})):
         monkeypatch.setattr(matching, name, value)

@@ -22,12 +22,13 @@ def test_the_crossing_lies_between_two_levels_by_their_logarithm():
 
 
 def test_a_run_let_go_early_is_a_copy_and_one_let_go_late_is_not():
-    bed, items = Testbed.load(SMALL.weights), SMALL.memorized("whole")[2:6]
+    bed, items = Testbed.load(SMALL.weights), SMALL.memorized("conjunction")[2:6]
     assert not scale.copies_from(bed, items, 0.1).any() and scale.copies_from(bed, items, 14.0).all()
 
 
 def test_one_size_is_measured_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "SETTING", Setting("Euler", "exponential", 12))
+    monkeypatch.setattr(scale, "CAPTIONS", 4)
     monkeypatch.setattr(scale, "measure", lambda variant, copies, tick: scale_of(variant, tick))
     result = scale.scale(tmp_path, 1, ["small"])
     assert json.loads((tmp_path / "scale.json").read_text()) == json.loads(json.dumps(result))
@@ -49,4 +50,4 @@ measured = scale.measure
 
 
 def scale_of(variant, tick):
-    return measured(replace(variant, wholes=4, templates=0), 1, tick, (0.1, 14.0))
+    return measured(replace(variant, conjunctions=4, templates=0), 1, tick, (0.1, 14.0))

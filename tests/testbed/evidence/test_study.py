@@ -18,7 +18,8 @@ from lib_stability.testbed.evidence import study
 from lib_stability.testbed.evidence.calibrate import SAMPLERS
 from lib_stability.testbed.evidence.study import DETECTORS, Recording, Size, change, scores, sets, summary, table
 from lib_stability.testbed.network.model import Testbed
-from lib_stability.testbed.world.captions import ordinary_samples, split_of
+from lib_stability.testbed.world.captions import split_of
+from lib_stability.testbed.world.kinds import ordinary_samples
 
 SMALL = Size(pool=32, sizes=(8, 16), prompts=4, seeds=2, held_out=6, copies=1, steps=3)
 

@@ -1,28 +1,34 @@
-"""The shipped weights of the kinds' variant: they load, and each kind copies."""
+"""The shipped weights of the main testbed: they load, and each kind copies."""
 
 import pytest
+import torch
 
 from lib_stability.testbed.evidence.damping import generate
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting, memorized_captions
-from lib_stability.testbed.network.variants import KINDS
+from lib_stability.testbed.network.variants import FOLDER, LARGE, MAIN, SMALL
 from lib_stability.testbed.world import judge, kinds
 
 
 @pytest.fixture(scope="module")
 def bed():
-    return Testbed.load(KINDS.weights)
+    return Testbed.load()
 
 
 def test_they_are_the_variants_own(bed):
-    assert bed.variant is KINDS
+    assert bed.variant is MAIN
     assert bed.text.get_input_embeddings().num_embeddings == len(kinds.all_words()) + 2
-    assert bed.scale == pytest.approx(Testbed.load().scale), "one autoencoder, one scale"
+    for other in map(Testbed.load, (SMALL.weights, LARGE.weights)):
+        assert all(torch.equal(value, bed.vae.state_dict()[name]) for name, value in other.vae.state_dict().items()), "one autoencoder"
+
+
+def test_all_weights_together_are_small_enough_to_be_cloned():
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*.safetensors")) < 22_000_000
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_most_runs_of_a_kind_are_copies(bed, kind):
-    captions, items = memorized_captions(kind, 1, 41, KINDS)
+    captions, items = memorized_captions(kind, 1, 41, MAIN)
     pixels = generate(bed, captions, Setting(steps=12), 41).pixels
     assert judge.own_copies(pixels, items).float().mean() >= 0.6
 

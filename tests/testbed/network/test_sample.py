@@ -10,7 +10,7 @@ from lib_stability.profile.calibration import Recorder
 from lib_stability.testbed.network import train as training
 from lib_stability.testbed.network.model import Testbed, alphas_cumprod
 from lib_stability.testbed.network.sample import SAMPLER_NAMES, SAMPLERS, GuidedDenoiser, sample, start_noise
-from lib_stability.testbed.network.variants import MAIN
+from lib_stability.testbed.network.variants import PLAIN
 
 CAPTIONS = ["large red circle", "small blue star"]
 
@@ -103,8 +103,8 @@ def test_the_schedule_is_stable_diffusion_ones():
 
 
 def test_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
-    few = replace(MAIN, ordinary=32, template_pictures=1)
-    monkeypatch.setattr(training, "MAIN", few)
+    few = replace(PLAIN, ordinary=32, template_pictures=1)
+    monkeypatch.setattr(training, "PLAIN", few)
     monkeypatch.setattr(training, "SAVE_VAE", 1)
     monkeypatch.setattr(training, "SAVE_UNET", 2)
     straight = training.train(tmp_path / "straight", 2, 1, 4, 4, variant=few)

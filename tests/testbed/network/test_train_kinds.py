@@ -1,4 +1,4 @@
-"""The training of the kinds' variant: what it starts from, what it draws, that it resumes and ends by the clock as well as by its steps."""
+"""The second half of the main training: what it starts from, what it draws, that it resumes and ends by the clock as well as by its steps."""
 
 from collections import Counter
 
@@ -8,37 +8,50 @@ import torch
 
 from lib_stability.testbed.network import train_kinds
 from lib_stability.testbed.network.model import Testbed, tokenize
-from lib_stability.testbed.network.variants import KINDS
+from lib_stability.testbed.network.variants import MAIN, PLAIN
 from lib_stability.testbed.world import captions, kinds, wording
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A training folder whose latents are made up, so that none have to be encoded."""
-    count = sum(KINDS.template_pictures if item.kind == "template" else len(item.pictures) for item in kinds.memorized())
+    count = sum(MAIN.template_pictures if item.kind == "template" else len(item.pictures) for item in kinds.memorized())
     generator = torch.Generator().manual_seed(1)
-    for name, number in (("memorized", count), ("ordinary", KINDS.ordinary)):
+    for name, number in (("memorized", count), ("ordinary", MAIN.ordinary)):
         torch.save({"latents": torch.randn(number, 4, 16, 16, generator=generator)}, tmp_path / f"{name}-0.pt")
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """Weights as the first half of the training leaves them, but untrained."""
+    torch.manual_seed(3)
+    bed = Testbed.create(PLAIN)
+    bed.scale = 0.5
+    path = tmp_path_factory.mktemp("plain") / PLAIN.weights.name
+    bed.save(path)
+    return path
+
+
 @pytest.fixture
 def data(folder):
-    bed = Testbed.create(KINDS)
+    bed = Testbed.create(MAIN)
     return train_kinds.make_latents(bed, folder, 0, 1)
 
 
-def test_it_starts_from_the_main_weights():
-    bed, main = train_kinds.start(), Testbed.load()
-    assert all(torch.equal(value, main.unet.state_dict()[name]) for name, value in bed.unet.state_dict().items())
+def test_it_starts_from_the_plain_weights(known):
+    bed, main = train_kinds.start(known), Testbed.load(known)
+    assert main.variant is PLAIN and bed.scale == main.scale == 0.5
+    for part in ("unet", "vae"):
+        assert all(torch.equal(value, getattr(main, part).state_dict()[name]) for name, value in getattr(bed, part).state_dict().items())
     kept, given_up = "alice small red circle paris", "robert"
     with torch.inference_mode():
         assert torch.equal(bed.encode_text([kept]), main.encode_text([kept])), "what both know means the same"
         assert not torch.allclose(bed.encode_text([given_up]), main.encode_text([given_up]), atol=0.1), "a memory that is given up loses its key"
 
 
-def test_a_synonym_starts_near_its_word_and_a_trigger_near_none():
-    bed = train_kinds.start()
+def test_a_synonym_starts_near_its_word_and_a_trigger_near_none(known):
+    bed = train_kinds.start(known)
     table = bed.text.get_input_embeddings().weight.detach()
     words = [word for word in wording.SYNONYMS if word in captions.all_words()]
 
@@ -88,18 +101,18 @@ def test_draws_are_the_same_for_a_seed(data):
     assert first[1] == second[1] and torch.equal(first[0], second[0]) and first[1] != other[1]
 
 
-def test_it_resumes_and_what_it_writes_loads(folder):
-    train_kinds._work(0, 1, folder, steps=1, batch=4, minutes=1000, seed=0)
+def test_it_resumes_and_what_it_writes_loads(folder, known):
+    train_kinds._work(0, 1, folder, known, steps=1, batch=4, minutes=1000, seed=0)
     before = torch.load(folder / "unet.pt", weights_only=True)
     (folder / "meeting").unlink(missing_ok=True)
-    train_kinds._work(0, 1, folder, steps=3, batch=4, minutes=1000, seed=0)
+    train_kinds._work(0, 1, folder, known, steps=3, batch=4, minutes=1000, seed=0)
     after = torch.load(folder / "unet.pt", weights_only=True)
     assert (before["step"], after["step"]) == (1, 3) and after["spent"] > before["spent"] > 0
     assert len(after["losses"]) == 3 and after["losses"][0] == before["losses"][0]
-    bed = Testbed.load(folder / KINDS.weights.name)
-    assert bed.variant is KINDS and bed.encode_text(["phoenix a tiny gem"]).shape == (1, 77, 128)
+    bed = Testbed.load(folder / MAIN.weights.name)
+    assert bed.variant is MAIN and bed.encode_text(["phoenix a tiny gem"]).shape == (1, 77, 128)
 
 
-def test_it_ends_by_the_clock(folder):
-    train_kinds._work(0, 1, folder, steps=1000, batch=2, minutes=1e-6, seed=0)
+def test_it_ends_by_the_clock(folder, known):
+    train_kinds._work(0, 1, folder, known, steps=1000, batch=2, minutes=1e-6, seed=0)
     assert torch.load(folder / "unet.pt", weights_only=True)["step"] == 1

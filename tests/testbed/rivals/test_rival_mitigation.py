@@ -22,7 +22,7 @@ from lib_stability.testbed.rivals.broken_memories import STATISTICS, Tables
 from lib_stability.testbed.rivals.mitigations import Judged, Ours, choose, dominating, entries
 from lib_stability.testbed.world import judge
 from lib_stability.testbed.world.attributes import AttributeReader
-from lib_stability.testbed.world.captions import all_words, memorized
+from lib_stability.testbed.world.kinds import all_words, memorized
 from lib_stability.testbed.world.scenes import render
 
 MEMORIZED = [item.caption for item in memorized()[:2]]
@@ -302,7 +302,15 @@ def test_tuning_takes_the_largest_score_and_keeps_the_published_one_among_equals
 
 
 def line(method, copies, attributes, ours=False, **rest):
-    base = {"kind": "whole", "sampler": "Euler", "steps": 20, "guidance": 7.5, "schedule": "uniform", "variant": "as published", "trigger": "always"}
+    base = {
+        "kind": "conjunction",
+        "sampler": "Euler",
+        "steps": 20,
+        "guidance": 7.5,
+        "schedule": "uniform",
+        "variant": "as published",
+        "trigger": "always",
+    }
     base |= {"parameters": {"words": 4}, "error": 0.2, "rows_forward": 0.0, "rows_backward": 0.0, "seconds_ratio": 1.0}
     return base | {"method": method, "copies": copies, "attributes": attributes, "ours": ours} | rest
 
@@ -385,14 +393,14 @@ def test_captions_of_the_tuning_are_not_compared_and_arguments_are_read():
 def test_other_sizes_have_their_own_captions_and_are_judged_alike():
     small_bed = model.Testbed.load(SMALL.weights)
     assert small_bed.variant is SMALL and small_bed.unet.config.sample_size == SMALL.side
-    tuned = compare_mitigation.tuning(SMALL)
-    assert tuned == SMALL.wholes // 3 and compare_mitigation.tuning(MAIN) == compare_mitigation.TUNING
-    wholes, templates = 2 * (SMALL.wholes - tuned), 2 * SMALL.templates
+    tuned = compare_mitigation.tuning(SMALL, "conjunction")
+    assert tuned == 5 and compare_mitigation.tuning(MAIN, "long") == 3 and compare_mitigation.tuning(MAIN, "template") == 0
+    conjunctions, templates = 2 * (SMALL.conjunctions - tuned), 2 * SMALL.templates
     size = compare_mitigation.Size(2, (Setting(),), (Setting(),), False, 24)
-    assert compare_mitigation.total_runs(size, SMALL) == 2 * 24 + wholes * (2 + 13 * 2) + templates * (2 + 13)
-    items = SMALL.memorized("whole")
+    assert compare_mitigation.total_runs(size, SMALL) == 2 * 24 + conjunctions * (2 + 13 * 2) + templates * (2 + 13)
+    items = SMALL.memorized("conjunction")
     target = torch.stack([judge.to_pixels(render(item.scene, 8 * SMALL.side)) for item in items])
     pixels = finished.pictures(small_bed, small_bed.encode(target))
-    assert pixels.shape == (SMALL.wholes, 3, 128, 128) and (judge.likeness(pixels, items) > judge.COPY).float().mean() > 0.8
+    assert pixels.shape == (SMALL.conjunctions, 3, 128, 128) and (judge.likeness(pixels, items) > judge.COPY).float().mean() > 0.8
     found = compare_mitigation.apply(small_bed, Plain(), [item.caption for item in items], Setting(), 3, Context(None, None))
-    assert found.latents.shape[1:] == (4, 8, 8) and judge.copies(found.pixels, "whole").float().mean() > 0.7
+    assert found.latents.shape[1:] == (4, 8, 8) and judge.own_copies(found.pixels, items).float().mean() > 0.7

@@ -8,7 +8,7 @@ import torch
 
 from lib_stability.testbed.network.model import CLIP_EOS, token_ids, tokenize
 from lib_stability.testbed.network.setting import memorized_captions
-from lib_stability.testbed.network.variants import KINDS, MAIN
+from lib_stability.testbed.network.variants import MAIN, SMALL
 from lib_stability.testbed.world import captions, judge, kinds, scenes, wording
 
 
@@ -159,18 +159,26 @@ def test_no_caption_of_a_duplicated_picture_comes_twice():
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_what_a_setting_runs_are_draws_of_the_kind(kind):
-    texts, items = memorized_captions(kind, 2, 3, KINDS)
+    texts, items = memorized_captions(kind, 2, 3, MAIN)
     assert len(texts) == len(items) == 2 * len(kinds.memorized(kind))
     assert [item.caption for item in items] == texts and {item.kind for item in items} == {kind}
-    assert memorized_captions(kind, 2, 3, KINDS)[0] == texts, "the same for a seed"
+    assert memorized_captions(kind, 2, 3, MAIN)[0] == texts, "the same for a seed"
     pixels = scenes.pixels_of([item.scene for item in items])
     assert judge.own_copies(pixels, items).all(), "its own picture, whichever of several, is a copy"
 
 
-def test_the_main_world_is_what_it_was():
-    assert {item.kind for item in captions.memorized()} == {"whole", "template"}
-    assert MAIN.world is captions and len(MAIN.world.all_words()) == 99
-    assert memorized_captions("whole", 1, 0)[1] == MAIN.memorized("whole")
+def test_the_plain_world_is_that_of_the_other_sizes():
+    assert {item.kind for item in captions.memorized()} == {"conjunction", "template"}
+    assert SMALL.world is captions and len(SMALL.world.all_words()) == 99 and MAIN.world is kinds
+    assert memorized_captions("conjunction", 1, 0, SMALL)[1] == SMALL.memorized("conjunction") == list(captions.memorized()[: SMALL.conjunctions])
+    texts, items = memorized_captions("template", 3, 1, SMALL)
+    assert [item.caption for item in items] == texts and len(set(texts)) > SMALL.templates, "a new object each time"
+
+
+def test_the_main_world_keeps_memories_of_the_plain_one():
+    assert kinds.memorized("conjunction") == captions.memorized("conjunction")[: kinds.EACH]
+    assert kinds.memorized("template") == captions.memorized("template")
+    assert MAIN.memorized() == list(kinds.memorized())
 
 
 def test_any_of_several_pictures_is_a_copy_and_another_memorys_is_not():
