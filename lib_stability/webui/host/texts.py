@@ -20,7 +20,7 @@ ENDED = {
     "damped": "Damped: it would have reproduced a training picture. Whether the finished picture still does could not be told: look at it yourself.",
     "blanked": "Blanked: it was about to reproduce a training picture, so it was not finished.",
     "again": "Sampled again: it would have reproduced a training picture and was made once more, steered away from the start.",
-    "copy": "Still a copy: it was damped, but the finished picture still is the one that it would have reproduced.",
+    "copy": "Still near a copy: it was damped, but the finished picture still looks like the one that it would have reproduced.",
 }
 NO_LONGER = "The finished picture no longer looks like one."
 UNTOLD = "Whether the finished picture still does could not be told: look at it yourself."
@@ -39,7 +39,7 @@ BADGES = {
     "damped": "damped",
     "blanked": "blanked",
     "again": "sampled again",
-    "copy": "still a copy",
+    "copy": "near a copy",
     "replaced": "replaced",
 }
 WHY = "Not judged: {reason}."
