@@ -35,8 +35,8 @@ OUTCOMES = (STEERED, UNCERTAIN, STILL, LATE, AGAIN, *(f"{AGAIN} - {one}" for one
 #: and 90 that were flagged on purpose at the noise levels 1.5, 0.9 and 0.5; measured once, no table keeps it).
 NEAR, OPPOSITE = 0.45, -0.7
 #: Noise (per unit of picture) by the square root of the latent's elements below which half of the testbed's runs or more can no longer be turned into
-#: another picture; the lowest of three sizes (0.025 to 0.065, `docs/evaluation/scale.md`).
-DECIDED_BELOW = 0.025
+#: another picture: between the least and the most of three sizes (0.025 to 0.065, `docs/evaluation/scale.md`).
+DECIDED_BELOW = 0.05
 #: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
 #: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
 #: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of `testbed kinds`; no table keeps it.)

@@ -80,6 +80,9 @@ class Directional:
         """Begin with what is known of each image."""
         self._recalled = recalled
 
-    def succeed(self, before: Directional) -> None:
-        """Go on with what was remembered."""
-        self._remembered = before._remembered
+    def succeed(self, before: object) -> None:
+        """Go on with what was remembered, by this damper or by one that hands over to it; a refiner has no versions."""
+        for one in (before, getattr(before, "cheaper", None)):
+            if isinstance(one, Directional):
+                self._remembered = one._remembered
+                return
