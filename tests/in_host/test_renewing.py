@@ -135,6 +135,8 @@ def test_img2img_and_inpainting(generate, blind):
 def test_hires(generate, blind, late):
     fields = {"prompt": [ORDINARY, MEMORIZED], "batch_size": 2, "enable_hr": True, "hr_scale": 1.5, **({"hr_cfg": 7.5} if FORGE else {}), **FULL}
     blind(6, hires=late)
+    if late:
+        blind(99, hires=False)
     off, done = generate(None, **fields), generate({"mode": "damp", "sensitivity": "custom", "tau": 2.0}, **fields)
     _, first, hires = said(done.infotexts[2])
     assert (hires if late else first).again
@@ -281,3 +283,11 @@ def test_interrupting_a_try(generate, host, monkeypatch):
 def test_an_unflagged_job_is_left_alone(generate):
     off, done = generate(None, prompt=ORDINARY, **FULL), generate({"mode": "replace"}, prompt=ORDINARY, **FULL)
     assert pixels(done) == pixels(off) and REPLACED_KEY not in params(done)
+
+
+def test_the_last_try_is_sampled_again_where_it_was_flagged_too_late(generate, blind):
+    blind(FULL["steps"] - 1)
+    done = generate({"mode": "replace", "tries": 1}, prompt=MEMORIZED, **FULL)
+    assert (params(done)["Seed"], verdict(done).again, verdict(done).damped) == ("12", True, FULL["steps"])
+    assert re.fullmatch(r"seed 11 \((mild|strong)\) - 1 try", params(done)[REPLACED_KEY])
+    assert pixels(done) == pixels(generate({"mode": "damp"}, prompt=MEMORIZED, seed=12, **FULL))

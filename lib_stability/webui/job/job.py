@@ -215,8 +215,9 @@ class Job:
             for one in each:
                 one.remembered = ()
         for renewed in self.renewed.values():
-            if renewed.job is not None:
-                renewed.job.forget()
+            for one in (renewed.job, renewed.first and renewed.first[0]):
+                if one is not None:
+                    one.forget()
 
     def again(self, mode: str, recalled: dict[bool, Sequence[Recalled | None]]) -> Job:
         """A job for images of this one that are sampled again."""
@@ -345,8 +346,8 @@ class Job:
             verdict = self.verdict(iteration, position, hires)
             if verdict is not None:
                 local, renewed = self.map(iteration, position, hires), self.renewed.get((iteration, position))
-                replaced = renewed is not None and renewed.job is not None and renewed.said
-                seen = renewed.job.evaluations(iteration, renewed.position, hires) if replaced else self.evaluations(iteration, position, hires)
+                watching, place = (self, position) if renewed is None else renewed.watched(self, position)
+                seen = watching.evaluations(iteration, place, hires)
                 out[name] = {**asdict(verdict), "trajectory": [one.to_json() for one in seen], "map": local and local.to_json()}
         if (iteration, position) in self.renewed and self.renewed[iteration, position].said:
             out["replaced"] = self.renewed[iteration, position].said

@@ -7,7 +7,7 @@ The second time has a job of its own, whose verdicts stand for those rows of the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,13 +39,21 @@ class Renewed:
     job: object = None
     position: int = 0
     said: str = ""
+    #: Job and position of the picture that this one was sampled again for, where that is not the batch's own but another try.
+    first: tuple[job.Job, int] | None = None
+
+    def watched(self, found: job.Job, position: int) -> tuple[job.Job, int]:
+        """Job and position that tell what was seen: of an image that was sampled again the first time, which flagged it."""
+        return self.first or ((self.job, self.position) if self.job is not None and self.said else (found, position))
 
     def verdict(self, before: Verdict | None, iteration: int, hires: bool) -> Verdict | None:
         """Of a pass, given what was said of it the first time."""
         if self.job is None:
             return before
         after = self.job.verdict(iteration, self.position, hires)
-        if self.said or before is None or after is None or not before.flagged:
+        if self.first is not None:
+            before = self.first[0].verdict(iteration, self.first[1], hires)
+        if (self.said and self.first is None) or before is None or after is None or not before.flagged:
             return after
         if not after.damped:  # not that pass, but another one
             return after if after.flagged else before
@@ -63,10 +71,11 @@ def finish(found: object, p: object, samples: Sequence[torch.Tensor]) -> None:
     try:
         if len(samples) != len(p.seeds) or not resampling.possible(p, found.begun):
             return
+        batch = _Batch(found, p, samples)
         if found.settings.mode == "damp" and found.settings.again:
-            _again(found, p, samples)
+            _again(batch, {row: (found, row) for row in range(len(samples))})
         elif found.settings.mode == "replace":
-            _replace(found, p, samples)
+            _replace(batch)
     except Exception:
         log.exception("Memorization Guard: an error, an image is not sampled again")
     finally:
@@ -97,39 +106,41 @@ class _Batch:
             return None
         return watching, samples
 
-    def put(self, row: int, watching: job.Job, position: int, sample: torch.Tensor, said: str = "") -> bool:
+    def put(self, row: int, watching: job.Job, position: int, sample: torch.Tensor, said: str = "", first: tuple | None = None) -> bool:
         """Hand out this one; not one that is no picture, which would end the job."""
         if not bool(torch.isfinite(sample).all()) or sample.shape != self.samples[row].shape:
             return False
         self.samples[row].copy_(sample)
-        self.found.renewed[self.iteration, row] = Renewed(watching, position, said)
+        self.found.renewed[self.iteration, row] = Renewed(watching, position, said, first)
         return True
 
 
-def _again(found: job.Job, p: object, samples: Sequence[torch.Tensor]) -> None:
-    batch = _Batch(found, p, samples)
+def _again(batch: _Batch, watched: dict[int, tuple[job.Job, int]], said_of: dict[int, str] | None = None) -> None:
+    """Rows of which damping has failed, by job and position that have watched each; `said_of` those that stand for others."""
+    p, told = batch.p, said_of or {}
+    first = dict(watched) if said_of else {}
     #: What was found out so far, by row and by whether it was in the hires pass.
     known: dict[tuple[int, bool], Recalled] = {}
-    watched = {row: (found, row) for row in range(len(samples))}
     for _ in range(MOST):
         for row, (one, position) in watched.items():
-            known |= {(row, hires): told for hires in batch.passes(one) if (told := one.failed(batch.iteration, position, hires)) is not None}
+            known |= {(row, hires): new for hires in batch.passes(one) if (new := one.failed(batch.iteration, position, hires)) is not None}
         rows = [row for row, (one, position) in watched.items() if any(one.failed(batch.iteration, position, hires) for hires in batch.passes(one))]
         if not rows:
             return
-        recalled = {hires: [known.get((row, hires)) for row in rows] for hires in batch.passes(found)}
+        recalled = {hires: [known.get((row, hires)) for row in rows] for hires in (False, True)}
         done = batch.sample(rows, [p.seeds[row] for row in rows], "damp", say(texts.SAMPLING_AGAIN), recalled)
         if done is None:
             return
         watching, made = done
-        watched = {row: (watching, position) for position, row in enumerate(rows) if batch.put(row, watching, position, made[position])}
+        put = [batch.put(row, watching, at, made[at], told.get(row, ""), first.get(row)) for at, row in enumerate(rows)]
+        watched = {row: (watching, at) for at, row in enumerate(rows) if put[at]}
 
 
-def _replace(found: job.Job, p: object, samples: Sequence[torch.Tensor]) -> None:
-    batch = _Batch(found, p, samples)
+def _replace(batch: _Batch) -> None:
+    found, p = batch.found, batch.p
     first = p.iteration * len(p.seeds)
     used = {int(seed) for seed in p.all_seeds}
-    before = {row: gravest(batch.verdicts(found, row)) for row in range(len(samples))}
+    before = {row: gravest(batch.verdicts(found, row)) for row in range(len(batch.samples))}
     left = {row: int(p.seeds[row]) for row, verdict in before.items() if verdict.flagged}
     old, tries, why = dict(left), found.settings.tries, "interrupted"
     try:
@@ -151,6 +162,9 @@ def _replace(found: job.Job, p: object, samples: Sequence[torch.Tensor]) -> None
                 told = f"seed {old[row]} ({before[row].verdict}) - {number} {'try' if number == 1 else 'tries'}"
                 if (stable or last) and batch.put(row, watching, position, made[position], told):
                     p.seeds[row] = p.all_seeds[first + row] = left.pop(row)
+            if last and found.settings.again:
+                put = {row: found.renewed[p.iteration, row] for row in rows if row not in left}
+                _again(batch, {row: (one.job, one.position) for row, one in put.items()}, {row: one.said for row, one in put.items()})
         why = "numbers not finite"
     except Exception as error:
         why = f"error {type(error).__name__}"
@@ -160,7 +174,7 @@ def _replace(found: job.Job, p: object, samples: Sequence[torch.Tensor]) -> None
             found.renewed[p.iteration, row] = Renewed(said=f"no - {why}")
 
 
-def said(found: Callable | object, iteration: int, position: int) -> str:
+def said(found: job.Job, iteration: int, position: int) -> str:
     """What the infotext says of a replaced image."""
     renewed = found.renewed.get((iteration, position))
     return "" if renewed is None else renewed.said
