@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from .norms import per_sample
+from .recalling import Tried
 
 #: Stable versions evaluated per model evaluation, in turn.
 EACH = 1
@@ -131,6 +132,7 @@ class Rewording:
         self._readers = [reader() for _ in self.stages]
         self._read_stable, self._read_mask = reader(), reader()
         self._state: _State | None = None
+        self._recalled: Sequence[Tried | None] = ()
 
     @staticmethod
     def _numbered(own: Sequence[int], widths: Sequence[int]) -> list[list[int | None]]:
@@ -247,9 +249,29 @@ class Rewording:
             ]
             for own in there
         ]
-        exists, guides = (torch.tensor(rows).to(x.device, non_blocking=True) for rows in (there, guiding))
-        tried = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return _State(tried, exists, guides, torch.zeros_like(exists), torch.zeros_like(exists))
+        exists, guides = torch.tensor(there), torch.tensor(guiding)
+        tried, found, stable = torch.zeros(len(x), dtype=torch.int64), torch.zeros_like(exists), torch.zeros_like(exists)
+        for image, known in enumerate(self._recalled[: len(x)]):
+            # What was tried in vain may have been tried too late to tell.
+            if known is not None and known.found:
+                tried[image] = known.stages
+                for column, number in enumerate(self._numbers[image]):
+                    found[image, column] = number in known.found
+                    stable[image, column] = number in (known.stable or known.found) and guides[image, column]
+        return _State(*(one.to(x.device, non_blocking=True) for one in (tried, exists, guides, found, stable)))
+
+    def recall(self, tried: Sequence[Tried | None]) -> None:
+        """Begin with what is known of each image's versions, before the first :meth:`step`."""
+        self._recalled = tried
+
+    def tried(self, image: int) -> Tried | None:
+        """What is known of one image's versions; None where none was tried. Waits for the device."""
+        if self._state is None or image >= len(self._numbers):
+            return None
+        found, stable = (
+            tuple(self._numbers[image][column] for column in row[image].nonzero()[:, 0].tolist()) for row in (self._state.found, self._state.stable)
+        )
+        return Tried(int(self._state.tried[image]), found, stable)
 
     def carriers(self) -> list[str]:
         """By image the parts of its prompt without which the copy broke, joined by plus signs; empty where none did. Waits for the device."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -25,7 +26,19 @@ _BARE = "damped without what another extension adds"
 _NO_PROBE = "no probe and "
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
 STEERED, UNCERTAIN = "steered away", "uncertain"
-OUTCOMES = (STEERED, UNCERTAIN)
+#: What was handed on last points at what flagged the image; or the image was flagged where little but details was open, and may be the copy or its
+#: negative.
+STILL, LATE = "still near a copy", "too late"
+#: It was sampled from its own noise once more, damped from the first evaluation on: what is said behind it is of the second picture.
+AGAIN = "sampled again"
+OUTCOMES = (STEERED, UNCERTAIN, STILL, LATE, AGAIN, *(f"{AGAIN} - {one}" for one in (STEERED, UNCERTAIN, STILL)))
+#: Cosine of the last prediction with the one that flagged the image from which on it is near it, and below which it is little but its negative. With
+#: seven kinds of memorization 99 % of reworded runs lie between, and half of those that are copies all the same above (168 runs, Euler and DPM++ 2M,
+#: and 90 that were flagged on purpose at the noise levels 1.5, 0.9 and 0.5; measured once, no table keeps it).
+NEAR, OPPOSITE = 0.45, -0.7
+#: Noise (per unit of picture) by the square root of the latent's elements below which half of the testbed's runs or more can no longer be turned into
+#: another picture: between the least and the most of three sizes (0.025 to 0.065, `docs/evaluation/scale.md`).
+DECIDED_BELOW = 0.05
 #: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
 #: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
 #: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of `testbed kinds`; no table keeps it.)
@@ -58,8 +71,9 @@ class Verdict:
     stopped_at : int or None
         Evaluation (from 1) from which on the image was blanked.
     outcome : one of :data:`OUTCOMES` or ""
-        Of a damped image: what the prediction for its own prompt says at the last evaluation. Empty where nothing was damped, where nobody has looked
-        there or where that cannot tell (flow models, schedules that end in tiny steps).
+        Of a damped image: whether it still is what flagged it, or was flagged too late; else what the prediction for its own prompt says at the last
+        evaluation. Empty where nothing was damped, where nobody has looked there or where that cannot tell (flow models, schedules that end in tiny
+        steps).
     carriers : str
         Of a reworded image: the parts of its prompt without which the copy broke, joined by plus signs.
     score_after : float or None
@@ -93,6 +107,21 @@ class Verdict:
             return self
         seen = f"{self.unwatched} and " if self.unwatched else f"{self.evaluations}/{self.evaluations} - "
         return replace(self, unwatched=seen + REGIONS)
+
+    @property
+    def steered(self) -> bool:
+        """Whether the finished picture no longer looks like what flagged it, at whichever attempt."""
+        return self.outcome.endswith(STEERED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether damping has failed, so that the image had better be sampled again."""
+        return self.outcome.endswith((STILL, LATE))
+
+    @property
+    def again(self) -> bool:
+        """Whether it was sampled again from its own noise."""
+        return self.outcome.startswith(AGAIN)
 
 
 class _Seen(NamedTuple):
@@ -165,7 +194,7 @@ def _verdict(
 ) -> Verdict:
     damped = int(acted.sum())
     carriers = what.carriers[index] if index < len(what.carriers) else ""
-    outcome, after = _outcome(what, seen, index, ends) if damped else ("", None)
+    outcome, after = _outcome(what, seen, index, ends, int(acted.nonzero()[0])) if damped else ("", None)
     blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=outcome, score_after=after, carriers=carriers)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
@@ -203,12 +232,23 @@ def _highest(one: _Seen, index: int, until: int) -> float:
     return float(one.score[:, index][judged].max())
 
 
-def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor) -> tuple[str, float | None]:
+def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor, first: int) -> tuple[str, float | None]:
+    """How it ended and the deviation at the end; `first` is the evaluation that was damped first."""
     levels = sorted(set(ends.tolist()))
-    if what.region is None or what.region.parameterisation == "flow" or len(levels) < 2 or levels[1] < APART * levels[0]:
-        return "", None
-    last = [float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]]
-    return (STEERED if max(last) <= STEERED_BELOW else UNCERTAIN, max(last)) if last else ("", None)
+    tells = what.region is not None and what.region.parameterisation != "flow" and len(levels) >= 2 and levels[1] >= APART * levels[0]
+    after = max((float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]), default=None) if tells else None
+    likeness = what.likeness[index] if index < len(what.likeness) else math.nan
+    if likeness >= NEAR:
+        return STILL, after
+    decided = what.elements > 0 and _noise(what, float(what.readings[first].sigma[index])) < DECIDED_BELOW * what.elements**0.5
+    if first > 0 and (decided or likeness <= OPPOSITE):
+        return LATE, after
+    return ("" if after is None else STEERED if after <= STEERED_BELOW else UNCERTAIN), after
+
+
+def _noise(what: Pass, sigma: float) -> float:
+    """Noise per unit of picture."""
+    return sigma / max(1 - sigma, 1e-6) if what.region is not None and what.region.parameterisation == "flow" else sigma
 
 
 def _unwatched(what: Pass, index: int, watch: _Seen | None, changed: int) -> str:

@@ -3,7 +3,7 @@ acts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,6 +14,7 @@ from ..detectors.watch import Watch
 from ..evaluation import Evaluation
 from ..norms import per_sample, rms
 from ..readings import Acted, judge
+from ..recalling import Recalled
 from ..release import Release
 from ..rewording import NEAR, Rewording, Seen
 from .directional import Directional
@@ -90,6 +91,19 @@ class Reword:
         """The mask ``(batch,)`` of images in which more than details is still open."""
         sigma = evaluation.sigma
         return (sigma / (1 - sigma).clamp_min(1e-6) if evaluation.parameterisation == "flow" else sigma) > DECIDED
+
+    def likeness(self, prediction: torch.Tensor) -> torch.Tensor:
+        """See :meth:`.Directional.likeness`."""
+        return self.cheaper.likeness(prediction)
+
+    def recalled(self, image: int) -> Recalled:
+        """What was remembered and tried of one image."""
+        return self.cheaper.recalled(image)._replace(versions=self.rewording.tried(image))
+
+    def recall(self, recalled: Sequence[Recalled | None]) -> None:
+        """Begin with what is known of each image: the versions that break its copy guide it from the first evaluation on."""
+        self.cheaper.recall(recalled)
+        self.rewording.recall([one and one.versions for one in recalled])
 
     def succeed(self, before: Reword | Directional) -> None:
         """Go on with what was remembered; a refiner has no versions of its own."""

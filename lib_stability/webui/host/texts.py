@@ -21,7 +21,16 @@ ENDED = {
     "steered": "Steered away: it would have reproduced a training picture; the finished picture no longer looks like one.",
     "damped": "Damped: it would have reproduced a training picture. Whether the finished picture still does could not be told: look at it yourself.",
     "blanked": "Blanked: it was about to reproduce a training picture, so it was not finished.",
+    "again": "Sampled again: it would have reproduced a training picture and was made once more, steered away from the start.",
+    "copy": "Still near a copy: it was damped, but the finished picture still looks like the one that it would have reproduced.",
 }
+NO_LONGER = "The finished picture no longer looks like one."
+UNTOLD = "Whether the finished picture still does could not be told: look at it yourself."
+REPLACED = "Replaced: the picture of seed {seed} looked memorized, this one stands in its place."
+NOT_REPLACED = "Not replaced: {reason}."
+#: What the host's progress says meanwhile.
+SAMPLING_AGAIN = "Sampling a flagged image again"
+SAMPLING_ANEW = "Sampling a flagged image with another seed, try {number} of {of}"
 #: On thumbnails of 30 pixels: as short as can be.
 BADGES = {
     "stable": "stable",
@@ -31,6 +40,9 @@ BADGES = {
     "steered": "steered",
     "damped": "damped",
     "blanked": "blanked",
+    "again": "sampled again",
+    "copy": "near a copy",
+    "replaced": "replaced",
 }
 WHY = "Not judged: {reason}."
 BESIDE = "Not everything could be looked at: {reason}."
@@ -106,7 +118,8 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
 CONTROLS = {
     "mode": (
         "When an image is flagged",
-        "Report only says so. Damp steers it away while it is made. Stop leaves a clear copy blank. Images that are not flagged stay as they are.",
+        "Report only says so. Damp steers it away while it is made. Replace makes another one, with another seed. Stop leaves a clear copy blank. "
+        "Images that are not flagged stay as they are.",
     ),
     "sensitivity": ("Sensitivity", "How many ordinary images may be flagged by mistake: Low 1 in 500, Medium 1 in 100, High 1 in 20"),
     "tau": ("Threshold of Custom", "Lower flags more. It starts from the level that you come from."),
@@ -121,6 +134,8 @@ CONTROLS = {
         "Also compares with an empty prompt. Auto does so where a negative prompt or a low CFG scale leaves the guard blind otherwise.",
     ),
     "probe_evaluations": ("How often the second look is taken", "1: at the start; 2: at the start and the end; 3: once more in between"),
+    "again": ("Sample again", "With Damp: an image that was flagged too late to steer, or is a copy all the same, is made once more, twice at most"),
+    "tries": ("Tries of Replace", "How many other seeds at most. The last picture is kept whatever it is, and damped if it is flagged."),
 }
 ADVANCED = "Advanced"
 
@@ -238,6 +253,8 @@ SETTINGS = {
     "profile": "Profile",
     "probe": "Second look: compare with an empty prompt as well",
     "probe_evaluations": "How often the second look is taken",
+    "again": "Sample an image once more where damping came too late or failed",
+    "tries": "How many other seeds the mode Replace tries at most",
     "no_profile": "A checkpoint that was never calibrated",
     "networks": "LoRA and other networks that no profile was calibrated with",
     "infotext": "What to write into an image's infotext",
@@ -252,7 +269,7 @@ SETTINGS = {
 
 #: Choices of the page and of the Settings, which hold no number and are translated by the host alone.
 CHOICES = (
-    *("Report", "Damp", "Stop", "Low", "Medium", "High", "Paper", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
+    *("Report", "Damp", "Replace", "Stop", "Low", "Medium", "High", "Paper", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
     *("Judge by a general prior", "Do not judge", "Judge by the checkpoint's own profile, and say so"),
     *("Verdict only", "Verdict and numbers", "Verdict, numbers and profile"),
     *("Several in turn", "All output folders", "All", "Stable", "Mild", "Strong", "Not judged", "Without a verdict", "Broken"),

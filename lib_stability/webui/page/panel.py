@@ -11,6 +11,8 @@ from ...guard.history import Point
 from ...guard.verdict import NOT_JUDGED, REGIONS, STEERED, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
+from ...trail.image_row import became
+from ...trail.infotext import REPLACED_KEY, replaced
 from ...trail.reading import Reading, verdicts_of
 from ...wording import tags
 from ..host import callbacks, texts
@@ -84,11 +86,11 @@ def kind(verdict: Verdict) -> str:
         return verdict.verdict
     if verdict.stopped_at:
         return "blanked"
-    return ("steered" if verdict.outcome == STEERED else "damped") if verdict.damped else verdict.verdict
+    return became(verdict.damped, verdict.outcome) or verdict.verdict
 
 
 #: The gravest last.
-_GRAVITY = ("stable", "steered", "blanked", NOT_JUDGED, "damped", "mild", "strong")
+_GRAVITY = ("stable", "replaced", "steered", "blanked", NOT_JUDGED, "again", "damped", "mild", "copy", "strong")
 
 
 @lru_cache(maxsize=512)
@@ -96,6 +98,7 @@ def _kind_of(text: str | None) -> str:
     """What the passes of an image come to, empty where the guard was off."""
     found = verdicts_of(text or "")
     passes = [kind(one) for one in found.passes]
+    passes = ["replaced" if one == "stable" and replaced(found.params) else one for one in passes]
     return max(passes, key=_GRAVITY.index, default="")
 
 
@@ -115,9 +118,19 @@ def lines(text: str) -> str:
 def _pass(found: Reading, hires: bool, read: Verdict) -> str:
     verdict = last_job.verdict(found.params, hires) or read
     seen = last_job.trajectory(found.params, hires)
-    said = (say(texts.HIRES) if hires else "") + " ".join([*_sentences(verdict), *_number(found.params, hires, verdict, seen)])
+    before = [] if hires else _replaced(found.params)
+    said = (say(texts.HIRES) if hires else "") + " ".join([*before, *_sentences(verdict), *_number(found.params, hires, verdict, seen)])
     line = f"<p class='{_CLASS}-{kind(verdict).replace(' ', '-')}'>{html.escape(said)}{_calibrate(verdict, _tags(found, hires))}</p>"
     return line + _map(found.params, hires, verdict) + _details(found.params, hires, verdict, seen)
+
+
+def _replaced(params: dict[str, str]) -> list[str]:
+    """In the mode "replace": which picture this one stands for, or why it was not replaced."""
+    told = params.get(REPLACED_KEY, "")
+    if not told:
+        return []
+    of = replaced(params)
+    return [say(texts.REPLACED, seed=of) if of else say(texts.NOT_REPLACED, reason=say(told.removeprefix("no - ")))]
 
 
 def _sentences(verdict: Verdict) -> list[str]:
@@ -126,6 +139,8 @@ def _sentences(verdict: Verdict) -> list[str]:
         said = [say(texts.WHY, reason=_reason(verdict.reason))]
     else:
         said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
+    if kind(verdict) == "again":
+        said.append(say(texts.NO_LONGER if verdict.steered else texts.UNTOLD))
     if verdict.flagged and verdict.reason:
         said.append(say(texts.BESIDE, reason=_reason(verdict.reason)))
     if verdict.unwatched:
@@ -147,7 +162,9 @@ def _number(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen | 
             return []  # an older text may be: its score was the highest on the way, while the prompt pulled back to its copy
         before, after = (judges.times(judges.unusual(score, verdict.detector, judge)) for score in (verdict.score, verdict.score_after or 0.0))
         # Where the end could not be told the last number tells nothing either.
-        return [say(texts.BEFORE_AFTER, before=before, after=after) if verdict.outcome == STEERED else say(texts.BEFORE, before=before)]
+        # Where the image was sampled again these are of the first time.
+        end_told = verdict.outcome == STEERED
+        return [say(texts.BEFORE_AFTER, before=before, after=after) if end_told else say(texts.BEFORE, before=before)]
     multiple = judges.times(judges.unusual(verdict.score, verdict.detector, judge))
     return [say(texts.UNUSUAL if judge.kind == "calibrated" else texts.UNUSUAL_GUESS, times=multiple)]
 
