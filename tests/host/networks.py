@@ -109,7 +109,15 @@ def apply() -> None:
         keys = load_file(file)
         for name in {key.split(".")[0] for key in keys} & modules.keys():
             _before.setdefault(name, modules[name].weight.data.clone())
-            modules[name].weight.data += weight * keys[f"{name}.lora_up.weight"] @ keys[f"{name}.lora_down.weight"]
+            own = modules[name].weight.data
+            if f"{name}.lokr_w1" in keys:  # LyCORIS
+                own += weight * torch.kron(keys[f"{name}.lokr_w1"], keys[f"{name}.lokr_w2"])
+                continue
+            update = keys[f"{name}.lora_up.weight"] @ keys[f"{name}.lora_down.weight"]
+            if f"{name}.dora_scale" in keys:  # the sum keeps the direction, its columns have lengths of their own
+                whole = own + update
+                update = whole / whole.norm(dim=0, keepdim=True) * keys[f"{name}.dora_scale"] - own
+            own += weight * update
     _applied = wanted
 
 

@@ -70,7 +70,8 @@ def checkpoint(host):
 
 @pytest.fixture
 def lora(host, tmp_path):
-    """Put a LoRA into the host's folder: ``lora("name", strength)`` gives its tag at weight 0.8; everything is off again afterwards."""
+    """Put a LoRA into the host's folder: ``lora("name", strength)`` gives its tag at weight 0.8; everything is off again afterwards. Kinds are lora,
+    lokr (of LyCORIS) and dora."""
     from safetensors.torch import save_file
 
     folder = tmp_path / "Lora"
@@ -78,12 +79,18 @@ def lora(host, tmp_path):
     host.shared.cmd_opts.lora_dir = str(folder)
     host.networks.list_available_networks()
 
-    def make(name: str, strength: float = 1.0, alias: str = "", text: bool = False, matching: bool = True) -> str:
+    def make(name: str, strength: float = 1.0, alias: str = "", text: bool = False, matching: bool = True, kind: str = "lora") -> str:
         draw, keys = torch.Generator().manual_seed(sum(map(ord, name))), {}
         for module, one in host.networks._modules().items():
             if "attn" in module and matching:
+                if kind == "lokr":
+                    keys[f"{module}.lokr_w1"] = torch.randn(4, 4, generator=draw) / 4
+                    keys[f"{module}.lokr_w2"] = strength * torch.randn(one.out_features // 4, one.in_features // 4, generator=draw) / 4
+                    continue
                 keys[f"{module}.lora_down.weight"] = torch.randn(2, one.in_features, generator=draw) / one.in_features**0.5
                 keys[f"{module}.lora_up.weight"] = strength * torch.randn(one.out_features, 2, generator=draw) / 4
+                if kind == "dora":
+                    keys[f"{module}.dora_scale"] = one.weight.norm(dim=0, keepdim=True).detach().clone()
         if text:
             keys["lora_te_all"] = torch.full((1,), 0.1)
         save_file(keys or {"nothing": torch.zeros(1)}, folder / f"{name}.safetensors", {"ss_output_name": alias or name})

@@ -63,7 +63,6 @@ def test_networks_are_read_from_the_host_with_their_weights(generate, host, lora
         ("<lora:mine:0.5:0.9>", 0.5, 0.9, ""),
         ("<lora:mine:te=0.5:unet=0.9>", 0.5, 0.9, ""),
         ("<lora:mine:1:dyn=4>", 1.0, 1.0, "dyn=4"),
-        ("<lora:mine:1:lbw=OUTD:start=3>", 1.0, 1.0, "lbw=OUTD:start=3"),
         ("<lyco:mine:0.7>", 0.7, 0.7, ""),
         ("<lora:alias of mine:0.7>", 0.7, 0.7, ""),
     ],
@@ -74,6 +73,30 @@ def test_a_tag_says_beforehand_what_is_on_afterwards(generate, host, lora, tag, 
     generate({}, prompt=f"{ORDINARY} {tag}", **SMALL)
     p = SimpleNamespace(extra_network_data=host.extra_networks.parse_prompts([tag])[1])
     assert on(host, p) == [("mine", text, unet, more)] and networks.differ(before, networks.active(host.shared.sd_model, p)) == ""
+
+
+def test_weights_of_single_blocks_are_seen_and_not_judged(generate, host, lora, known):
+    """Another extension applies them: no profile was calibrated with them, not even where one knows the network at the same weight."""
+    known(lora("mine", strength=0.01))
+    done = generate({"profile": "Auto"}, prompt=f"{ORDINARY} <lora:mine:0.8:lbw=OUTD>", **FULL)
+    assert verdict(done).reason == "networks that no profile knows (mine 0.8 lbw=OUTD)"
+
+
+@pytest.mark.parametrize("kind", ["lokr", "dora"])
+@pytest.mark.parametrize("tag", ["lora", "lyco"])
+def test_networks_of_other_kinds_are_judged_like_loras(generate, host, lora, known, kind, tag):
+    """LyCORIS and DoRA: what is on is asked of the host, whatever is in the file."""
+    bare = pixels(generate(None, prompt=ORDINARY, **SMALL))
+    lora("mine", kind=kind, strength=0.3)
+    prompt = f"{ORDINARY} <{tag}:mine:0.8>"
+    assert pixels(generate(None, prompt=prompt, **SMALL)) != bare and on(host) == [("mine", 0.8, 0.8, "")]
+    assert verdict(generate({"profile": "Auto"}, prompt=prompt, **FULL)).reason == "networks that no profile knows (mine 0.8)"
+    known(f"<{tag}:mine:0.8>")
+    assert verdict(generate({"profile": "Auto"}, prompt=prompt, **FULL)).verdict != "not judged"
+    # Another file of this name is another network.
+    lora("mine", kind=kind, strength=0.2)
+    generate(None, prompt=ORDINARY, **SMALL)
+    assert verdict(generate({"profile": "Auto"}, prompt=prompt, **FULL)).reason == "networks that no profile knows (mine 0.8)"
 
 
 def test_a_network_at_weight_0_does_nothing(generate, host, lora):
@@ -119,6 +142,9 @@ def test_networks_of_a_kind_that_nobody_knows(generate, host, known):
         ("mine", "'mine' is not the tag of a network"),
         ("<lora:mine:1> a cat", "'a cat' is not the tag"),
         ("<hypernet:nowhere:1>", "<hypernet:…>"),
+        ("<lora:mine:1:lbw=OUTD:start=3>", "lbw=OUTD:start=3 in <lora:mine:1:lbw=OUTD:start=3> is not the web UI's own to apply"),
+        ("<lora:mine:1:dyn=4:lbw=1,0,0,0,1>", "networks: lbw=1,0,0,0,1 in"),
+        ("<lora:mine:1:1:4:OUTD>", "networks: OUTD in"),
     ],
 )
 def test_what_cannot_be_found_is_named(host, lora, tags, said):

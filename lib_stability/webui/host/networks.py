@@ -165,7 +165,8 @@ def wanted(text: str) -> Networks:
     Raises
     ------
     ValueError
-        Naming what is no tag, or which network the host cannot find.
+        Naming what is no tag, which network the host cannot find, or what of a tag the host does not read: block weights (``lbw=``) and the like are
+        other extensions' to apply, who work them into the loaded weights only while they take part in a job. Here they would not be on.
     """
     rest = without_tags(text).strip(" ,;\n\t")
     if rest:
@@ -193,6 +194,12 @@ def _wanted(kind: str, told: str) -> Network:
     if owner == HYPERNETWORK:
         return _network(file, weight, weight, HYPERNETWORK)
     unet, text, more = _parse(items)
+    foreign = more.removeprefix("dyn=").partition(":")[2] if more.startswith("dyn=") else more
+    if foreign:
+        raise ValueError(
+            f"networks: {foreign} in <{kind}:{told}> is not the web UI's own to apply; the extension that does takes no part here, "
+            "so that what such tags make cannot be judged"
+        )
     return _network(file, unet, text, more)
 
 
