@@ -72,7 +72,9 @@ def test_wide_things_are_moved_sideways_on_a_phone(page):  # noqa: F811
     drawn = chart.trajectory([Point(one, 7.5, 1.0, 1.0, 1.0, 0.1, 1.0, 0.1, 5.0, None, True, False) for one in (9.0, 1.0)], 3.0)
     shown = f"<style>{scan_report.STYLE}</style>{scan_report.table([row], about)}<div class='memorization-guard-trajectory'>{drawn}</div>"
     page.set_viewport_size({"width": 390, "height": 800})
-    page.evaluate("shown => { document.querySelector('#memorization_guard_verdict_txt2img').innerHTML = shown; }", shown)
+    page.evaluate(
+        "shown => { document.querySelector('#memorization_guard_verdict_txt2img').innerHTML = `<div class='prose'>${shown}</div>`; }", shown
+    )
     page.wait_for_timeout(500)
     for name in (".mg-scan", ".memorization-guard-trajectory"):
         inside, seen = page.evaluate("name => { const one = document.querySelector(name); return [one.scrollWidth, one.clientWidth]; }", name)
