@@ -31,7 +31,7 @@ class Acting:
     def __init__(self, damper: Damper | None, trouble: Trouble) -> None:
         self.damper, self.trouble = damper, trouble
         self._chosen = damper  # whatever it hands over to, what it found stays
-        self._recollects = isinstance(damper, Reword | Directional)
+        self._recollecting = damper if isinstance(damper, Reword | Directional) else None
         self._flagged: Marks | None = None
         self._recalled: list[bool] = []
         self._last: torch.Tensor | None = None
@@ -48,7 +48,7 @@ class Acting:
         while self.damper is not None and self._flagged is not None:
             try:
                 result, acted = self.damper.act(evaluation, self._flagged)
-                if acted is not None and self._recollects:
+                if acted is not None and self._recollecting is not None:
                     self._last = result
                 return result, acted
             except Exception as error:
@@ -58,16 +58,17 @@ class Acting:
 
     def recall(self, recalled: Sequence[Recalled | None]) -> None:
         """Act from the first evaluation on, on every image of which something is known."""
-        if any(one is not None for one in recalled) and self._recollects:
+        if any(one is not None for one in recalled) and self._recollecting is not None:
             self._recalled = [one is not None for one in recalled]
-            self.damper.recall(recalled)
+            self._recollecting.recall(recalled)
 
     def recalled(self, batch: int) -> list[Recalled | None]:
         """What is known of each image, None of one that was not flagged or of which nothing can be. Waits for the device."""
-        if self._flagged is None or not self._recollects:
+        known = self._recollecting
+        if self._flagged is None or known is None:
             return [None] * batch
         flagged = [*self._flagged.tensor.tolist(), *[False] * batch][:batch]
-        return [self._chosen.recalled(image) if yes else None for image, yes in enumerate(flagged)]
+        return [known.recalled(image) if yes else None for image, yes in enumerate(flagged)]
 
     def unseen(self, denoised: torch.Tensor) -> torch.Tensor:
         """A prediction that could not be judged: as it is, but for images that are blanked."""
@@ -91,7 +92,7 @@ class Acting:
     def likeness(self) -> list[float]:
         """Of each image how near the last prediction that was handed on comes to the one that flagged it; empty where none is remembered. Waits for
         the device."""
-        return [] if self._last is None else self._chosen.likeness(self._last).tolist()
+        return [] if self._last is None or self._recollecting is None else self._recollecting.likeness(self._last).tolist()
 
     def bare(self) -> bool:
         """Whether a version had to do without what another extension makes of guidance."""

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from .norms import per_sample
+from .averaging import Sums
 from .recalling import Tried
 
 #: Stable versions evaluated per model evaluation, in turn.
@@ -172,7 +172,7 @@ class Rewording:
             return None
         state = self._state = self._state or self._begin(x)
         mask = mask & state.exists.any(1)
-        sums = _Sums()
+        sums = Sums()
 
         def look(columns: list[int | None], tried: bool = True) -> tuple[torch.Tensor, Seen]:
             """Evaluate one version an image, by its column."""
@@ -190,7 +190,7 @@ class Rewording:
             self._try(state, number, mask, look, sums)
         return sums.mean()
 
-    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], evaluation: int, look: Callable, sums: _Sums) -> None:
+    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], evaluation: int, look: Callable, sums: Sums) -> None:
         """The versions that are due, of those that were stable when last heard of."""
         heard = self._read_stable(state.stable)
         if heard is None:
@@ -208,7 +208,7 @@ class Rewording:
             sums.add(guided, wanted & ~seen.unstable)
             state.stable.scatter_(1, due, (state.stable.gather(1, due)[:, 0] & ~(seen.unstable & wanted))[:, None])
 
-    def _try(self, state: _State, number: int, mask: torch.Tensor, look: Callable, sums: _Sums) -> None:
+    def _try(self, state: _State, number: int, mask: torch.Tensor, look: Callable, sums: Sums) -> None:
         """Judge all versions of a stage, of the images that have come to it and have no stable version; keep the stable ones that point least at
         what is remembered."""
         wanted = mask & (state.tried == number) & ~state.stable.any(1)
@@ -279,24 +279,3 @@ class Rewording:
             return [""] * len(self.counts)
         rows = zip(self._state.found.cpu(), self._numbers, self.words)
         return [" + ".join(words[own[column]] for column in row.nonzero()[:, 0].tolist()) for row, own, words in rows]
-
-
-class _Sums:
-    """Mean of the predictions that count, by image; nothing is allocated before there is one."""
-
-    def __init__(self) -> None:
-        self._sums: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def add(self, prediction: torch.Tensor, good: torch.Tensor) -> None:
-        if self._sums is None:
-            self._sums = torch.zeros_like(prediction, dtype=torch.float32), torch.zeros(len(good), device=good.device)
-        total, count = self._sums
-        total += torch.where(per_sample(good, total), prediction.float(), 0.0)
-        count += good
-
-    def mean(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Means and the mask of images that have one; None where nothing was added."""
-        if self._sums is None:
-            return None
-        total, count = self._sums
-        return total / per_sample(count.clamp_min(1.0), total), count > 0
