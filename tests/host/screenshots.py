@@ -230,12 +230,14 @@ def small() -> Iterator[tuple[str, Callable[[dict], None]]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     serving = launch.serve(host, port)
-    threading.Thread(target=serving.run, daemon=True).start()
+    thread = threading.Thread(target=serving.run, daemon=True)
+    thread.start()
     while not serving.started:
         time.sleep(0.05)
     Shooter.profile, Shooter.pictures = "Testbed", str(outputs)
     yield f"http://127.0.0.1:{port}", lambda given: [host.shared.opts.set(name, value) for name, value in given.items()]
     serving.should_exit = True
+    thread.join(10)
     shutil.rmtree(os.environ["MEMORIZATION_GUARD_FOLDER"], ignore_errors=True)
 
 
