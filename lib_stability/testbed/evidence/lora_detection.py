@@ -36,6 +36,9 @@ SETS = {"training": (12, 4), "trigger": (10, 4), "ordinary": (20, 2)}
 QUICK, OWN = (12, 24), 80
 #: Runs of other captions that each is held against.
 BANK = 48
+#: The weight that a profile was made at, those that it is tried at, and ordinary captions of each.
+AT, WEIGHTS, TOLERATED = 0.8, (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0, 1.2), 80
+TRIED = ((STYLE, STYLE.saves[-1]), (BETWEEN, BETWEEN.saves[-1]), (MINE, MINE.saves[1]), (MINE, MINE.saves[-1]))
 #: Share of channels that cleaning suppresses.
 SHARES = (0.25, 0.5, 0.75)
 
@@ -103,6 +106,7 @@ def measure(case: Case, base: Testbed, profile: Profile, tick: Callable[[int], N
         "agreement, early": agreement(runs.early, groups),
         "agreement, finished": agreement(runs.latents, groups),
         "unlike the base": runs.from_base,
+        "sharpness": runs.sharpness.astype(float),
         "training pictures, early": _nearest(runs.early, latents),
         "training pictures, finished": _nearest(runs.latents, latents),
     }
@@ -231,6 +235,24 @@ def clean(recipe: Recipe, share: float, base: Testbed, tick: Callable[[int], Non
     return found
 
 
+# -- other weights ---------------------------------------------------------------------------------------------------------------------
+
+
+def tolerate(recipe: Recipe, step: int, base: Testbed, tick: Callable[[int], None]) -> dict:
+    """False alarms of a region made with a network at :data:`AT` when the network is on at other weights, copies left out."""
+    path = recipe.path(step)
+    region = calibrate.calibrate(merged(base, path, AT), OWN, tick=tick).watch
+    limit, goals = thresholds(region, "medium").mild, pictures.targets(recipe.scenes)
+    told = [pictures.caption(scene) for scene in recipe.scenes]
+    captions = [caption for caption, _ in ordinary_samples(TOLERATED, SEED + 3, "evaluation")] + pictures.unseen(TOLERATED // 2, SEED + 3, told)
+    found: dict = {"name": path.stem, "at": AT, "runs": len(captions), "weights": {}}
+    for weight in WEIGHTS:
+        runs = generate(merged(base, path, weight), base, captions, SEED + 7000, tick)
+        score = scores(region, runs.norms)[(pictures.likeness(runs.pixels, goals) <= pictures.limit(goals)).numpy()]
+        found["weights"][f"{weight:g}"] = {"flagged": float((score > limit).mean()), "runs": len(score), "median": float(np.median(score))}
+    return found
+
+
 # -- all ---------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +262,7 @@ def evaluate(profile: Profile, out: Path, kept: Path, tick: Callable[[int], None
     work = {case.name: lambda case=case: measure(case, base, profile, tick) for case in cases()}
     work |= {f"prompts {case.name}": lambda case=case: compare_prompts(case, base, tick) for case in cases() if case.weight == 1}
     work |= {f"clean {recipe.name} {share:g}": lambda r=recipe, s=share: clean(r, s, base, tick) for recipe in (MINE, STYLE) for share in SHARES}
+    work |= {f"tolerance {r.path(s).stem}": lambda r=r, s=s: tolerate(r, s, base, tick) for r, s in TRIED}
     kept.mkdir(parents=True, exist_ok=True)
     found = {}
     for name, do in work.items():
@@ -251,6 +274,7 @@ def evaluate(profile: Profile, out: Path, kept: Path, tick: Callable[[int], None
     result = {"sets": SETS, "own": OWN, "cases": [found[case.name] for case in cases() if case.name in found]}
     result["prompts"] = [found[name] for name in work if name.startswith("prompts ") and name in found]
     result["cleaning"] = [found[name] for name in work if name.startswith("clean ") and name in found]
+    result["tolerance"] = [found[name] for name in work if name.startswith("tolerance ") and name in found]
     out.mkdir(parents=True, exist_ok=True)
     (out / "lora.json").write_text(json.dumps(_rounded(result), indent=1) + "\n")
     (out / "lora.md").write_text(report(result))
@@ -320,6 +344,11 @@ def report(result: dict) -> str:
         [one["name"], *(f"{one['channels'][name]:.3g}" for name in ("energy", "rank", "alignment"))] for one in result["cases"] if one["weight"] == 1
     ]
     parts += ["## The file alone", tables.markdown(["network", "energy", "rank in use", "alignment with the base (1 is chance)"], rows)]
+    if result.get("tolerance"):
+        weights = list(result["tolerance"][0]["weights"])
+        rows = [[one["name"], *(tables.rate(one["weights"][weight]["flagged"], 1) for weight in weights)] for one in result["tolerance"]]
+        title = f"## Flagged at Medium at other weights, by a region of {result['own']} runs made at {result['tolerance'][0]['at']:g}"
+        parts += [title, tables.markdown(["network", *weights], rows)]
     if result["cleaning"]:
         head = [
             "network",

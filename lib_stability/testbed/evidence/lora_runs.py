@@ -1,4 +1,6 @@
-"""What is kept of each run with a LoRA on: its norms, its prediction half-way, how that differs from the base model's, and its picture."""
+"""What is kept of each run with a LoRA on: its norms, how sharp its landscape is at first, its prediction half-way, how that differs from the base
+model's, and its picture.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from ...profile.calibration import Recorder
 from ..network import finished
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, sample
+from ..rivals import jeon
 
 STEPS, GUIDANCE = 20, 7.5
 #: The evaluation whose prediction seeds are compared at, from 1 on.
@@ -23,17 +26,18 @@ SIZE = 48
 
 @dataclass
 class Runs:
-    """Norms of each run, and of all: early predictions and finished latents ``(n, 4, 16, 16)``, the difference to the base, pictures."""
+    """Norms of each run, and of all: early predictions and finished latents ``(n, 4, 16, 16)``, the difference to the base, pictures, sharpness."""
 
     norms: list[Trajectory]
     early: torch.Tensor
     latents: torch.Tensor
     from_base: np.ndarray
     pixels: torch.Tensor
+    sharpness: np.ndarray
 
     def part(self, which: slice) -> Runs:
         """Some of the runs."""
-        return Runs(self.norms[which], self.early[which], self.latents[which], self.from_base[which], self.pixels[which])
+        return Runs(self.norms[which], self.early[which], self.latents[which], self.from_base[which], self.pixels[which], self.sharpness[which])
 
 
 class _Watcher:
@@ -41,14 +45,30 @@ class _Watcher:
 
     def __init__(self, model: GuidedDenoiser, base: GuidedDenoiser) -> None:
         self.model, self.base, self.recorder, self.count = model, base, Recorder(), 0
-        self.early = self.from_base = torch.empty(0)
+        self.early = self.from_base = self.sharpness = torch.empty(0)
 
     def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float) -> torch.Tensor:
         self.count += 1
+        if self.count == 1:
+            self.sharpness = _sharpness(self.model, x, sigma)
         if self.count == EARLY:
             theirs = self.base.denoiser(x, sigma, context=self.base.conditional)
             self.early, self.from_base = denoised.clone(), (self.model.predictions[0] - theirs).square().mean((1, 2, 3)).sqrt()
         return self.recorder.step(x, denoised, sigma, guidance)
+
+
+def _sharpness(model: GuidedDenoiser, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Of Jeon et al., see :mod:`..rivals.jeon`, on the initial noise: ``(batch,)``."""
+    sigma = sigma.expand(len(x))
+    level = (1 + sigma.square()).sqrt().view(-1, 1, 1, 1)
+    t, contexts = model.denoiser.sigma_to_t(sigma), torch.cat([model.conditional, model.empty])
+
+    def score(z: torch.Tensor) -> torch.Tensor:
+        told, untold = model.bed.unet(torch.cat([z, z]), torch.cat([t, t]), contexts).sample.chunk(2)
+        return (untold - told) * level / sigma.view(-1, 1, 1, 1)
+
+    z = x / level
+    return jeon.sharpness(score, z, score(z))
 
 
 @torch.inference_mode()
@@ -65,10 +85,12 @@ def generate(bed: Testbed, base: Testbed, captions: Sequence[str], seed: int, ti
 
         done = sample(bed, some, range(seed + first, seed + first + len(some)), "Euler", STEPS, GUIDANCE, watch=watch)
         one = watchers[0]
-        parts.append((one.recorder.trajectories()[0], one.early, done.latents, one.from_base.numpy(), finished.pictures(bed, done.latents)))
+        pixels = finished.pictures(bed, done.latents)
+        parts.append((one.recorder.trajectories()[0], one.early, done.latents, one.from_base.numpy(), pixels, one.sharpness.numpy()))
         tick(len(some))
-    norms, early, latents, from_base, pixels = zip(*parts)
-    return Runs([run for some in norms for run in some], torch.cat(early), torch.cat(latents), np.concatenate(from_base), torch.cat(pixels))
+    norms, early, latents, from_base, pixels, sharpness = zip(*parts)
+    flat = [run for some in norms for run in some]
+    return Runs(flat, torch.cat(early), torch.cat(latents), np.concatenate(from_base), torch.cat(pixels), np.concatenate(sharpness))
 
 
 def scores(region: StabilityRegion, runs: Sequence[Trajectory]) -> np.ndarray:

@@ -17,6 +17,7 @@ from lib_stability.testbed.evidence import lora_detection, lora_regions, lora_ru
 from lib_stability.testbed.lora.recipes import MINE
 from lib_stability.testbed.lora.train import Recipe, train
 from lib_stability.testbed.network.model import Testbed
+from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 
 DOCS = Path(__file__).parents[3] / "docs" / "evaluation" / "lora"
 LEVELS = np.geomspace(14.6, 0.03, 20)
@@ -63,6 +64,29 @@ def test_agreement_is_that_of_other_seeds_of_one_caption():
     assert found[:4].min() > 0.8 and np.abs(found[4:]).max() < 0.3
 
 
+def test_the_landscape_is_sharper_for_what_was_memorized():
+    bed = Testbed.load()
+    captions = [one.caption for one in memorized("conjunction")] + [caption for caption, _ in ordinary_samples(8, 3, "evaluation")]
+    found = lora_runs.generate(bed, bed, captions, 5)
+    told, untold = found.sharpness[:8], found.sharpness[8:]
+    assert np.isfinite(found.sharpness).all() and np.median(told) > 3 * np.median(untold) > 0
+    assert (found.part(slice(8)).sharpness == told).all()
+
+
+def test_tolerance_is_of_runs_that_are_no_copies(tmp_path, monkeypatch):
+    tiny = Recipe("tiny", 4, 1, (1,), rank=1, batch=1)
+    train(tiny, tmp_path)
+    monkeypatch.setattr(Recipe, "path", lambda self, step: tmp_path / "tiny.safetensors")
+    for name, value in {"WEIGHTS": (0.5, 0.8), "TOLERATED": 4, "OWN": 20}.items():
+        monkeypatch.setattr(lora_detection, name, value)
+    found = lora_detection.tolerate(tiny, 1, Testbed.load(), lambda n: None)
+    assert found["runs"] == 6 and list(found["weights"]) == ["0.5", "0.8"] and found["weights"]["0.5"]["runs"] == 6
+    # One step changes next to nothing: nor does its weight.
+    assert found["weights"]["0.5"]["median"] == pytest.approx(found["weights"]["0.8"]["median"], abs=1.0)
+    result = {"sets": {"a": (1, 1)}, "own": 20, "cases": [], "prompts": [], "cleaning": [], "tolerance": [found]}
+    assert "by a region of 20 runs made at 0.8" in lora_detection.report(result)
+
+
 def test_one_case_is_measured_and_kept(tmp_path, monkeypatch):
     """In small: a network of a few steps at a weight, resumed from what is kept."""
     tiny = Recipe("tiny", 4, 1, (1,), rank=1, batch=1)
@@ -74,6 +98,7 @@ def test_one_case_is_measured_and_kept(tmp_path, monkeypatch):
     profile = storage.read(storage.BUNDLED / "testbed.json")
     found = lora_detection.measure(case, Testbed.load(), profile, lambda n: None)
     assert [found[name]["runs"] for name in ("training", "trigger", "ordinary")] == [4, 4, 8]
+    assert "sharpness" in found["told"]
     assert set(found["medium"]) == {"base", "corrected by 4 runs", "corrected by 6 runs"}
     assert found["training"]["copies"] == 0 and not any(found["told"].values())  # one step teaches nothing: there is nothing to tell
     monkeypatch.setattr(lora_detection, "cases", lambda: [case])
