@@ -22,7 +22,7 @@ from lib_stability.webui.page import controls, judges, panel, serving
 
 ORDINARY = "small blue square"
 #: Whose score rises under directional damping.
-PULLING = memorized()[3].caption
+PULLING = memorized()[7].caption
 #: Words of the trade, which have no place in a first line.
 TERMS = re.compile(r"\b(z >|sigma|evaluation|probe|watch|norm|rate|spreads?|prior v)\b")
 
