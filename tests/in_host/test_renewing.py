@@ -12,8 +12,10 @@ from PIL import Image, ImageDraw
 from test_judging import FULL, MEMORIZED, picture, pixels, said, verdict
 
 from lib_stability.guard.judging import Judging
-from lib_stability.guard.verdict import LATE
+from lib_stability.guard.verdict import LATE, Verdict
 from lib_stability.trail.infotext import REPLACED_KEY, parse_text
+from lib_stability.webui.host import networks
+from lib_stability.webui.job.library import IGNORE
 
 ORDINARY = "small blue square"
 
@@ -182,15 +184,30 @@ def test_an_error_the_second_time_keeps_the_first_picture(generate, host, blind,
     assert [logged.pop().getMessage()] == ["Memorization Guard: an error, an image is not sampled again"]
 
 
-def test_a_refiner_begins_anew(generate, host, blind):
-    blind(2)
-    level = {"mode": "damp", "sensitivity": "custom", "tau": 0.5, "profile": "Testbed", "damping": "directional"}
+def test_a_refiner_begins_anew(generate, host, monkeypatch):
+    monkeypatch.setattr(Verdict, "failed", property(lambda verdict: verdict.flagged))
     begun = []
     host.script_callbacks.on_cfg_denoiser(note := lambda params: begun.append(host.shared.sd_model.sd_checkpoint_info.name_for_extra))
+    level = {"mode": "damp", "profile": "Testbed", "damping": "directional"}
     done = generate(level, prompt=MEMORIZED, refiner_checkpoint="refiner", refiner_switch_at=0.5, **FULL)
     host.script_callbacks.remove_callbacks_for_function(note)
-    assert verdict(done).flagged and begun.count("testbed") == begun.count("refiner") == len(begun) / 2 and len(begun) in (FULL["steps"], 24, 36)
-    return begun
+    assert verdict(done).again and begun == (["testbed"] * 6 + ["refiner"] * 6) * 3
+
+
+def test_networks_of_the_first_pass_are_on_again(generate, host, lora, options, monkeypatch):
+    monkeypatch.setattr(Verdict, "failed", property(lambda verdict: verdict.flagged))
+    options.set("memorization_guard_networks", IGNORE)
+    first, seen = lora("one", 0.01), []
+
+    def note(params):
+        p = params.denoiser.p
+        seen.append((p.is_hr_pass, "one" in str(networks.active(p.sd_model, p))))
+
+    host.script_callbacks.on_cfg_denoiser(note)
+    fields = {"enable_hr": True, "hr_scale": 1.5, "hr_prompt": MEMORIZED, **({"hr_cfg": 7.5} if FORGE else {}), **FULL}
+    done = generate({"mode": "damp", "profile": "Testbed", "damping": "directional"}, prompt=MEMORIZED + first, **fields)
+    host.script_callbacks.remove_callbacks_for_function(note)
+    assert verdict(done).again and {(False, True), (True, False)} == set(seen)
 
 
 # -- the mode Replace ----------------------------------------------------------------------------------------------------------------------

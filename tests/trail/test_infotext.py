@@ -38,6 +38,8 @@ SETTINGS = st.builds(
     profile=PROFILES,
     probe=st.sampled_from(PROBES),
     probe_evaluations=st.integers(1, 3),
+    again=st.booleans(),
+    tries=st.integers(1, 16),
 )
 SCORES = st.floats(-1e4, 1e6)
 
@@ -94,7 +96,7 @@ def test_every_result_has_one_key() -> None:
 
 
 def test_keys_are_unique_and_fit_the_host() -> None:
-    assert len(set(infotext.KEYS)) == len(infotext.KEYS) == len(infotext.SETTINGS) + len(infotext.PASS_PREFIXES) * len(infotext.RESULTS) + 3
+    assert len(set(infotext.KEYS)) == len(infotext.KEYS) == len(infotext.SETTINGS) + len(infotext.PASS_PREFIXES) * len(infotext.RESULTS) + 4
     assert all(key.startswith(infotext.PREFIX) and re.fullmatch(r"\w[\w \-/]+", key) for key in infotext.KEYS)
 
 
@@ -406,3 +408,17 @@ def test_through_a_png(tmp_path) -> None:
         prompt, negative, found = infotext.parse_text(image.text["parameters"])
     assert (prompt, negative, found) == ("große Katze", "blurry", params)
     assert read(found) == (Settings(True), Verdict(MILD, 3.46, None, 1, 20, 19, "watch"), None)
+
+
+def test_what_an_image_stands_for():
+    told = "seed 7 (strong) - 2 tries"
+    params = write(Settings(enabled=True, mode="replace"), Verdict(STABLE, 1.0, 3.0, evaluations=20, detector="watch"), replaced=told)
+    assert params[infotext.REPLACED_KEY] == told and infotext.replaced(params) == "7" and read(params)[1].verdict == STABLE
+    assert infotext.replaced(write(Settings(enabled=True), None, replaced="no - interrupted")) == "" == infotext.replaced({})
+
+
+@pytest.mark.parametrize(("text", "again"), [("false", False), ("False", False), ("true", True), ("maybe", True), ("", True)])
+def test_a_switch_is_read_in_words(text, again):
+    malformed = []
+    assert read({"MG sample again": text}, malformed)[0].again is again
+    assert bool(malformed) == (text in ("maybe", ""))

@@ -139,7 +139,7 @@ def _load(p: object, begun: Begun) -> None:
 
     if getattr(p.sd_model, "sd_checkpoint_info", None) is not begun.checkpoint:
         (getattr(sd_models, "forge_model_reload", None) or sd_models.reload_model_weights)()
-    if getattr(p, "hr_extra_network_data", None) and not p.disable_extra_networks:
+    if True in begun.conds and not p.disable_extra_networks:
         with _precision(p.sd_model):
             extra_networks.activate(p, p.extra_network_data)
 
