@@ -13,9 +13,13 @@ from test_judging import FULL, MEMORIZED, picture, pixels, said, verdict
 
 from lib_stability.guard.judging import Judging
 from lib_stability.guard.verdict import LATE, Verdict
+from lib_stability.trail import audit, ledger
+from lib_stability.trail.image_row import became
 from lib_stability.trail.infotext import REPLACED_KEY, parse_text
 from lib_stability.webui.host import networks
+from lib_stability.webui.job import places, renewing
 from lib_stability.webui.job.library import IGNORE
+from lib_stability.webui.page import panel
 
 ORDINARY = "small blue square"
 
@@ -308,3 +312,46 @@ def test_the_last_try_is_sampled_again_where_it_was_flagged_too_late(generate, b
     assert (params(done)["Seed"], verdict(done).again, verdict(done).damped) == ("12", True, FULL["steps"])
     assert re.fullmatch(r"seed 11 \((mild|strong)\) - 1 try", params(done)[REPLACED_KEY])
     assert pixels(done) == pixels(generate({"mode": "damp"}, prompt=MEMORIZED, seed=12, **FULL))
+
+
+# -- what is kept of it --------------------------------------------------------------------------------------------------------------------
+
+
+def test_ledger_and_audit_know_both(generate, blind, options, host, tmp_path, monkeypatch):
+    options.set("memorization_guard_ledger", True)
+    monkeypatch.setattr(places, "ledger", lambda: tmp_path / "ledger")
+    generate({"mode": "replace", "tries": 1, "again": False}, prompt=MEMORIZED, do_not_save_samples=False, **FULL)
+    blind(FULL["steps"] - 1)
+    generate({"mode": "damp"}, prompt=MEMORIZED, do_not_save_samples=False, **FULL)
+    replaced, again = ledger.read(tmp_path / "ledger")
+    assert replaced["seed"] == 12 and replaced["replaced"].startswith("seed 11 (") and again["replaced"] is None
+    assert again["outcome"].startswith("sampled again") and again["action"] == f"sampled again and damped {FULL['steps']}/{FULL['steps']}"
+    pictures = [one for one in audit.find([tmp_path]) if one.path.endswith(".png")]
+    rows = sorted(audit.rows(pictures, jobs=1), key=lambda row: row["seed"] == "11")
+    assert [row["replaced"] for row in rows] == [replaced["replaced"], None] and rows[1]["outcome"] == again["outcome"]
+    assert re.search(r"replaced +1\b", audit.summary(rows)) and again["outcome"] in audit.summary(rows)
+    assert became(rows[1]["damped"], rows[1]["outcome"]) == "again"
+
+
+def test_the_page_says_so(generate, blind, host, monkeypatch):
+    done = generate({"mode": "replace", "tries": 1}, prompt=MEMORIZED, **FULL)
+    assert "Replaced: the picture of seed 11 looked memorized" in panel.lines(done.infotexts[0])
+    only_seeds(monkeypatch, host, {11})
+    done = generate({"mode": "replace"}, prompt=MEMORIZED, **FULL)
+    assert panel._kind_of(done.infotexts[0]) == "replaced"
+    monkeypatch.undo()
+    blind(FULL["steps"] - 1)
+    done = generate({"mode": "damp"}, prompt=MEMORIZED, **FULL)
+    assert panel._kind_of(done.infotexts[0]) == "again" and "Sampled again:" in panel.lines(done.infotexts[0])
+
+
+def test_what_is_sampled_inside_another_job_is_not_caught(generate, host, blind, monkeypatch):
+    blind(FULL["steps"] - 1)
+    counted = []
+    monkeypatch.setattr(renewing._Batch, "sample", lambda *_: counted.append(1))
+    generate({"mode": "damp"}, prompt=MEMORIZED, **FULL)
+    assert counted == [1]
+    finish = renewing.finish
+    monkeypatch.setattr(renewing, "finish", lambda made, p, samples: (setattr(made, "outer", lambda: None), finish(made, p, samples)))
+    generate({"mode": "damp"}, prompt=MEMORIZED, **FULL)
+    assert counted == [1]
