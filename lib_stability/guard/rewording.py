@@ -145,7 +145,7 @@ class Rewording:
         sigma: torch.Tensor,
         mask: torch.Tensor,
         virtual: bool,
-        judge: Callable[[torch.Tensor, bool], Seen],
+        judge: Callable[[torch.Tensor], Seen],
         evaluation: int,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Mean prediction of the stable versions: of all that are tried at this evaluation, or of those that are due.
@@ -157,10 +157,9 @@ class Rewording:
         mask : bool tensor of shape ``(batch,)``
             Images that want it.
         virtual : bool
-            Whether versions that are tried are judged by their virtual prediction instead of the guided one, which may cost one more model
-            evaluation. Of those that are due none is made.
+            Whether versions are judged by their virtual prediction instead of the guided one.
         judge : callable
-            From a prediction, and whether it is virtual if that is wanted, to what is :class:`Seen` of it.
+            From a prediction to what is :class:`Seen` of it.
         evaluation : int
             Number of the evaluation at hand, from 0.
 
@@ -174,14 +173,14 @@ class Rewording:
         mask = mask & state.exists.any(1)
         sums = Sums()
 
-        def look(columns: list[int | None], tried: bool = True) -> tuple[torch.Tensor, Seen]:
+        def look(columns: list[int | None]) -> tuple[torch.Tensor, Seen]:
             """Evaluate one version an image, by its column."""
             numbers = [None if column is None else own[column] for own, column in zip(self._numbers, columns)]
-            version = self.predict(x, sigma, numbers, virtual and tried)
-            judged = version.virtual if virtual and tried else version.guided
+            version = self.predict(x, sigma, numbers, virtual)
+            judged = version.virtual if virtual else version.guided
             if judged is None:
                 raise ValueError("rewording: a version came without the virtual prediction that it is judged by")
-            return version.guided, judge(judged, tried)
+            return version.guided, judge(judged)
 
         asked = self._asked(self._read_mask, mask)
         if asked is not None:
@@ -204,7 +203,7 @@ class Rewording:
             there = torch.tensor([[column is not None, column or 0] for column in columns]).to(mask.device, non_blocking=True)
             due = there[:, 1:]
             wanted = mask & there[:, 0].bool() & state.stable.gather(1, due)[:, 0]
-            guided, seen = look(columns, False)
+            guided, seen = look(columns)
             sums.add(guided, wanted & ~seen.unstable)
             state.stable.scatter_(1, due, (state.stable.gather(1, due)[:, 0] & ~(seen.unstable & wanted))[:, None])
 

@@ -16,7 +16,7 @@ from ..norms import per_sample, rms
 from ..readings import Acted, judge
 from ..recalling import Recalled
 from ..release import Release
-from ..rewording import NEAR, Rewording, Seen
+from ..rewording import Rewording, Seen
 from .directional import Directional
 
 #: Noise (per unit of picture) at which only details are left. What was remembered early says nothing of them: turned away from it there, templates
@@ -68,19 +68,18 @@ class Reword:
         """Cosine ``(batch,)`` of a prediction with what is remembered."""
         return self.cheaper.held(evaluation.denoised).along(prediction)[0] / rms(prediction)
 
-    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor, bool], Seen]:
-        """From a version's prediction, and whether it is tried, to what is seen of it. Where nobody judges this evaluation, or only the probe and the
-        version was tried before, that is whether it is a number and points elsewhere."""
+    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor], Seen]:
+        """From a version's prediction to what is seen of it; where nobody judges this evaluation only whether it is a number."""
         judging = None
         if probing is not None:
             judging = probing.expected(evaluation.sigma), probing.limits
         elif evaluation.watched is not None:
             judging = evaluation.expected(self.watch.region), self.watch.limits
 
-        def seen(prediction: torch.Tensor, tried: bool) -> Seen:
+        def seen(prediction: torch.Tensor) -> Seen:
             likeness = self._likeness(evaluation, prediction)
-            if judging is None or (probing is not None and not tried):
-                return Seen(~torch.isfinite(rms(prediction)) | (likeness >= NEAR), likeness)
+            if judging is None:
+                return Seen(~torch.isfinite(rms(prediction)), likeness)
             judged = judge(evaluation.x, prediction, evaluation.sigma, evaluation.parameterisation, *judging)
             return Seen(judged.unstable | ~judged.finite(), likeness)
 
