@@ -49,8 +49,9 @@
         now.asked += 1;
         if (info !== now.info) {
             now.first = now.asked;
-            // The first generation tells how long a calibration takes.
-            if (root().querySelector(`#memorization_guard_${tab}_line .memorization-guard-offer`)) {
+            // The first generation tells what judges a checkpoint that was not loaded before, and how long a calibration takes.
+            const line = `#memorization_guard_${tab}_line`;
+            if (root().querySelector(`${line} .memorization-guard-offer, ${line} .memorization-guard-trust-nothing`)) {
                 press(`${tab}_look`);
             }
         }

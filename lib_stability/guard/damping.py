@@ -6,6 +6,7 @@ The policies "directional" and "radial" leave prompt and guidance scale alone an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,10 +98,19 @@ class Remembered:
     def __init__(self, like: torch.Tensor) -> None:
         self.latent = torch.zeros_like(like, dtype=torch.float32)
         self.size = torch.ones(len(like), device=like.device)
+        #: The same of what was remembered first, all zeros until then: what the image was flagged for, wherever it was pulled later.
+        self.first, self.first_size = torch.zeros_like(self.latent), torch.zeros_like(self.size)
         self.zeros, self.ones = torch.zeros_like(self.size), torch.ones_like(self.size)
         # Written anew at each use; the views are what a latent is multiplied by.
         self._fresh, self._multiple = Marks(len(like), like.device, torch.float32), torch.zeros_like(self.size)
         self._fresh_view, self._multiple_view = per_sample(self._fresh.tensor, like), per_sample(self._multiple, like)
+
+    def recall(self, directions: Sequence[tuple[torch.Tensor, torch.Tensor] | None]) -> None:
+        """Begin with what each image is known for, see :class:`.recalling.Recalled`; None where nothing is."""
+        for image, known in enumerate(directions[: len(self.latent)]):
+            if known is not None:
+                self.latent[image], self.size[image] = known
+                self.first[image], self.first_size[image] = known
 
     def along(self, denoised: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Component of each sample along its direction as an RMS, ``(batch,)``, zero where nothing is remembered; and a buffer to write to."""
@@ -119,9 +129,18 @@ class Remembered:
         if self._fresh.surely_empty:
             return None
         # A weight of 0 does not keep infinity out. Whoever is to be remembered has none.
-        self.latent.lerp_(torch.nan_to_num(source.float(), 0.0, 0.0, 0.0, out=buffer), self._fresh_view)
-        self.size.lerp_(size.nan_to_num(0.0, 0.0, 0.0), fresh)
+        source, size = torch.nan_to_num(source.float(), 0.0, 0.0, 0.0, out=buffer), size.nan_to_num(0.0, 0.0, 0.0)
+        self.latent.lerp_(source, self._fresh_view)
+        self.size.lerp_(size, fresh)
+        new = fresh * (self.first_size == 0)
+        self.first.lerp_(source, per_sample(new, source))
+        self.first_size.lerp_(size, new)
         return fresh
+
+    def likeness(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Cosine of each sample with what was remembered first, ``(batch,)``; NaN where nothing is."""
+        product = prediction.float() * self.first
+        return product.mean(inner(product)) / (rms(prediction) * self.first_size)
 
     def without(self, whole: torch.Tensor, along: torch.Tensor, strength: float, buffer: torch.Tensor) -> torch.Tensor:
         """``D - strength * along * m`` in `buffer`, for `along` an RMS of shape ``(batch,)``; every bit of `whole` (float32) where it is 0."""

@@ -5,7 +5,7 @@ Nothing here waits for the device: all state is ``(batch,)``-shaped tensors on t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from .norms import rms
 from .options import Options
 from .probe import Probe
 from .readings import Pass, Reading
+from .recalling import Recalled
 from .region import StabilityRegion
 from .rewording import Rewording
 from .trouble import EVALUATION, Trouble
@@ -50,6 +51,9 @@ class Guard:
         The prompts' versions for the damping policy "reword"; without it that policy is the directional one.
     apart : callable, optional
         Where prompts have parts: see :data:`.detectors.parts.Apart`.
+    recalled : sequence of Recalled or None, optional
+        Of every image what another guard, under which it was sampled before, has found out: it is damped from the first evaluation on. None for an
+        image that is to be treated like any other.
 
     Raises
     ------
@@ -82,18 +86,20 @@ class Guard:
         doubt: str = "",
         rewording: Rewording | None = None,
         apart: Apart | None = None,
+        recalled: Sequence[Recalled | None] = (),
     ) -> None:
         for one in (region, probe.region if probe else None):
             if one is not None and one.parameterisation != parameterisation:
                 raise ValueError(f"region: fitted in the parameterisation {one.parameterisation!r}, this pass runs in {parameterisation!r}")
         self.region, self.options, self.probe, self.parameterisation, self.doubt = region, options, probe, parameterisation, doubt
-        self.trouble, self.evaluations, self.batch = Trouble(), 0, 0
+        self.trouble, self.evaluations, self.batch, self._elements = Trouble(), 0, 0, 0
         self.readings: list[Reading] = []
         looking = detectors(region, probe, options.sensitivity, options.tau, doubt, apart) if region else []
         finished = None if options.mode == "stop" else region
         self._judging = Judging(looking, self.trouble, options.locate, finished, options.mode == "damp", probe)
         damper = damper_for(options.mode, options.damping, region, looking, rewording) if region else None
         self._acting = Acting(damper, self.trouble)
+        self._acting.recall(recalled)
         #: Whether another guard has gone on with the pass: what is still to be seen is that one's to see.
         self._succeeded = False
 
@@ -126,7 +132,7 @@ class Guard:
         An exception in here is logged and disturbs no other part: a detector that fails is not asked again, a damper that fails hands over to the
         next cheaper one. What was flagged stays flagged; what was not cannot be called stable any more.
         """
-        self.batch, before = max(self.batch, len(x)), len(self.readings)
+        self.batch, before, self._elements = max(self.batch, len(x)), len(self.readings), x.numel() // max(len(x), 1)
         try:
             if self.region is None:
                 return denoised
@@ -195,10 +201,16 @@ class Guard:
         last = self.readings[-1] if self.readings else None
         awaited = last is not None and not self._succeeded and self._judging.awaits(self.evaluations, last)
         stopping, watched = self.stopped is not None, self._judging.watched
-        return Pass(self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, stopping, awaited, self.trouble)
+        return Pass(
+            self.readings, self.evaluations, self.batch, self.region, self.doubt, watched, stopping, awaited, self.trouble, elements=self._elements
+        )
+
+    def recalled(self) -> list[Recalled | None]:
+        """Of every flagged image what a guard needs under which it is sampled again; waits for the device."""
+        return self._acting.recalled(self.batch)
 
     def report(self) -> list[Verdict]:
         """One verdict per image, read from the device here and only here."""
         seen = self.seen()
-        seen.carriers, seen.bare = self._acting.carriers(), self._acting.bare()
+        seen.carriers, seen.bare, seen.likeness = self._acting.carriers(), self._acting.bare(), self._acting.likeness()
         return verdicts(seen)

@@ -9,7 +9,7 @@ with theirs, see :mod:`.finished` (``python -m lib_stability testbed locate`` co
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -87,6 +87,19 @@ def smooth(energy: torch.Tensor) -> torch.Tensor:
     return functional.avg_pool2d(energy[:, None], side, 1, side // 2, count_include_pad=False)[:, 0] if side > 1 else energy
 
 
+#: What a map says: of no part, or of one, and where that is.
+NOWHERE = "No part exceeds {times} times an ordinary norm (at most {most} times): nothing stands out"
+SOMEWHERE = "{share} % of the picture is above {times} times an ordinary norm (up to {most} times), {where}"
+PLACES = {"everywhere": "nearly everywhere"} | {
+    name: f"mostly {name}" for name in ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
+}
+
+
+def spoken(text: str, **values: str) -> str:
+    """An English text as it stands, the values put in."""
+    return text.format(**values)
+
+
 @dataclass(frozen=True)
 class LocalMap:
     """One image's map as plain values.
@@ -143,10 +156,10 @@ class LocalMap:
         ]
         return " ".join(word for word in words if word) or "middle"
 
-    def describe(self) -> str:
-        """For people."""
-        array, place = self.array, self.place()
+    def describe(self, say: Callable[..., str] = spoken) -> str:
+        """For people; `say` finds the words of another language."""
+        place = self.place()
+        numbers = {"times": f"{self.threshold:g}", "most": f"{self.array.max():.1f}"}
         if place == "nowhere":
-            return f"No part exceeds {self.threshold:g} times an ordinary norm (at most {array.max():.1f} times): nothing stands out"
-        where = ", nearly everywhere" if place == "everywhere" else f", mostly {place}"
-        return f"{100 * self.share:.0f} % of the picture is above {self.threshold:g} times an ordinary norm (up to {array.max():.1f} times){where}"
+            return say(NOWHERE, **numbers)
+        return say(SOMEWHERE, share=f"{100 * self.share:.0f}", where=say(PLACES[place]), **numbers)

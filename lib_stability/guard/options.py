@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from .damping import Damping
 from .sensitivity import PAPER_MILD, check
 
-MODES = ("report", "damp", "stop")
+MODES = ("report", "damp", "replace", "stop")
+#: How often an image is made anew in the mode "replace".
+TRIES_RANGE = (1, 16)
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,9 @@ class Options:
 
     Parameters
     ----------
-    mode : "report", "damp" or "stop"
-        Report changes nothing, damp damps flagged images, stop blanks an image from the evaluation on that flags it as strong.
+    mode : "report", "damp", "replace" or "stop"
+        Report changes nothing, damp damps flagged images, stop blanks an image from the evaluation on that flags it as strong. Replace changes
+        nothing while it samples: whoever samples takes another image in place of a flagged one.
     sensitivity : "low", "medium", "high", "paper" or "custom"
         Target rates of false alarms of 0.2, 1 and 5 % of ordinary runs; the z > 3 of Broken Memories (arXiv 2605.22050); or `tau`.
     tau : float

@@ -118,6 +118,11 @@ class Pass:
         Of each image: see :meth:`.rewording.Rewording.carriers`; shorter than the batch where nobody looked.
     bare : bool
         Whether reworded predictions are without what another extension makes of guidance.
+    likeness : list of float
+        Of each image the cosine of the last prediction that was handed on with the one that flagged it, NaN where nothing is remembered; shorter than
+        the batch where nobody looked.
+    elements : int
+        Numbers in one image's latent, 0 where that is not known.
     """
 
     readings: list[Reading] = field(default_factory=list)
@@ -131,3 +136,5 @@ class Pass:
     trouble: Trouble = field(default_factory=Trouble)
     carriers: list[str] = field(default_factory=list)
     bare: bool = False
+    likeness: list[float] = field(default_factory=list)
+    elements: int = 0

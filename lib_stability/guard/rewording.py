@@ -16,9 +16,10 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from .norms import per_sample
+from .averaging import Sums
+from .recalling import Tried
 
-#: Stable versions that are evaluated together, in turn.
+#: Stable versions evaluated per model evaluation, in turn.
 EACH = 1
 #: Cosine with the flagged prediction from which on a version still leads to the same picture, however ordinary its norms are (on the testbed with
 #: seven kinds of memorization versions that break a copy mostly lie below .65, all others above .8; looked at once, no table keeps it).
@@ -93,7 +94,7 @@ class Rewording:
     words : sequence of sequences of str
         What each version of each image's prompt lacks, by its number.
     each : int
-        Stable versions that one turn is to see.
+        Stable versions that one model evaluation is to see.
     reader : callable
         Makes a :data:`Reader`; on other devices than the processor it must not wait.
     bare : callable
@@ -131,6 +132,7 @@ class Rewording:
         self._readers = [reader() for _ in self.stages]
         self._read_stable, self._read_mask = reader(), reader()
         self._state: _State | None = None
+        self._recalled: Sequence[Tried | None] = ()
 
     @staticmethod
     def _numbered(own: Sequence[int], widths: Sequence[int]) -> list[list[int | None]]:
@@ -143,8 +145,8 @@ class Rewording:
         sigma: torch.Tensor,
         mask: torch.Tensor,
         virtual: bool,
-        judge: Callable[[torch.Tensor, bool], Seen],
-        turn: int | None,
+        judge: Callable[[torch.Tensor], Seen],
+        evaluation: int,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Mean prediction of the stable versions: of all that are tried at this evaluation, or of those that are due.
 
@@ -155,12 +157,11 @@ class Rewording:
         mask : bool tensor of shape ``(batch,)``
             Images that want it.
         virtual : bool
-            Whether versions that are tried are judged by their virtual prediction instead of the guided one, which may cost one more model
-            evaluation. Of those that are due none is made.
+            Whether versions are judged by their virtual prediction instead of the guided one.
         judge : callable
-            From a prediction, and whether it is virtual if that is wanted, to what is :class:`Seen` of it.
-        turn : int or None
-            Whose versions are due, from 0; None where none are: then only images that have come to another stage see theirs.
+            From a prediction to what is :class:`Seen` of it.
+        evaluation : int
+            Number of the evaluation at hand, from 0.
 
         Returns
         -------
@@ -170,48 +171,43 @@ class Rewording:
             return None
         state = self._state = self._state or self._begin(x)
         mask = mask & state.exists.any(1)
-        sums = _Sums()
+        sums = Sums()
 
-        def look(columns: list[int | None], tried: bool = True) -> tuple[torch.Tensor, Seen]:
+        def look(columns: list[int | None]) -> tuple[torch.Tensor, Seen]:
             """Evaluate one version an image, by its column."""
             numbers = [None if column is None else own[column] for own, column in zip(self._numbers, columns)]
-            version = self.predict(x, sigma, numbers, virtual and tried)
-            judged = version.virtual if virtual and tried else version.guided
+            version = self.predict(x, sigma, numbers, virtual)
+            judged = version.virtual if virtual else version.guided
             if judged is None:
                 raise ValueError("rewording: a version came without the virtual prediction that it is judged by")
-            return version.guided, judge(judged, tried)
+            return version.guided, judge(judged)
 
         asked = self._asked(self._read_mask, mask)
-        if asked is not None and turn is not None:
-            self._use(state, mask & (state.tried > 0), asked, turn, look, sums)
+        if asked is not None:
+            self._use(state, mask & (state.tried > 0), asked, evaluation, look, sums)
         for number in range(len(self.stages)):
             self._try(state, number, mask, look, sums)
         return sums.mean()
 
-    def stable(self, like: torch.Tensor) -> torch.Tensor:
-        """The mask of images that have a stable version, like the mask `like`."""
-        return torch.zeros_like(like) if self._state is None or len(like) != len(self.counts) else self._state.stable.any(1)
-
-    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], turn: int, look: Callable, sums: _Sums) -> None:
+    def _use(self, state: _State, mask: torch.Tensor, asked: list[bool], evaluation: int, look: Callable, sums: Sums) -> None:
         """The versions that are due, of those that were stable when last heard of."""
         heard = self._read_stable(state.stable)
         if heard is None:
             return
         stable = [[column for column, good in enumerate(row) if good and wanted] for row, wanted in zip(heard, asked)]
-        for place in range(self.each):
-            columns = [
-                own[turn_of(turn * self.each + place, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable
-            ]
+        for turn in range(evaluation * self.each, (evaluation + 1) * self.each):
+            place = turn - evaluation * self.each
+            columns = [own[turn_of(turn, len(own), math.lcm(len(own), 2 * self.each))] if place < len(own) else None for own in stable]
             if all(column is None for column in columns):
                 return
             there = torch.tensor([[column is not None, column or 0] for column in columns]).to(mask.device, non_blocking=True)
             due = there[:, 1:]
             wanted = mask & there[:, 0].bool() & state.stable.gather(1, due)[:, 0]
-            guided, seen = look(columns, False)
+            guided, seen = look(columns)
             sums.add(guided, wanted & ~seen.unstable)
             state.stable.scatter_(1, due, (state.stable.gather(1, due)[:, 0] & ~(seen.unstable & wanted))[:, None])
 
-    def _try(self, state: _State, number: int, mask: torch.Tensor, look: Callable, sums: _Sums) -> None:
+    def _try(self, state: _State, number: int, mask: torch.Tensor, look: Callable, sums: Sums) -> None:
         """Judge all versions of a stage, of the images that have come to it and have no stable version; keep the stable ones that point least at
         what is remembered."""
         wanted = mask & (state.tried == number) & ~state.stable.any(1)
@@ -243,20 +239,38 @@ class Rewording:
         return heard if heard and any(heard) else None
 
     def _begin(self, x: torch.Tensor) -> _State:
+        there = [[number is not None for number in own] for own in self._numbers]
         guiding = [
             [
-                not number or sum(n is not None for n in own[stage.start : stage.stop]) > HALVES
+                yes and (not number or sum(own[stage.start : stage.stop]) > HALVES)
                 for number, stage in enumerate(self.stages)
-                for _ in stage
+                for yes in own[stage.start : stage.stop]
             ]
-            for own in self._numbers
+            for own in there
         ]
-        exists, guides = (
-            torch.tensor(rows).to(x.device, non_blocking=True)
-            for rows in ([[number is not None for number in own] for own in self._numbers], guiding)
+        exists, guides = torch.tensor(there), torch.tensor(guiding)
+        tried, found, stable = torch.zeros(len(x), dtype=torch.int64), torch.zeros_like(exists), torch.zeros_like(exists)
+        for image, known in enumerate(self._recalled[: len(x)]):
+            # What was tried in vain may have been tried too late to tell.
+            if known is not None and known.found:
+                tried[image] = known.stages
+                for column, number in enumerate(self._numbers[image]):
+                    found[image, column] = number in known.found
+                    stable[image, column] = number in (known.stable or known.found) and guides[image, column]
+        return _State(*(one.to(x.device, non_blocking=True) for one in (tried, exists, guides, found, stable)))
+
+    def recall(self, tried: Sequence[Tried | None]) -> None:
+        """Begin with what is known of each image's versions, before the first :meth:`step`."""
+        self._recalled = tried
+
+    def tried(self, image: int) -> Tried | None:
+        """What is known of one image's versions; None where none was tried. Waits for the device."""
+        if self._state is None or image >= len(self._numbers):
+            return None
+        found, stable = (
+            tuple(self._numbers[image][column] for column in row[image].nonzero()[:, 0].tolist()) for row in (self._state.found, self._state.stable)
         )
-        tried = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return _State(tried, exists, guides, torch.zeros_like(exists), torch.zeros_like(exists))
+        return Tried(int(self._state.tried[image]), found, stable)
 
     def carriers(self) -> list[str]:
         """By image the parts of its prompt without which the copy broke, joined by plus signs; empty where none did. Waits for the device."""
@@ -264,24 +278,3 @@ class Rewording:
             return [""] * len(self.counts)
         rows = zip(self._state.found.cpu(), self._numbers, self.words)
         return [" + ".join(words[own[column]] for column in row.nonzero()[:, 0].tolist()) for row, own, words in rows]
-
-
-class _Sums:
-    """Mean of the predictions that count, by image; nothing is allocated before there is one."""
-
-    def __init__(self) -> None:
-        self._sums: tuple[torch.Tensor, torch.Tensor] | None = None
-
-    def add(self, prediction: torch.Tensor, good: torch.Tensor) -> None:
-        if self._sums is None:
-            self._sums = torch.zeros_like(prediction, dtype=torch.float32), torch.zeros(len(good), device=good.device)
-        total, count = self._sums
-        total += torch.where(per_sample(good, total), prediction.float(), 0.0)
-        count += good
-
-    def mean(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Means and the mask of images that have one; None where nothing was added."""
-        if self._sums is None:
-            return None
-        total, count = self._sums
-        return total / per_sample(count.clamp_min(1.0), total), count > 0

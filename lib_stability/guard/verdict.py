@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -17,13 +18,27 @@ STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
 _BEYOND, _AWAITED = "guidance above the region", "ended before the last look"
 #: Why the watch could not judge an evaluation whose prediction is not what plain guidance makes of the model's.
 CHANGED = "guidance changed by another extension"
+#: What nobody has looked at where another extension tells the network prompts of its own for regions of the picture.
+REGIONS = "regions of another extension not judged alone"
 #: What a reworded picture lacks where the prediction in the place of its own does not go through what another extension does.
 _BARE = "damped without what another extension adds"
 #: What doubts about the watch begin with: they count where the probe has not judged either.
 _NO_PROBE = "no probe and "
 #: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
 STEERED, UNCERTAIN = "steered away", "uncertain"
-OUTCOMES = (STEERED, UNCERTAIN)
+#: What was handed on last points at what flagged the image; or the image was flagged where little but details was open, and may be the copy or its
+#: negative.
+STILL, LATE = "still near a copy", "too late"
+#: It was sampled from its own noise once more, damped from the first evaluation on: what is said behind it is of the second picture.
+AGAIN = "sampled again"
+OUTCOMES = (STEERED, UNCERTAIN, STILL, LATE, AGAIN, *(f"{AGAIN} - {one}" for one in (STEERED, UNCERTAIN, STILL)))
+#: Cosine of the last prediction with the one that flagged the image from which on it is near it, and below which it is little but its negative. With
+#: seven kinds of memorization 99 % of reworded runs lie between, and half of those that are copies all the same above (168 runs, Euler and DPM++ 2M,
+#: and 90 that were flagged on purpose at the noise levels 1.5, 0.9 and 0.5; measured once, no table keeps it).
+NEAR, OPPOSITE = 0.45, -0.7
+#: Noise (per unit of picture) by the square root of the latent's elements below which half of the testbed's runs or more can no longer be turned into
+#: another picture: between the least and the most of three sizes (0.025 to 0.065, `docs/evaluation/scale.md`).
+DECIDED_BELOW = 0.05
 #: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
 #: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
 #: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of `testbed kinds`; no table keeps it.)
@@ -42,7 +57,8 @@ class Verdict:
     ----------
     verdict : "stable", "mild", "strong" or "not judged"
     score : float or None
-        Largest deviation seen, in relative spreads, by the detector named in `detector`.
+        Largest deviation seen, in relative spreads, by the detector named in `detector`. Of an image that was damped or blanked the largest up to
+        the evaluation that was changed first: what it was changed for. Later ones say how hard its prompt pulls back to the copy, of no picture.
     threshold : float or None
         The threshold that `score` was held against.
     flagged_at : int or None
@@ -55,12 +71,16 @@ class Verdict:
     stopped_at : int or None
         Evaluation (from 1) from which on the image was blanked.
     outcome : one of :data:`OUTCOMES` or ""
-        Of a damped image: what the prediction for its own prompt says at the last evaluation. Empty where nothing was damped, where nobody has looked
-        there or where that cannot tell (flow models, schedules that end in tiny steps).
+        Of a damped image: whether it still is what flagged it, or was flagged too late; else what the prediction for its own prompt says at the last
+        evaluation. Empty where nothing was damped, where nobody has looked there or where that cannot tell (flow models, schedules that end in tiny
+        steps).
     carriers : str
         Of a reworded image: the parts of its prompt without which the copy broke, joined by plus signs.
+    score_after : float or None
+        Of a damped image that has an `outcome`: the rate's deviation at the last evaluation, which that goes by.
     unwatched : str
-        Where the verdict rests on the probe's few looks because the watch could not judge: "off" or how many of the evaluations it judged, and why.
+        Where the verdict rests on the probe's few looks because the watch could not judge: "off" or how many of the evaluations it judged, and why;
+        where it says nothing of :data:`REGIONS`, that as well.
     """
 
     verdict: str
@@ -75,10 +95,33 @@ class Verdict:
     outcome: str = ""
     carriers: str = ""
     unwatched: str = ""
+    score_after: float | None = None
 
     @property
     def flagged(self) -> bool:
         return self.verdict in (MILD, STRONG)
+
+    def without_regions(self) -> Verdict:
+        """The same, saying that :data:`REGIONS` were not looked at."""
+        if self.verdict == NOT_JUDGED or self.unwatched.endswith(REGIONS):
+            return self
+        seen = f"{self.unwatched} and " if self.unwatched else f"{self.evaluations}/{self.evaluations} - "
+        return replace(self, unwatched=seen + REGIONS)
+
+    @property
+    def steered(self) -> bool:
+        """Whether the finished picture no longer looks like what flagged it, at whichever attempt."""
+        return self.outcome.endswith(STEERED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether damping has failed, so that the image had better be sampled again."""
+        return self.outcome.endswith((STILL, LATE))
+
+    @property
+    def again(self) -> bool:
+        """Whether it was sampled again from its own noise."""
+        return self.outcome.startswith(AGAIN)
 
 
 class _Seen(NamedTuple):
@@ -130,7 +173,7 @@ def verdicts(what: Pass) -> list[Verdict]:
     readings = what.readings
     batch = len(readings[0].sigma)
     idle = torch.zeros(batch, dtype=torch.bool, device=readings[0].sigma.device)
-    acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).sum(0).cpu()
+    acted = torch.stack([idle if r.acted is None else r.acted.changed() for r in readings]).cpu()
     measured = [[*(one.finite() for one in r.judged.values()), ~idle if r.finite is None else r.finite] for r in readings]
     finite = torch.stack([torch.stack(one).all(0) for one in measured]).cpu()
     high = what.guidance_range[1]
@@ -140,18 +183,19 @@ def verdicts(what: Pass) -> list[Verdict]:
     changed = torch.stack([idle if r.plain is None else ~r.plain for r in readings]).sum(0).cpu()
     levels = torch.stack([reading.sigma for reading in readings[-3:]]).cpu()
     found = [
-        _verdict(what, index, seen, finite[:, index], int(acted[index]), bool(beyond[index]), levels[:, index], int(changed[index]))
+        _verdict(what, index, seen, finite[:, index], acted[:, index], bool(beyond[index]), levels[:, index], int(changed[index]))
         for index in range(batch)
     ]
     return found + [unseen] * (what.batch - batch)  # a batch that grew: its new images were never looked at
 
 
 def _verdict(
-    what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, damped: int, beyond: bool, ends: torch.Tensor, changed: int
+    what: Pass, index: int, seen: dict[str, _Seen], finite: torch.Tensor, acted: torch.Tensor, beyond: bool, ends: torch.Tensor, changed: int
 ) -> Verdict:
+    damped = int(acted.sum())
     carriers = what.carriers[index] if index < len(what.carriers) else ""
-    outcome = _outcome(what, seen, index, ends) if damped else ""
-    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=outcome, carriers=carriers)
+    outcome, after = _outcome(what, seen, index, ends, int(acted.nonzero()[0])) if damped else ("", None)
+    blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=outcome, score_after=after, carriers=carriers)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
     whole = bool(finite.all()), all((one.judged | ~one.wanted)[finite, index].all() for one in looked.values())
@@ -165,14 +209,14 @@ def _verdict(
     # The detector that flagged first; where none did, the one that came closest to its threshold.
     first = {name: one.unstable[:, index].nonzero() for name, one in judging.items()}
     flagged = {name: int(where[0]) for name, where in first.items() if len(where)}
-    best = {name: float(one.score[:, index][one.judged[:, index]].max()) for name, one in judging.items()}
+    strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
+    stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
+    best = {name: _highest(one, index, stopped or (int(acted.nonzero()[0]) + 1 if damped else what.evaluations)) for name, one in judging.items()}
     detector = min(flagged, key=lambda name: flagged[name]) if flagged else max(best, key=lambda name: best[name] / judging[name].threshold)
     stable = replace(blank, verdict=STABLE, score=best[detector], threshold=judging[detector].threshold, detector=detector)
     if not flagged:
         count = int(torch.stack([one.judged[:, index] for one in judging.values()]).any(0).sum())
         return replace(blank, reason=f"{trouble} - {what.trouble.share(count, what.evaluations)}") if trouble else stable
-    strong = torch.stack([one.strong[:, index] for one in judging.values()]).any(0).nonzero()
-    stopped = int(strong[0]) + 1 if len(strong) and what.stopping else None
     verdict, reason = (
         STRONG if len(strong) else MILD,
         what.trouble.beside_flag(*whole, watched) or (_BARE if damped and changed and what.bare else ""),
@@ -180,12 +224,31 @@ def _verdict(
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
 
 
-def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor) -> str:
+def _highest(one: _Seen, index: int, until: int) -> float:
+    """The largest deviation among the first `until` evaluations; among all where none of those was judged."""
+    judged = one.judged[:, index].clone()
+    if judged[:until].any():
+        judged[until:] = False
+    return float(one.score[:, index][judged].max())
+
+
+def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor, first: int) -> tuple[str, float | None]:
+    """How it ended and the deviation at the end; `first` is the evaluation that was damped first."""
     levels = sorted(set(ends.tolist()))
-    if what.region is None or what.region.parameterisation == "flow" or len(levels) < 2 or levels[1] < APART * levels[0]:
-        return ""
-    last = [float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]]
-    return (STEERED if max(last) <= STEERED_BELOW else UNCERTAIN) if last else ""
+    tells = what.region is not None and what.region.parameterisation != "flow" and len(levels) >= 2 and levels[1] >= APART * levels[0]
+    after = max((float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]), default=None) if tells else None
+    likeness = what.likeness[index] if index < len(what.likeness) else math.nan
+    if likeness >= NEAR:
+        return STILL, after
+    decided = what.elements > 0 and _noise(what, float(what.readings[first].sigma[index])) < DECIDED_BELOW * what.elements**0.5
+    if first > 0 and (decided or likeness <= OPPOSITE):
+        return LATE, after
+    return ("" if after is None else STEERED if after <= STEERED_BELOW else UNCERTAIN), after
+
+
+def _noise(what: Pass, sigma: float) -> float:
+    """Noise per unit of picture."""
+    return sigma / max(1 - sigma, 1e-6) if what.region is not None and what.region.parameterisation == "flow" else sigma
 
 
 def _unwatched(what: Pass, index: int, watch: _Seen | None, changed: int) -> str:
@@ -209,7 +272,7 @@ def gravest(verdicts: Sequence[Verdict]) -> Verdict:
 def merge(parts: Sequence[Verdict]) -> Verdict:
     """One verdict for consecutive parts of a pass, each judged by a guard of its own (a refiner has its own region): the gravest.
 
-    Evaluations are counted through.
+    Evaluations are counted through. What was seen of a flagged image after an earlier part had begun to damp it is no score of that image.
     """
     shifted, total = [], 0
     for part in parts:
@@ -220,4 +283,11 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
         return Verdict(NOT_JUDGED, reason="nothing sampled")
     carriers, unwatched = (next((getattr(part, name) for part in parts if getattr(part, name)), "") for name in ("carriers", "unwatched"))
     damped = sum(part.damped for part in parts)
-    return replace(gravest(shifted), evaluations=total, damped=damped, outcome=parts[-1].outcome, carriers=carriers, unwatched=unwatched)
+    worst = gravest(shifted)
+    first = next((part for part in shifted if part.damped and part.flagged), worst)
+    if worst.flagged and shifted.index(first) < shifted.index(worst):
+        worst = replace(worst, score=first.score, threshold=first.threshold, flagged_at=first.flagged_at, detector=first.detector)
+    last = parts[-1]
+    return replace(
+        worst, evaluations=total, damped=damped, outcome=last.outcome, score_after=last.score_after, carriers=carriers, unwatched=unwatched
+    )

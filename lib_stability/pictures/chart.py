@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..guard.history import Point
@@ -12,6 +12,9 @@ from ..guard.history import Point
 WIDTH, HEIGHT, MARGIN, GAP = 640, 230, 44, 24
 #: Readable on light and on dark pages; text and axes take the page's own colour.
 BAND, LINE, FLAG, DAMPED = "#4a7fd0", "#2e9e4f", "#e0483e", "#d99000"
+CAPTIONS = {"rate": "update norm (rate)", "clean": "norm of the prediction (clean)"}
+NOISE = "sigma"
+LEGEND = ("band: ordinary runs up to the threshold", "unstable", "damped", "scores of the probe:", "nothing was judged")
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class _Panel:
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
 
 
-def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "") -> str:
+def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "", say: Callable[[str], str] = str) -> str:
     """SVG of one image's run.
 
     Parameters
@@ -44,6 +47,8 @@ def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "") 
         In relative spreads: where the band ends.
     title : str
         Read out by screen readers, and shown when the pointer rests on the picture.
+    say : callable, optional
+        From an English text to that of the page's language.
     """
     # A sigma or mean of zero has no place on a logarithmic axis.
     needed = ("sigma", "rate_mean", "clean_mean"), ("rate", "clean", "rate_spread", "clean_spread")
@@ -54,12 +59,12 @@ def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "") 
         f'style="max-width:100%;height:auto;color:inherit" font-family="sans-serif" font-size="11" fill="currentColor"><title>{label}</title>'
     ]
     if seen:
-        parts += [line for name, number in (("rate", 0), ("clean", 1)) for line in _panel(seen, name, number, threshold)]
-    parts.append(_words(evaluations, bool(seen)))
+        parts += [line for name, number in (("rate", 0), ("clean", 1)) for line in _panel(seen, name, number, threshold, say)]
+    parts.append(_words(evaluations, bool(seen), say))
     return "".join(parts) + "</svg>"
 
 
-def _panel(seen: Sequence[Point], name: str, number: int, threshold: float) -> list[str]:
+def _panel(seen: Sequence[Point], name: str, number: int, threshold: float, say: Callable[[str], str]) -> list[str]:
     width = (WIDTH - MARGIN - GAP * 2) / 2
     values = [getattr(one, name) for one in seen]
     means = [getattr(one, f"{name}_mean") for one in seen]
@@ -71,7 +76,7 @@ def _panel(seen: Sequence[Point], name: str, number: int, threshold: float) -> l
     reach = (math.log(min(sigmas)), math.log(max(sigmas)))
     panel = _Panel(MARGIN + number * (width + GAP), width - GAP, reach, (min(everything), max(everything)))
     base, right = HEIGHT - MARGIN, panel.left + panel.width
-    caption = {"rate": "update norm (rate)", "clean": "norm of the prediction (clean)"}[name]
+    caption = html.escape(say(CAPTIONS[name]))
     band = panel.path([*zip(sigmas, tops), *reversed(list(zip(sigmas, lows)))])
     out = [
         f'<text x="{panel.left:.0f}" y="{MARGIN - 18}">{caption}</text>',
@@ -79,7 +84,7 @@ def _panel(seen: Sequence[Point], name: str, number: int, threshold: float) -> l
         f'<polyline points="{panel.path(list(zip(sigmas, means)))}" fill="none" stroke="{BAND}" stroke-dasharray="4 3"/>',
         f'<polyline points="{panel.path(list(zip(sigmas, values)))}" fill="none" stroke="{LINE}" stroke-width="1.5"/>',
         f'<path d="M{panel.left:.1f},{MARGIN - 8} V{base} H{right:.1f}" fill="none" stroke="currentColor" stroke-opacity="0.5"/>',
-        f'<text x="{panel.left:.0f}" y="{base + 14}">sigma {max(sigmas):.3g}</text>',
+        f'<text x="{panel.left:.0f}" y="{base + 14}">{html.escape(say(NOISE))} {max(sigmas):.3g}</text>',
         f'<text x="{right:.0f}" y="{base + 14}" text-anchor="end">{min(sigmas):.3g}</text>',
         f'<text x="{panel.left - 4:.0f}" y="{MARGIN - 2}" text-anchor="end">{math.exp(panel.y[1]):.2g}</text>',
         f'<text x="{panel.left - 4:.0f}" y="{base}" text-anchor="end">{math.exp(panel.y[0]):.2g}</text>',
@@ -93,13 +98,14 @@ def _panel(seen: Sequence[Point], name: str, number: int, threshold: float) -> l
     return out
 
 
-def _words(evaluations: Sequence[Point], drawn: bool) -> str:
+def _words(evaluations: Sequence[Point], drawn: bool, say: Callable[[str], str]) -> str:
+    ordinary, unstable, damped, scores, nothing = (html.escape(say(one)) for one in LEGEND)
     probed = [f"{one.probe:.1f}" for one in evaluations if one.probe is not None]
     legend = []
     if drawn:
-        legend.append(f'<tspan fill="{BAND}">band: ordinary runs up to the threshold</tspan>  <tspan fill="{FLAG}">● unstable</tspan>')
+        legend.append(f'<tspan fill="{BAND}">{ordinary}</tspan>  <tspan fill="{FLAG}">● {unstable}</tspan>')
         if any(one.damped for one in evaluations):
-            legend.append(f'<tspan fill="{DAMPED}">□ damped</tspan>')
+            legend.append(f'<tspan fill="{DAMPED}">□ {damped}</tspan>')
     if probed:
-        legend.append(f"scores of the probe: {', '.join(probed)}")
-    return f'<text x="{MARGIN}" y="{HEIGHT - 8}">{"  ".join(legend) or "nothing was judged"}</text>'
+        legend.append(f"{scores} {', '.join(probed)}")
+    return f'<text x="{MARGIN}" y="{HEIGHT - 8}">{"  ".join(legend) or nothing}</text>'

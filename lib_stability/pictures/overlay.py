@@ -6,11 +6,12 @@ import base64
 import html
 import io
 import textwrap
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..guard.locality import LocalMap
+from ..guard.locality import LocalMap, spoken
 
 #: The colour of what exceeds ordinary norms, readable over grey and on light and dark pages, and how much of it covers the picture at most.
 COLOUR, COVER = (224, 72, 62), 0.6
@@ -19,6 +20,8 @@ TOP = 3.0
 #: Without a picture the map lies on this grey.
 BARE = 128
 WIDTH, LEGEND, SIDE = 640, 62, 256
+MEASURED, ORDINARY, MORE = "norm of the prediction when the image was flagged", "ordinary", "{times} times and more"
+LINE, ALONE = "line: {times} times an ordinary norm", "the map alone: its picture is not at hand"
 
 
 def heat(found: LocalMap, size: tuple[int, int]) -> np.ndarray:
@@ -62,8 +65,8 @@ def _border(above: np.ndarray, width: int) -> np.ndarray:
     return above & ~inner[width:-width, width:-width]
 
 
-def svg(found: LocalMap, picture: Image.Image | None = None, title: str = "") -> str:
-    """Inline SVG: the drawing, what its colours and its line mean, and in words where the marked part lies."""
+def svg(found: LocalMap, picture: Image.Image | None = None, title: str = "", say: Callable[..., str] = spoken) -> str:
+    """Inline SVG: the drawing, what its colours and its line mean, and in words where the marked part lies; `say` finds the page's words."""
     scale = SIDE / max(picture.size) if picture is not None else 1
     image = draw(found, picture, picture and tuple(max(1, round(side * scale)) for side in picture.size))
     label = html.escape(title or "Map of where the memorized content sits")
@@ -74,27 +77,30 @@ def svg(found: LocalMap, picture: Image.Image | None = None, title: str = "") ->
         for number in range(11)
     )
     at = left + 10 + 200 * (found.threshold - 1) / (TOP - 1)
+    told = wrapped(found.describe(say))
     lines = [
         f'<text x="{left}" y="16" font-weight="bold">{label}</text>',
-        f'<text x="{left}" y="40">norm of the prediction when the image was flagged</text>',
+        f'<text x="{left}" y="40">{html.escape(say(MEASURED))}</text>',
         f'<rect x="{left}" y="52" width="220" height="14" fill="none" stroke="currentColor" stroke-opacity="0.6"/>{bar}',
         f'<path d="M{at:.0f},48 V70" stroke="currentColor" stroke-width="2"/>',
-        f'<text x="{left}" y="84">ordinary</text><text x="{left + 220}" y="84" text-anchor="end">{TOP:g} times and more</text>',
-        f'<text x="{left}" y="102">line: {found.threshold:g} times an ordinary norm</text>',
-        *(f'<text x="{left}" y="{126 + 16 * number}">{html.escape(text)}</text>' for number, text in enumerate(wrapped(found))),
+        f'<text x="{left}" y="84">{html.escape(say(ORDINARY))}</text>'
+        f'<text x="{left + 220}" y="84" text-anchor="end">{html.escape(say(MORE, times=f"{TOP:g}"))}</text>',
+        f'<text x="{left}" y="102">{html.escape(say(LINE, times=f"{found.threshold:g}"))}</text>',
+        *(f'<text x="{left}" y="{126 + 16 * number}">{html.escape(text)}</text>' for number, text in enumerate(told)),
     ]
     if picture is None:
-        lines.append(f'<text x="{left}" y="{126 + 16 * len(wrapped(found))}">the map alone: its picture is not at hand</text>')
+        lines.append(f'<text x="{left}" y="{126 + 16 * len(told)}">{html.escape(say(ALONE))}</text>')
     return (
-        f'<svg class="memorization-guard-map" viewBox="0 0 {WIDTH} {total}" role="img" aria-label="{label}: {html.escape(found.describe())}" '
+        f'<svg class="memorization-guard-map" viewBox="0 0 {WIDTH} {total}" role="img" aria-label="{label}: {html.escape(found.describe(say))}" '
         f'style="max-width:100%;height:auto;color:inherit" font-family="sans-serif" font-size="11" fill="currentColor"><title>{label}</title>'
         f'<image x="4" y="4" width="{width}" height="{height}" href="{data_uri(image)}"/>{"".join(lines)}</svg>'
     )
 
 
-def wrapped(found: LocalMap, longest: int = 56) -> list[str]:
-    """The map's description in lines of at most this many characters."""
-    return textwrap.wrap(found.describe(), longest)
+def wrapped(text: str, longest: int = 56) -> list[str]:
+    """A description in lines of at most so many letters, those of Chinese counting double."""
+    wide = any(ord(letter) > 0x2E80 for letter in text)
+    return textwrap.wrap(text, longest // 2 if wide else longest)
 
 
 def data_uri(image: Image.Image) -> str:

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser, bounded: Callable) -> None:
     show.add_argument("index", type=Path, metavar="INDEX")
     bench = actions.add_parser("bench", help="what an index of a million pictures costs")
     bench.add_argument("--pictures", type=bounded(int, 1000, 10**8), default=1_000_000, help="(%(default)s)")
-    bench.add_argument("--numbers", type=bounded(int, 64, 8192), default=256, help="numbers of a picture: 256 of most checkpoints (%(default)s)")
+    bench.add_argument(
+        "--numbers", type=bounded(int, 64, 8192), nargs="+", default=[256, 1024], help="of a picture: 256 or 1024, by the checkpoint's autoencoder"
+    )
     bench.add_argument("--folder", type=Path, help="where it is made, and deleted again (the system's temporary folder)")
 
 

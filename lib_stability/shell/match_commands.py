@@ -101,7 +101,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    print(timing.table([timing.measure(arguments.pictures, arguments.numbers, arguments.folder)]))
+    print(timing.table([timing.measure(arguments.pictures, numbers, arguments.folder) for numbers in arguments.numbers]))
     return 0
 
 

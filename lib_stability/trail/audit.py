@@ -18,6 +18,7 @@ from ..guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG
 from . import ledger_check
 from .image_row import COLUMNS, INNER, NO_VERDICT, PASSES, UNREADABLE, Item, examine_all, is_picture, shown_beside
 from .imagetext import TEXTS
+from .infotext import REPLACED_KEY, replaced
 
 _WORDS = (STABLE, MILD, STRONG, NOT_JUDGED, NO_VERDICT, UNREADABLE)
 #: What each choice of ``--fail-on`` fails on, in either pass.
@@ -196,6 +197,9 @@ def summary(table: list[dict]) -> str:
     lines += [line(word, [counts[word] for counts in found]) for word in _WORDS]
     for name in ("damped", "stopped_at"):
         lines.append(line(name.split("_")[0], [sum(bool(row[prefix + name]) for row in table) for prefix in passes]))
+    count = sum(bool(replaced({REPLACED_KEY: row["replaced"]})) for row in table)
+    if count:
+        lines.append(line("replaced", [count]))
     for word in OUTCOMES:
         counts = [sum(row[prefix + "outcome"] == word for row in table) for prefix in passes]
         if any(counts):

@@ -6,10 +6,11 @@ import html
 import os
 from collections.abc import Callable, Sequence
 
-from ..guard.verdict import MILD, STEERED, STRONG
+from ..guard.verdict import MILD, STABLE, STRONG
 from .audit import plain
 from .audit_table import GROUPS, Table
-from .image_row import NO_VERDICT, PASSES, UNREADABLE, is_picture
+from .image_row import NO_VERDICT, PASSES, UNREADABLE, became, is_picture
+from .infotext import REPLACED_KEY, replaced
 from .thumbnails import thumbnails
 
 #: Cards of one page.
@@ -69,10 +70,10 @@ def _became(row: dict) -> str:
     """The group of a row; of a picture that the guard has changed what it became, so that nobody takes it for the copy that it is not."""
     prefix = next((one for one in PASSES if row[one + "verdict"] == row["group"]), "")
     if row["group"] not in (MILD, STRONG):
-        return row["group"]
+        return "replaced" if row["group"] == STABLE and replaced({REPLACED_KEY: row["replaced"]}) else row["group"]
     if row[prefix + "stopped_at"]:
         return "blanked"
-    return ("steered" if row[prefix + "outcome"] == STEERED else "damped") if row[prefix + "damped"] else row["group"]
+    return became(row[prefix + "damped"], row[prefix + "outcome"]) or row["group"]
 
 
 def _card(row: dict, picture: str | None) -> str:
@@ -95,6 +96,8 @@ def _lines(row: dict) -> Sequence[str]:
         said = [verdict] if two else []
         if row[prefix + "score"] is not None:
             said.append(f"score {row[prefix + 'score']:g}")
+        if row[prefix + "score_after"] is not None:
+            said.append(f"{row[prefix + 'score_after']:g} at the end")
         if row[prefix + "flagged_at"]:
             at = f"{row[prefix + 'flagged_at']}/{row[prefix + 'evaluations'] or '?'}"
             said.append(f"flagged at {at} by the {row[prefix + 'flagged_by'] or 'watch'}")
@@ -104,5 +107,6 @@ def _lines(row: dict) -> Sequence[str]:
         said += [f"watch {row[prefix + 'watch']}"] if row[prefix + "watch"] else []
         if said:
             lines.append((which if two else "") + ", ".join(said))
+    lines += [f"replaced: {row['replaced']}"] if row["replaced"] else []
     profile = row["region"] or row["profile"]
     return [*lines, *([f"profile {profile}"] if profile and row["group"] in GROUPS[:4] else []), *([row["problem"]] if row["problem"] else [])]

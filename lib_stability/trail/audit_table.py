@@ -14,7 +14,7 @@ from .image_row import COLUMNS, NO_VERDICT, PASSES, UNREADABLE, shown_beside
 #: What a row is counted and filtered as, gravest first: a pass that was not judged may be anything.
 GROUPS = (STRONG, MILD, NOT_JUDGED, STABLE, NO_VERDICT, UNREADABLE)
 #: Columns whose values are hardly ever said twice.
-_OWN = {"file", *(prefix + "score" for prefix in PASSES), "seed", "prompt_hash"}
+_OWN = {"file", *(prefix + name for prefix in PASSES for name in ("score", "score_after")), "seed", "prompt_hash"}
 _AT = {name: number for number, name in enumerate(COLUMNS)}
 
 

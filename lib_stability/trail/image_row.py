@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..guard.verdict import Verdict
+from ..guard.verdict import AGAIN, STEERED, STILL, Verdict
 from .containers import Unreadable
 from .imagetext import OTHERS, PICTURES, TEXTS, read_texts
-from .infotext import GRID_KEY, REGION_KEY, VERSION_KEY
+from .infotext import GRID_KEY, REGION_KEY, REPLACED_KEY, VERSION_KEY
 from .reading import verdicts_of_all
 
 NO_VERDICT, UNREADABLE = "no verdict", "unreadable"
@@ -25,6 +25,7 @@ _VALUES = {
     "flagged_by": "detector",
     "damped": "damped",
     "stopped_at": "stopped_at",
+    "score_after": "score_after",
     "outcome": "outcome",
     "watch": "unwatched",
 }
@@ -32,11 +33,19 @@ HIRES, INNER = "hires_", "inner_"
 #: What the names about each pass begin with.
 PASSES = ("", HIRES, INNER)
 #: Parameters of an image that are the host's or ours, and kept as they are.
-_PARAMETERS = {"region": REGION_KEY, "grid": GRID_KEY, "model": "Model", "model_hash": "Model hash", "seed": "Seed", "version": VERSION_KEY}
+_PARAMETERS = {
+    "region": REGION_KEY,
+    "grid": GRID_KEY,
+    "replaced": REPLACED_KEY,
+    "model": "Model",
+    "model_hash": "Model hash",
+    "seed": "Seed",
+    "version": VERSION_KEY,
+}
 COLUMNS = (
     "file",
     *(prefix + name for prefix in PASSES for name in _VALUES),
-    *("mode", "sensitivity", "profile", "region", "grid", "prompt_hash", "model", "model_hash", "seed", "version", "problem"),
+    *("mode", "sensitivity", "profile", "region", "grid", "replaced", "prompt_hash", "model", "model_hash", "seed", "version", "problem"),
 )
 #: No name or number of a host is longer.
 _LONGEST = 300
@@ -58,7 +67,17 @@ def prompt_hash(prompt: str) -> str:
 def describe(verdict: Verdict | None, prefix: str = "") -> dict:
     """A verdict as plain values; None where there is nothing to say."""
     values = {name: getattr(verdict, attribute, None) for name, attribute in _VALUES.items()}
-    return {prefix + name: value if value or name == "score" else None for name, value in values.items()}
+    return {prefix + name: value if value or name in ("score", "score_after") else None for name, value in values.items()}
+
+
+def became(damped: int | None, outcome: str | None) -> str:
+    """What a damped image has become, in one word; empty where it was not damped."""
+    if not damped:
+        return ""
+    outcome = outcome or ""
+    if outcome.endswith(STILL):
+        return "copy"
+    return "again" if outcome.startswith(AGAIN) else "steered" if outcome == STEERED else "damped"
 
 
 def examine(item: Item, prompts: bool = False) -> dict | None:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ..guard.damping import MARGIN_RANGE, STRENGTH_RANGE, Damping
 from ..guard.damping import POLICIES as DAMPINGS
 from ..guard.detectors import NAMES as DETECTORS
-from ..guard.options import MODES, Options
+from ..guard.options import MODES, TRIES_RANGE, Options
 from ..guard.probe import MAX_EVALUATIONS, Probe
 from ..guard.probe import POLICIES as PROBES
 from ..guard.sensitivity import LEVELS, TAU_RANGE
@@ -30,6 +30,8 @@ from ..version import __version__
 PREFIX, VERSION_KEY, REGION_KEY = "MG ", "MG version", "MG region"
 #: Of a picture that shows several images of its job, or of several jobs.
 GRID_KEY = "MG grid"
+#: Of an image in the place of a flagged one: the seed of that one and its verdict, and how many others were tried; or why there is none.
+REPLACED_KEY = "MG replaced"
 #: Which training picture a flagged image is nearest to, and how near.
 MATCH_KEY = "MG match"
 #: Beginnings of the keys about the first pass, the hires pass, and what other tools have sampled inside the job to finish the image.
@@ -55,10 +57,23 @@ class Result(NamedTuple):
     pattern: str
 
 
-def _whole(field: Field) -> int:
-    # The web UI's sliders deliver floats.
-    value = int(field.value) if isinstance(field.value, float) and field.value.is_integer() else field.value
-    return Field(value, field.path).integer(1, MAX_EVALUATIONS)
+def _whole(low: int, high: int) -> Callable[[Field], int]:
+    def check(field: Field) -> int:
+        # The web UI's sliders deliver floats.
+        value = int(field.value) if isinstance(field.value, float) and field.value.is_integer() else field.value
+        return Field(value, field.path).integer(low, high)
+
+    return check
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def _truth(field: Field) -> bool:
+    return field.value if isinstance(field.value, bool) else field.fail("has to be true or false")
 
 
 #: Attributes of :class:`Settings` in the order of their keys. `enabled` has none: any key at all says so.
@@ -71,7 +86,9 @@ SETTINGS = {
     "margin": Stored("MG margin", float, lambda field: None if field.value is None else field.number(*MARGIN_RANGE)),
     "profile": Stored("MG profile", str, Field.name),
     "probe": Stored("MG probe", str.lower, lambda field: field.choice(PROBES)),
-    "probe_evaluations": Stored("MG probe evaluations", float, _whole),
+    "probe_evaluations": Stored("MG probe evaluations", float, _whole(1, MAX_EVALUATIONS)),
+    "again": Stored("MG sample again", _switch, _truth),
+    "tries": Stored("MG tries", float, _whole(*TRIES_RANGE)),
 }
 
 #: Attributes of a verdict that have a key. The number of `evaluations` stands behind a slash, the `reason` in brackets behind the verdict (beside a
@@ -82,6 +99,7 @@ RESULTS = {
     "flagged_at": Result("flagged at", r"(?P<flagged_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "stopped_at": Result("stopped at", r"(?P<stopped_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
+    "score_after": Result("score after", r"(?P<score_after>-?\d{1,15}(?:\.\d{1,20})?(?:e[+-]\d\d)?)"),
     "outcome": Result("outcome", rf"(?P<outcome>{'|'.join(OUTCOMES)})"),
     "carriers": Result("carriers", r"(?P<carriers>.+)"),
     "detector": Result("flagged by", rf"(?P<detector>{'|'.join(DETECTORS)})"),
@@ -100,6 +118,7 @@ KEYS = (
     *(result_key(name, which) for which in range(len(PASS_PREFIXES)) for name in RESULTS),
     REGION_KEY,
     GRID_KEY,
+    REPLACED_KEY,
     VERSION_KEY,
 )
 
@@ -115,6 +134,10 @@ class Settings:
         See :class:`.guard.Options` and :class:`.damping.Damping`; `tau` (in relative spreads, 0.1 to 1000) counts at the sensitivity "custom" only.
     profile, probe, probe_evaluations
         Name of a profile or "Auto"; policy and number of evaluations of :class:`.probe.Probe`.
+    again : bool
+        Whether a damped image that is a copy all the same is sampled once more, damped from the first evaluation on.
+    tries : int
+        How often an image is made anew at most in the mode "replace", each time with another seed.
 
     Raises
     ------
@@ -132,6 +155,8 @@ class Settings:
     profile: str = AUTO
     probe: str = Probe.policy
     probe_evaluations: int = Probe.evaluations
+    again: bool = True
+    tries: int = 4
 
     def __post_init__(self) -> None:
         if not isinstance(self.enabled, bool):
@@ -150,8 +175,20 @@ def clean(text: str, longest: int = 100) -> str:
     return " ".join(kept.split())[:longest].rstrip()
 
 
+def replaced(params: dict[str, str]) -> str:
+    """The seed of the flagged image in whose place an image stands; empty where it stands for none."""
+    found = re.match(r"seed (\d{1,20}) ", params.get(REPLACED_KEY) or "")
+    return found[1] if found else ""
+
+
 def _show(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else _show(round(float(f"{value:.3g}"), 3))
 
 
 def _whole_parts(carriers: str) -> str:
@@ -164,10 +201,11 @@ def _results(verdict: Verdict, which: int) -> dict[str, str]:
     reason = clean(verdict.reason, 80) if verdict.verdict != STABLE else ""
     texts = {
         "verdict": f"{verdict.verdict} ({reason})" if reason else verdict.verdict,
-        "score": _show(round(float(f"{verdict.score:.3g}"), 3)) if verdict.score is not None and math.isfinite(verdict.score) else "",
+        "score": _score(verdict.score),
         "flagged_at": f"{verdict.flagged_at}/{verdict.evaluations}" if verdict.flagged_at else "",
         "damped": f"{verdict.damped}/{verdict.evaluations}" if verdict.damped else "",
         "stopped_at": f"{verdict.stopped_at}/{verdict.evaluations}" if verdict.stopped_at else "",
+        "score_after": _score(verdict.score_after),
         "outcome": verdict.outcome,
         "carriers": _whole_parts(verdict.carriers),
         "detector": verdict.detector if verdict.flagged else "",
@@ -183,13 +221,14 @@ def write(
     region: str = "",
     inner: Verdict | None = None,
     grid: str = "",
+    replaced: str = "",
 ) -> dict[str, str]:
     """The guard's infotext of one image: settings where they differ from the default, then results; nothing while disabled.
 
     `verdict` is that of the first, `hires` that of the hires pass, `inner` that of what other tools have sampled inside the job, None where there
     is none (yet). Scores keep three digits and decimals.
     `region` names the profile that served and says where it comes from, where that is to be kept; `grid` says of a picture that shows several
-    images how many.
+    images how many; `replaced` what an image stands for that was made in the place of another.
     """
     if not settings.enabled:
         return {}
@@ -197,7 +236,7 @@ def write(
     lines = {SETTINGS[name].key: clean(_show(value)) for name, value in values.items() if value != getattr(Settings, name)}
     for which, one in enumerate((verdict, hires, inner)):
         lines |= _results(one, which) if one else {}
-    beside = {REGION_KEY: clean(region, 200), GRID_KEY: clean(grid)}
+    beside = {REGION_KEY: clean(region, 200), GRID_KEY: clean(grid), REPLACED_KEY: clean(replaced)}
     return {**lines, **{key: text for key, text in beside.items() if text}, VERSION_KEY: clean(__version__)}
 
 
@@ -207,7 +246,7 @@ def _read_setting(name: str, text: str) -> dict:
 
 def _read_result(name: str, text: str) -> dict:
     found = re.fullmatch(RESULTS[name].pattern, text, re.ASCII)
-    convert = {"score": float, "flagged_at": int, "damped": int, "stopped_at": int, "evaluations": int, "reason": clean}
+    convert = {"score": float, "score_after": float, "flagged_at": int, "damped": int, "stopped_at": int, "evaluations": int, "reason": clean}
     new = {group: convert.get(group, str)(value) for group, value in (found.groupdict() if found else {}).items() if value}
     if not found or ("evaluations" in new and new[name] > new["evaluations"]):
         raise ValueError(text)

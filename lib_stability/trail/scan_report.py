@@ -21,9 +21,12 @@ body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em; 
 #: Of the table alone, where it stands in another page.
 STYLE = (
     """
+.mg-scan { overflow-x: auto; }
 .mg-scan table { border-collapse: collapse; width: 100%; }
-.mg-scan td, .mg-scan th { border-bottom: 1px solid #8884; padding: .25em .5em; text-align: left; vertical-align: top; }
-.mg-scan td.number { text-align: right; font-variant-numeric: tabular-nums; }
+/* Three times, over the grid that gradio draws. */
+.mg-scan.mg-scan.mg-scan :is(table, tr, td, th) { border: 0; }
+.mg-scan.mg-scan.mg-scan :is(td, th) { border-bottom: 1px solid #8884; padding: .25em .5em; text-align: left; vertical-align: top; }
+.mg-scan.mg-scan.mg-scan td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .mg-scan td.caption { overflow-wrap: anywhere; }
 .mg-scan svg { display: block; }
 .mg-scan img { display: block; max-width: 6em; max-height: 6em; }

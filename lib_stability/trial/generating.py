@@ -101,6 +101,7 @@ class Webui:
         row = {
             "verdict": first.verdict if first else None,
             "score": first.score if first else None,
+            "score_after": first.score_after if first else None,
             "reason": first.reason if first else "",
             "outcome": first.outcome if first else "",
             "flagged_at": first.flagged_at if first else None,
@@ -152,10 +153,14 @@ def _standing(judges: list[dict]) -> str:
 
 
 def _evaluated(trajectory: Sequence[dict], limits: dict[str, dict[str, float]]) -> dict:
-    """Evaluations, looks of the probe, and by level the highest score of either detector in units of its threshold: above 1 is a flag."""
+    """Evaluations, looks of the probe, and by level the highest score of either detector in units of its threshold: above 1 is a flag.
+
+    Of a damped image up to the evaluation that was damped first: what comes later is no score of the picture that would have been.
+    """
     best: dict[str, float] = {}
+    until = next((number for number, one in enumerate(trajectory, 1) if one.get("damped")), len(trajectory))
     for detector in ("watch", "probe"):
-        scores = [float(one[detector]) for one in trajectory if one[detector] is not None and math.isfinite(one[detector])]
+        scores = [float(one[detector]) for one in trajectory[:until] if one[detector] is not None and math.isfinite(one[detector])]
         if not scores:
             continue
         if detector not in limits:  # an older extension does not tell its thresholds

@@ -69,12 +69,13 @@ def _card(plan: Plan, pair: dict[str, dict]) -> str:
 def _picture(mode: str, row: dict) -> str:
     word = html.escape(str(row["verdict"]))
     score = "" if row["score"] is None else f" {row['score']:.1f}"
+    after = "" if row.get("score_after") is None else f" ({row['score_after']:.1f} at the end)"
     copy = {True: ", a copy", False: ""}.get(row.get("copy"), "")
     alike = "" if row.get("likeness") is None else f", likeness {row['likeness']:.2f}"
     outcome = f", {html.escape(row['outcome'])}" if row.get("outcome") else ""
     return (
         f"<span><img loading='lazy' src='{html.escape(picture_of(row), quote=True)}' alt=''>{html.escape(mode)}: "
-        f"<b class='{word.replace(' ', '-')}'>{word}{score}</b>{outcome}{alike}{copy}</span>"
+        f"<b class='{word.replace(' ', '-')}'>{word}{score}</b>{after}{outcome}{alike}{copy}</span>"
     )
 
 

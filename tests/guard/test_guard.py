@@ -779,14 +779,15 @@ def test_guidance_of_the_wrong_kind_is_an_error(scale, caplog):
 
 
 @pytest.mark.parametrize("mode, policy", VARIANTS)
-def test_memory_is_scalars_and_at_most_one_latent(mode, policy):
+def test_memory_is_scalars_and_at_most_three_latents(mode, policy):
     batch, evaluations, size = 3, 150, 64
     watcher = guard(mode, policy)
     x, denoised = noisy(batch, size=size), predictions("ordinary", "strong", "mild", size=size)
     for sigma in torch.logspace(1.1, -1.5, evaluations):
         step(watcher, x, denoised, float(sigma))
     assert watcher.error is None
-    latent = x.numel() * 4 if (mode, policy) == ("damp", "directional") else 0
+    # What is taken out, what the images were flagged for, and what was handed on last.
+    latent = 3 * x.numel() * 4 if (mode, policy) == ("damp", "directional") else 0
     scalars = kept_bytes(watcher) - latent
     assert 0 < scalars <= evaluations * batch * 48
     if latent:

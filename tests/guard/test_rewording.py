@@ -214,22 +214,6 @@ def test_where_the_watch_is_blind_versions_are_judged_by_their_virtual_predictio
         assert watcher.report()[0].detector == "probe"
 
 
-def test_where_the_watch_is_blind_versions_that_are_due_cost_no_virtual_prediction_and_are_dropped_by_where_they_point():
-    virtual, asked = predictions("ordinary", seed=7), []
-    versions = Versions(predictions("ordinary", seed=3), virtual=virtual)
-    counted = versions.rewording(1)
-    counted.predict = lambda x, sigma, numbers, wanted: asked.append(wanted) or versions(x, sigma, numbers, wanted)
-    watcher = guard("damp", "reword", rewording=counted, probe=probe(predictions("strong", seed=8), evaluations=1), doubt=UNKNOWN_NEGATIVE)
-    denoised = picture(seed=8)
-    for _ in range(3):
-        assert same_bits(step(watcher, noisy(1), denoised), picture(seed=3))
-    assert asked == [True, False, False]
-    versions.batches = (picture(seed=8),)  # of ordinary norm
-    assert not same_bits(step(watcher, noisy(1), denoised), picture(seed=8))
-    step(watcher, noisy(1), denoised)
-    assert len(asked) == 4
-
-
 def test_only_the_policy_reword_in_mode_damp_rewords():
     for mode, policy in (("report", "reword"), ("stop", "reword"), ("damp", "directional"), ("damp", "radial")):
         versions = Versions(predictions("ordinary"))

@@ -16,7 +16,7 @@ from lib_stability.guard.guard import UNKNOWN_NEGATIVE
 from lib_stability.guard.norms import Norms
 from lib_stability.guard.readings import Acted, Judged, Pass, Reading
 from lib_stability.guard.sensitivity import Thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STEERED, STRONG, UNCERTAIN, Verdict, merge, verdicts
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, REGIONS, STABLE, STEERED, STRONG, UNCERTAIN, Verdict, merge, verdicts
 
 LIMITS = {"watch": Thresholds(3.0, 14.0, 0.01, True), "probe": Thresholds(2.0, 9.0, 0.01, True)}
 
@@ -235,6 +235,52 @@ def test_the_outcome_is_what_the_last_evaluation_says_of_a_damped_image():
     assert [v.outcome for v in verdicts(passed([first, last], [nobody, first], acted))] == [UNCERTAIN] * 4 + [""]
     outside = rows((-0.6, 5.0, 0, 1), (20.0, 20.0, 0, 1), *[(0.0, 0.0)] * 3)
     assert [v.outcome for v in verdicts(passed([first, outside], [nobody] * 2, acted))][:2] == [""] * 2
+
+
+def test_the_score_of_a_damped_image_is_what_it_was_flagged_by():
+    """Judging goes on while an image is steered, and its prompt pulls back to the copy: those numbers are of no picture."""
+    watched = [rows((1.0, 1.0), (1.0, 1.0)), rows((5.0, 6.0), (5.0, 6.0)), rows((30.0, 40.0), (30.0, 40.0)), rows((-0.9, 0.0), (30.0, 30.0))]
+    acted = [[False, False], [True, False], [True, False], [True, False]]
+    damped_one, reported = verdicts(passed(watched, [None] * 4, acted))
+    assert (damped_one.score, damped_one.score_after, damped_one.flagged_at) == (5.0, pytest.approx(-0.9), 2)
+    assert (reported.score, reported.score_after) == (30.0, None)
+    assert damped_one.verdict == reported.verdict == STRONG  # what the prompt is remains what it is
+
+
+def test_the_score_of_a_blanked_image_is_what_it_was_blanked_for():
+    watched = [rows((5.0, 5.0)), rows((20.0, 20.0)), rows((90.0, 90.0))]
+    (reported,), (blanked,) = (verdicts(replace(passed(watched, [None] * 3), stopping=stopping)) for stopping in (False, True))
+    assert (reported.score, blanked.score, blanked.stopped_at, blanked.score_after) == (90.0, 20.0, 2, None)
+
+
+def test_the_end_has_a_score_only_where_it_has_an_outcome():
+    seen = passed([rows((20.0, 20.0)), rows((1.5, 9.0))], [None] * 2, [[True]] * 2)
+    assert (verdicts(seen)[0].outcome, verdicts(seen)[0].score_after) == (UNCERTAIN, 1.5)
+    assert verdicts(replace(seen, region=SimpleNamespace(parameterisation="flow")))[0].score_after is None
+
+
+def test_a_detector_that_looked_only_while_the_image_was_steered_has_a_score_all_the_same():
+    (verdict,) = verdicts(passed([rows((5.0, 5.0)), rows((1.0, 1.0))], [None, rows((1.5, 1.5))], [[True], [True]]))
+    assert (verdict.detector, verdict.score) == ("watch", 5.0)
+
+
+def test_a_later_part_of_a_pass_has_no_score_of_an_image_that_an_earlier_one_steered():
+    parts = [
+        Verdict(MILD, 5.0, 3.0, 2, 10, damped=4, detector="watch", outcome=UNCERTAIN, score_after=4.0),
+        Verdict(STRONG, 40.0, 2.0, 1, 8, damped=8, detector="probe", outcome=STEERED, score_after=-1.0),
+    ]
+    assert merge(parts) == Verdict(STRONG, 5.0, 3.0, 2, 18, damped=12, detector="watch", outcome=STEERED, score_after=-1.0)
+    # Damped in the second alone: its own score.
+    parts[0] = Verdict(STABLE, 1.0, 3.0, evaluations=10, detector="watch")
+    assert merge(parts) == Verdict(STRONG, 40.0, 2.0, 11, 18, damped=8, detector="probe", outcome=STEERED, score_after=-1.0)
+
+
+def test_what_says_nothing_of_regions_says_so():
+    stable, partly, off = Verdict(STABLE, 1.0, evaluations=9), Verdict(MILD, unwatched="3/9 - a reason"), Verdict(STABLE, unwatched="off - a reason")
+    said = [one.without_regions().unwatched for one in (stable, partly, off)]
+    assert said == [f"9/9 - {REGIONS}", f"3/9 - a reason and {REGIONS}", f"off - a reason and {REGIONS}"]
+    assert stable.without_regions().without_regions() == stable.without_regions()
+    assert Verdict(NOT_JUDGED, reason="x").without_regions() == Verdict(NOT_JUDGED, reason="x")
 
 
 def test_no_outcome_where_the_end_cannot_tell():

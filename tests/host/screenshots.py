@@ -7,6 +7,7 @@ started with ``--api``: settings are put back, a trial that is calibrated on the
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -30,11 +32,11 @@ PREFIX = "memorization_guard_"
 TAB = f"#{PREFIX}tab_"
 COPY = memorized()[0].caption
 #: Seen to be steered away in both hosts.
-STEERED = memorized()[3].caption
+STEERED = memorized()[18].caption
 ORDINARY = [caption for caption, _ in ordinary_samples(24, 1_000_000, "calibration")]
 #: Theme and width.
 LOOKS = {"light": ("light", 1300), "dark": ("dark", 1300), "phone": ("light", 390)}
-SECTIONS = ("profiles", "calibrate", "scan", "audit", "glossary")
+SECTIONS = ("profiles", "calibrate", "scan", "audit", "match", "glossary")
 
 
 class Shooter:
@@ -45,7 +47,7 @@ class Shooter:
 
     def open(self, **options: object) -> None:
         """The page anew, with these of our settings in force and all others as they come."""
-        usual = {"enabled": True, "mode": "Report", "profile": self.profile, "probe": "Auto", "sensitivity": "Medium"}
+        usual = {"enabled": True, "mode": "Report", "damping": "Reword", "profile": self.profile, "probe": "Auto", "sensitivity": "Medium"}
         self._settings({f"{PREFIX}{name}": value for name, value in {**usual, **options}.items()})
         self.page.goto(f"{self.url}/?__theme={LOOKS[self.look][0]}")
         self.page.wait_for_selector("#txt2img_generate", timeout=60_000)
@@ -55,6 +57,10 @@ class Shooter:
         self.page.wait_for_timeout(1500)
 
     profile = "Auto"
+    #: Where pictures are saved, if this program can see it.
+    pictures = ""
+    #: All that were taken, of every look.
+    taken: ClassVar[list[str]] = []
 
     def fill(self, name: str, value: object) -> None:
         box = self.page.locator(f"#{name} textarea:visible, #{name} input[type=number]:visible, #{name} input[type=text]:visible").first
@@ -89,6 +95,7 @@ class Shooter:
     def take(self, name: str, whole: bool = True) -> None:
         self.page.evaluate("() => window.scrollTo(0, 0)")
         self.page.screenshot(path=str(self.out / f"{name}-{self.look}.png"), full_page=whole)
+        self.taken.append(name)
         print(f"{name}-{self.look}", flush=True)
 
 
@@ -146,6 +153,10 @@ def calibrating(shot: Shooter) -> None:
     for name, value in (("runs", 24), ("steps", 8), ("width", 128), ("height", 128), ("prompts", "\n".join(ORDINARY))):
         shot.fill(f"{PREFIX}tab_{name}", value)
     shot.page.locator(f"{TAB}calibrate").click()
+    really = shot.page.locator(f"{TAB}calibrate_really")
+    if any(done.startswith("calibrated") for done in shot.taken):  # that of the look before would be replaced
+        really.wait_for(state="visible", timeout=30_000)
+        really.click()
     shot.says("progress", " of 24 images, about")
     shot.take("calibrating")
     shot.says("progress", "Calibration done")
@@ -173,13 +184,33 @@ def audit(shot: Shooter) -> None:
     shot.take("audit", whole=False)
 
 
+def match(shot: Shooter) -> None:
+    """An index of the pictures that were saved, and the nearest to one of them."""
+    shot.open()
+    shot.section("match")
+    shot.take("match-empty")
+    if not shot.pictures:
+        return
+    name = f"Shots {shot.look}"
+    shot.fill(f"{PREFIX}tab_match_name", name)
+    shot.fill(f"{PREFIX}tab_match_path", shot.pictures)
+    shot.page.locator(f"{TAB}match").click()
+    shot.says("match_indexes", f"{name}: ")
+    shot.page.locator(f"{TAB}match_picture input[type=file]").set_input_files(str(sorted(Path(shot.pictures).rglob("*.png"))[0]))
+    shot.page.wait_for_selector(f"{TAB}match_find:not([disabled])", timeout=30_000)
+    shot.page.locator(f"{TAB}match_find").click()
+    shot.page.wait_for_selector(f"{TAB}match_found figure", timeout=60_000)
+    shot.page.wait_for_timeout(1500)
+    shot.take("match")
+
+
 def glossary(shot: Shooter) -> None:
     shot.open()
     shot.section("glossary")
     shot.take("glossary")
 
 
-STATES = (ordinary, flagged, steered, not_judged, guess, no_profile, profiles, calibrating, scan, audit, glossary)
+STATES = (ordinary, flagged, steered, not_judged, guess, no_profile, profiles, calibrating, scan, audit, match, glossary)
 
 
 @contextmanager
@@ -192,16 +223,21 @@ def small() -> Iterator[tuple[str, Callable[[dict], None]]]:
     outputs = Path(os.environ["MEMORIZATION_GUARD_FOLDER"], "pictures")
     outputs.mkdir()
     host.shared.opts.set("outdir_samples", str(outputs))
+    from modules import processing
+
+    processing.run = functools.partial(processing.run, do_not_save_samples=False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     serving = launch.serve(host, port)
-    threading.Thread(target=serving.run, daemon=True).start()
+    thread = threading.Thread(target=serving.run, daemon=True)
+    thread.start()
     while not serving.started:
         time.sleep(0.05)
-    Shooter.profile = "Testbed"
+    Shooter.profile, Shooter.pictures = "Testbed", str(outputs)
     yield f"http://127.0.0.1:{port}", lambda given: [host.shared.opts.set(name, value) for name, value in given.items()]
     serving.should_exit = True
+    thread.join(10)
     shutil.rmtree(os.environ["MEMORIZATION_GUARD_FOLDER"], ignore_errors=True)
 
 

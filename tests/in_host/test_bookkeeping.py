@@ -324,7 +324,7 @@ def test_the_probe_disturbs_no_counter(generate, host):
     ],
 )
 def test_looks_are_taken_at_the_same_part_of_every_pass(generate, monkeypatch, sampler, steps, smaller, late):
-    """Those of a profile of version 0.1, and of a later one: then the last evaluation, whatever the sampler makes of the steps."""
+    """Those of the bundled profile, with the last evaluation whatever the sampler makes of the steps; and those of a profile of version 0.1."""
     from lib_stability.guard import probe
 
     def looked() -> list[int]:
@@ -333,10 +333,10 @@ def test_looks_are_taken_at_the_same_part_of_every_pass(generate, monkeypatch, s
         assert len(seen) == late[-1] + 1
         return [number for number, one in enumerate(seen) if one["probe"] is not None]
 
-    assert looked() == smaller
-    own = probe.looks
-    monkeypatch.setattr(probe, "looks", lambda expected, evaluations, rule, flow: own(expected, evaluations, "late rate", flow))
     assert looked() == late
+    own = probe.looks
+    monkeypatch.setattr(probe, "looks", lambda expected, evaluations, rule, flow: own(expected, evaluations, "smaller", flow))
+    assert looked() == smaller
 
 
 def test_the_probe_does_not_depend_on_negative_prompt_and_guidance(generate):

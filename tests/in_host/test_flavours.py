@@ -78,6 +78,8 @@ def test_runs_are_not_tiled_whatever_the_settings_say(host, options, tiles):
     seen = []
 
     class Recording:
+        probe_guidance = 1.0
+
         def attach(self, p):
             self.p = p
 

@@ -49,7 +49,7 @@ def test_without_guidance_and_probe_it_says_so(generate, checkpoint, with_profil
     checkpoint("flow", "flow")
     done = generate({"profile": "Auto", "probe": "never"}, cfg_scale=1.0)
     assert (verdict(done).verdict, verdict(done).reason) == ("not judged", "flow model without guidance and no probe")
-    assert "no probe. Set the probe to Auto" in panel.lines(done.infotexts[0])
+    assert "the second look is off. Set the second look to Auto" in panel.lines(done.infotexts[0])
     assert verdict(generate({"profile": "Auto", "probe": "never"}, cfg_scale=5.0)).reason == ""
 
 

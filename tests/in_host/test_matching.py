@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from asking import Asker, basic
 from PIL import Image
+from tabbing import PREFIX, SECTIONS, open_section, says
 from test_judging import MEMORIZED
 from test_routes import command  # noqa: F401
 from test_served import fill, page  # noqa: F401
@@ -281,9 +282,10 @@ def test_a_visitor_presses_the_buttons(training, host, command):  # noqa: F811
 
 
 def test_the_tab_makes_an_index_looks_a_picture_up_and_deletes(training, host):
-    line, ident = tab_match.start("mine", str(training), "", next(iter(tab_match._BY)))
-    assert ident, line
-    *_, (_, listed, _) = tab_match.watched(ident)
+    line, ident, cancel = tab_match.start("mine", str(training), "", next(iter(tab_match._BY)))
+    assert ident and cancel["interactive"], line
+    *_, (_, listed, _, cancel) = tab_match.watched(ident)
+    assert not cancel["interactive"]
     assert "<b>mine</b>: 61 pictures by the autoencoder of testbed" in listed
     assert "<b>04.png</b>" in tab_match.find(Image.open(training / "04.png"), None)
     assert "has to be a text" in tab_match.start("", str(training), "", "")[0] or "characters" in tab_match.start("", str(training), "", "")[0]
@@ -311,6 +313,75 @@ def test_a_person_asks_in_the_browser(page, training, options):  # noqa: F811
     page.locator(".memorization-guard-more[data-wanted=words]").first.click()
     page.wait_for_function(said, arg="Stable without", timeout=60_000)
     assert page.locator("#memorization_guard_more_txt2img mark").count() >= 1
+
+
+ENABLED = """prefix => [...document.querySelectorAll(`button.lg[id^=${prefix}], [id^=${prefix}] > button.lg`)]
+    .filter(one => one.checkVisibility() && !one.disabled && !one.closest('.tab-nav, .tab-wrapper'))
+    .map(one => (one.id || one.parentElement.id).replace(prefix, ''))"""
+
+
+def test_only_what_has_something_to_act_on_can_be_pressed(page, training, options):  # noqa: F811
+    """In every section of the tab, with nothing there; then an index is named, made, chosen and deleted."""
+    found = {}
+    for name in SECTIONS[:-1]:
+        open_section(page, name)
+        page.wait_for_timeout(1000)
+        if name == "profiles":  # the one that serves is drawn
+            page.wait_for_selector(f"{PREFIX}profile_export:not([disabled])", timeout=30_000)
+        found[name] = page.evaluate(ENABLED, PREFIX.removeprefix("#"))
+    assert found == {
+        "profiles": ["profile_export"],
+        "calibrate": ["networks_fill", "calibrate", "calibrate_idle"],
+        "scan": [],
+        "audit": ["audit"],
+        "match": [],
+    }
+
+    def pressable(name: str, able: bool = True) -> None:
+        page.wait_for_function("([id, able]) => !document.querySelector(id).disabled === able", arg=[PREFIX + name, able], timeout=30_000)
+
+    open_section(page, "match")
+    page.locator(f"{PREFIX}match_name textarea, {PREFIX}match_name input").first.fill("mine")
+    pressable("match")
+    page.locator(f"{PREFIX}match_path textarea, {PREFIX}match_path input").first.fill(str(training))
+    page.locator(f"{PREFIX}match").click()
+    says(page, "match_indexes", "mine: 61 pictures")
+    pressable("cancel_match", False)
+    pressable("match_delete", False)
+    page.locator(f"{PREFIX}match_picture input[type=file]").set_input_files(str(training / "04.png"))
+    pressable("match_find")
+    page.locator(f"{PREFIX}match_index input").first.click()
+    page.get_by_role("option", name="mine").or_(page.locator("ul.options li", has_text="mine")).first.click()
+    pressable("match_delete")
+    page.locator(f"{PREFIX}match_delete").click()
+    says(page, "match_indexes", "There is no index yet")
+    pressable("match_delete", False)
+
+
+def test_an_index_that_is_being_made_can_be_cancelled(page, training, options, monkeypatch):  # noqa: F811
+    from lib_stability.webui.tasks.background import Task
+
+    def run(running) -> dict:
+        for step in range(1, 400):
+            running.progress(step, 400, "files")
+            if running.stop.wait(0.2):
+                break
+        return {}
+
+    monkeypatch.setattr(api_jobs, "_latest", {})
+    monkeypatch.setitem(api_jobs._KINDS, "match/index", (api_jobs._KINDS["match/index"][0], lambda options: Task("index", run)))
+    open_section(page, "match")
+    page.locator(f"{PREFIX}match_name textarea, {PREFIX}match_name input").first.fill("mine")
+    page.locator(f"{PREFIX}match_path textarea, {PREFIX}match_path input").first.fill(str(training))
+    page.locator(f"{PREFIX}match:not([disabled])").click()
+    says(page, "match_progress", " of 400 files")
+    # What is being filled again and again is read all the while.
+    pale = """id => { let least = 1; for (let one = document.querySelector(`${id} .memorization-guard-running`); one; one = one.parentElement)
+        least = Math.min(least, +getComputedStyle(one).opacity); return least; }"""
+    assert page.evaluate(pale, f"{PREFIX}match_progress") == 1
+    assert page.locator(f"{PREFIX}match_progress").first.bounding_box()["height"] < 90
+    page.locator(f"{PREFIX}cancel_match:not([disabled])").click()
+    page.wait_for_selector(f"{PREFIX}cancel_match[disabled]", timeout=20_000)
 
 
 # -- from the shell ----------------------------------------------------------------------------------------------------------------------

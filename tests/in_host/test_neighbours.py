@@ -18,7 +18,9 @@ from conftest import FORGE
 from test_bookkeeping import Extension
 from test_judging import FULL, MEMORIZED, pixels, said, verdict
 
+from lib_stability.guard.verdict import REGIONS
 from lib_stability.trail.infotext import parse_text, read_passes
+from lib_stability.webui.page import panel
 
 ORDINARY = "small blue square"
 CHANGED = "guidance changed by another extension"
@@ -192,7 +194,7 @@ def test_where_the_watch_is_off_the_page_says_so(generate, wrapping):
     text = generate({}, prompt=ORDINARY, **FULL).infotexts[0]
     assert f"MG watch: off - {CHANGED}" in text
     shown = panel.lines(text)
-    assert "a few early looks" in shown and CHANGED in shown
+    assert "a few early looks" in shown and "another extension changes guidance" in shown
 
 
 # -- tools that sample inside a job ------------------------------------------------------------------------------------------------------
@@ -560,6 +562,49 @@ def test_parts_are_looked_at_once_and_not_at_all_where_nothing_is_probed(generat
         generate(None if policy is None else {"probe": policy}, prompt=f"{ORDINARY} AND big red circle", **FULL)
         rows[policy] = host.shared.sd_model.rows
     assert rows["never"] == rows[None] and rows["auto"] - rows[None] <= 3
+
+
+class Regional:
+    """Stands in the place of a forward pass, with a region that has a prompt of its own."""
+
+    def __init__(self, real) -> None:
+        self.custom_bboxes, self.real = [SimpleNamespace(prompt=MEMORIZED)], real
+
+    def forward(self, *args, **kwargs):
+        return self.real(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def regions(host, monkeypatch):
+    """Prompts of its own for regions, as Forge Couple tells them Forge's network and Tiled Diffusion AUTOMATIC1111's."""
+    if FORGE:
+        from lib_stability.webui.host.host import forge_unet
+
+        patcher = forge_unet(host.shared.sd_model)
+        monkeypatch.setitem(patcher.model_options, "transformer_options", {"patches": {"attn2_patch": [lambda q, k, v, options: (q, k, v)]}})
+    else:
+        from modules import sd_models
+
+        def wrap(model, real=sd_models.wrap):
+            made = real(model)
+            made.forward = Regional(made.forward).forward
+            return made
+
+        monkeypatch.setattr(sd_models, "wrap", wrap)
+    yield
+
+
+def test_regions_that_nobody_has_looked_at_are_told(generate, host, monkeypatch):
+    assert verdict(generate({}, prompt=ORDINARY, **FULL)).unwatched == ""
+    with monkeypatch.context() as there, regions(host, there):
+        done = generate({}, prompt=ORDINARY, **FULL)
+        read, off = verdict(done), generate(None, prompt=ORDINARY, **FULL)
+        assert read.verdict == "stable" and read.unwatched.endswith(f" - {REGIONS}") and pixels(done) == pixels(off)
+        assert "prompts of their own" in panel.lines(done.infotexts[-1]) and " steps could be " not in panel.lines(done.infotexts[-1])
+        negative = generate({}, prompt=ORDINARY, negative_prompt="green star", **FULL)
+        assert verdict(negative).unwatched.startswith("off - ") and verdict(negative).unwatched.endswith(f" and {REGIONS}")
+        assert "few early looks" in panel.lines(negative.infotexts[-1]) and "prompts of their own" in panel.lines(negative.infotexts[-1])
+    assert verdict(generate({}, prompt=ORDINARY, **FULL)).unwatched == ""
 
 
 # -- hooks in the network ----------------------------------------------------------------------------------------------------------------------

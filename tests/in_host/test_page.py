@@ -48,6 +48,45 @@ def test_where_nothing_serves_a_button_leads_to_the_calibration(page, options, c
     calibrate.wait_for(state="visible", timeout=5_000)
 
 
+def test_what_judges_is_said_after_the_first_generation(page, options, monkeypatch):  # noqa: F811
+    """A web UI loads its checkpoint when it is first wanted: a page that was opened before knows of none."""
+    from lib_stability.webui.page import serving
+
+    with monkeypatch.context() as before:
+        before.setattr(serving, "served_by", lambda profile: None)
+        page.reload()
+        says = "text => document.querySelector('#memorization_guard_txt2img_line')?.innerText?.includes(text)"
+        page.wait_for_function(says, arg="No checkpoint is loaded yet", timeout=20_000)
+    generate(page, True)
+    page.wait_for_function(says, arg="Judged by: the calibration", timeout=20_000)
+
+
+def test_wide_things_are_moved_sideways_on_a_phone(page):  # noqa: F811
+    """A ranking, and a drawing that would be too small to read: neither widens the page nor is cut off."""
+    from lib_stability.guard.history import Point
+    from lib_stability.pictures import chart
+    from lib_stability.trail import scan_report
+
+    about = {"seeds": 4, "threshold": 4.2, "sensitivity": "medium", "profile": "Testbed", "checkpoint": "testbed"}
+    row = {"caption": "large pink triangle", "scores": [5.0] * 4, "median": 5.0, "max": 5.0, "above": 4, "verdict": "mild"}
+    drawn = chart.trajectory([Point(one, 7.5, 1.0, 1.0, 1.0, 0.1, 1.0, 0.1, 5.0, None, True, False) for one in (9.0, 1.0)], 3.0)
+    shown = f"<style>{scan_report.STYLE}</style>{scan_report.table([row], about)}<div class='memorization-guard-trajectory'>{drawn}</div>"
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.evaluate(
+        "shown => { document.querySelector('#memorization_guard_verdict_txt2img').innerHTML = `<div class='prose'>${shown}</div>`; }", shown
+    )
+    page.wait_for_timeout(500)
+    for name in (".mg-scan", ".memorization-guard-trajectory"):
+        inside, seen = page.evaluate("name => { const one = document.querySelector(name); return [one.scrollWidth, one.clientWidth]; }", name)
+        assert inside > seen > 200 and page.evaluate("name => getComputedStyle(document.querySelector(name)).overflowX", name) == "auto"
+    # The hosts draw a grid of the text's own colour.
+    edges = page.evaluate(
+        "() => { const one = getComputedStyle(document.querySelector('.mg-scan td')); return [one.borderTopWidth, one.borderLeftWidth]; }"
+    )
+    assert edges == ["0px", "0px"]
+    assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+
+
 # -- idle -------------------------------------------------------------------------------------------------------------------------------
 
 

@@ -201,7 +201,7 @@ def test_the_tab_calibrates_and_scans(folder, host, options):  # noqa: F811
     assert "Nothing is running" in tab_parts.cancel("scan")
     # Whoever comes back finds all of it.
     told = [one for one in tab.refresh() if isinstance(one, str)]
-    assert any("Calibration done" in one and "Thresholds and false alarms" in one for one in told) and ranking in told
+    assert any("Calibration done" in one and "Flags from these scores on" in one for one in told) and ranking in told
 
 
 def test_the_tab_in_a_browser(page, folder, options):  # noqa: F811

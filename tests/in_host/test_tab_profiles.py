@@ -49,7 +49,7 @@ def strangers(host):
 
 def test_a_profile_is_shown_in_words_and_as_a_plot(host, folder):  # noqa: F811
     said, plot = tab_profiles.show("Testbed")
-    assert "Testbed: bundled calibration, 1535 runs, 2026-11-28, for testbed with epsilon prediction" in said and "low z &gt; " in said
+    assert "Testbed: bundled calibration, 1535 runs, 2026-11-28. Made for testbed." in said and "Low: flags from " in said
     assert plot.size[0] > 500
     for nothing in (None, "", "no such", "../x"):
         assert tab_profiles.show(nothing) == (tab_profiles.line("Choose a profile first."), None)
@@ -130,7 +130,7 @@ def test_trials_have_a_colour_of_their_own(host, folder):  # noqa: F811
     assert "color: #b7791f" not in tab_profiles.table()
     name = calibrated()["profile"]
     row = next(row for row in tab_profiles.table().split("<tr") if name in row)
-    assert "color: #b7791f" in row and "own trial, 20 runs" in row and "A trial (only 20 reference runs)" in tab_profiles.show(name)[0]
+    assert "color: #b7791f" in row and "own trial, 20 runs" in row and "A trial: it serves only" in tab_profiles.show(name)[0]
 
 
 def test_bundled_ones_stay(host, folder, upload):  # noqa: F811

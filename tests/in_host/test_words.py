@@ -13,12 +13,16 @@ from test_served import fill, page  # noqa: F401
 
 from lib_stability.guard.sensitivity import exceeded
 from lib_stability.guard.verdict import STEERED, UNCERTAIN, Verdict
+from lib_stability.testbed.world.kinds import memorized
+from lib_stability.trail.reading import verdicts_of
 from lib_stability.webui.host import language, texts
 from lib_stability.webui.job import last_job, pace, settings
 from lib_stability.webui.job.library import LIBRARY
 from lib_stability.webui.page import controls, judges, panel, serving
 
 ORDINARY = "small blue square"
+#: Whose score rises under directional damping.
+PULLING = memorized()[7].caption
 #: Words of the trade, which have no place in a first line.
 TERMS = re.compile(r"\b(z >|sigma|evaluation|probe|watch|norm|rate|spreads?|prior v)\b")
 
@@ -62,6 +66,13 @@ def test_where_nothing_was_measured_the_number_says_so(generate):
     assert "a guess" in line and len(numbers(line)) == 1
 
 
+@pytest.mark.parametrize("reason", [*texts.REASONS])
+def test_reasons_are_told_in_plain_words(host, reason):
+    text = f"x\nSteps: 1, Seed: 2, Size: 8x8, MG verdict: not judged ({reason}), MG version: 1"
+    line = first_line(html.unescape(panel.lines(text)))
+    assert texts.REASONS[reason] in line and not TERMS.search(line) and not re.search(r"\bregion\b|\bguidance above\b", line)
+
+
 @pytest.mark.parametrize(
     "guard", [{}, {"mode": "damp"}, {"mode": "stop"}, {"profile": "SD 1.x prior"}, {"probe": "never", "profile": "no such"}], ids=str
 )
@@ -87,13 +98,27 @@ def test_a_damped_picture_does_not_read_as_a_copy(outcome, kind):
 
 
 def test_scores_before_and_after_cannot_be_mistaken(generate):
-    """Under Damp the score goes on rising, as the prompt pulls back to its copy: that number is in no first line."""
-    report = numbers(first_line(shown(generate({"mode": "report"}, prompt=MEMORIZED, **FULL))))
-    said = shown(generate({"mode": "damp"}, prompt=MEMORIZED, **FULL))
-    outcome = last_job.last()["images"][0]["first"]["outcome"]
+    """Under Damp the prompt pulls back to its copy and what is seen of it goes on rising: that number is told of no picture."""
+    report = numbers(first_line(shown(generate({"mode": "report"}, prompt=PULLING, **FULL))))
+    highest = last_job.last()["images"][0]["first"]["score"]
+    done = generate({"mode": "damp", "damping": "directional"}, prompt=PULLING, **FULL)
+    said, found = shown(done), last_job.last()["images"][0]["first"]
+    outcome, seen = found["outcome"], found["trajectory"]
+    first = next(number for number, one in enumerate(seen, 1) if one["damped"])
+    assert found["score"] == pytest.approx(max(one["watch"] for one in seen[:first]), rel=1e-4) and found["score"] <= highest + 1e-4
+    kept = verdicts_of(done.infotexts[0])
+    assert kept.first.score == pytest.approx(found["score"], rel=0.01) and kept.first.score_after == pytest.approx(found["score_after"], rel=0.01)
+    assert max(one["watch"] for one in seen) > found["score"] + 0.2  # else this picture shows nothing
     told = numbers(first_line(said).partition("(1 ×")[0])
     assert told and max(told) <= report[0] + 0.06 and len(told) == (2 if outcome == STEERED else 1)
     assert "before it was" in first_line(said) and "Strong" not in first_line(said)
+
+
+def test_an_older_text_of_a_damped_picture_tells_no_number_before(generate):
+    """Its score was the highest on the way."""
+    text = generate({"mode": "damp"}, prompt=MEMORIZED, **FULL).infotexts[0]
+    old = re.sub(r"MG score after: [^,]*, ", "", text).replace("Seed: ", "Seed: 9")  # of no job that is known any more
+    assert "MG outcome" in old and numbers(first_line(html.unescape(panel.lines(old)))) == []
 
 
 def test_a_map_is_of_a_picture_that_can_be_seen(generate):
@@ -127,7 +152,7 @@ def test_what_a_calibration_takes_is_known_after_a_generation(host, generate, mo
     monkeypatch.setattr(pace, "_known", {})
     assert "after the first generation" in serving.profile_line("SD 1.x prior", "Medium", 3.0)
     generate({"profile": "SD 1.x prior"}, prompt=ORDINARY, **FULL)
-    assert re.search(r"about \d+ min for 200 images here", serving.profile_line("SD 1.x prior", "Medium", 3.0))
+    assert re.search(r"about \d+ (min|h) for 200 images here", serving.profile_line("SD 1.x prior", "Medium", 3.0))
 
 
 def test_dates_are_written_out(host):
@@ -158,6 +183,13 @@ def test_a_translation_has_every_text_and_its_places(path):
     assert [text for text, told in table.items() if places(text) != places(told) or not told.strip()] == []
 
 
+@pytest.mark.parametrize("path", language.files(), ids=lambda path: path.stem)
+def test_no_translation_is_translated_again(path):
+    """The web UI looks at what it has changed once more."""
+    table = json.loads(path.read_text(encoding="utf-8"))
+    assert {text: told for text, told in table.items() if table.get(told, told) != told} == {}
+
+
 def test_there_is_a_german_and_a_chinese_one():
     assert {path.stem for path in language.files()} == {"de_DE", "zh_CN"}
 
@@ -182,6 +214,46 @@ def test_badges_keep_their_colour_in_every_language(host, options, generate):
     said = html.unescape(panel.answer(json.dumps({"number": 1, "info": json.dumps(done.js()), "index": 0})))
     assert '"strong": "stark"' in json.loads(json.dumps(said)) or json.loads(re.search(r'data-words="(\{.*?\})"', said)[1]) == {"strong": "stark"}
     assert 'data-verdicts="["strong"' in said
+
+
+@pytest.mark.parametrize(("name", "told"), [("de_DE", "1.592,5"), ("zh_CN", "1,592.5"), ("None", "1,592.5"), ("xx", "1,592.5")])
+def test_numbers_are_written_as_the_language_writes_them(host, options, name, told):
+    options.set("localization", name)
+    assert language.number("1,592.5") == told
+
+
+def test_a_german_verdict_holds_no_english(generate, options):
+    """Its line, its terms, what is written into its drawings."""
+    done = generate({"mode": "report"}, prompt=MEMORIZED, **FULL)
+    options.set("localization", "de_DE")
+    said = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html.unescape(panel.lines(done.infotexts[0])))
+    own = re.sub(r"Testbed \(bundled calibration\)", "", said)
+    assert "Wert " in own and "nach laufender Prüfung" in own and "Band: gewöhnliche Läufe" in own and "Linie: " in own
+    assert not re.search(r"\b(watch|norm of|ordinary|unstable|score|times|threshold)\b", own) and not re.search(r"\d\.\d+-[Ff]ach", own)
+
+
+def test_all_that_drawings_say_has_texts(host):
+    from lib_stability.guard.history import Point
+    from lib_stability.guard.locality import LocalMap
+    from lib_stability.pictures import chart, overlay
+
+    said = []
+
+    def say(text: str, **values: str) -> str:
+        said.append(text)
+        return text.format(**values)
+
+    point = Point(1.0, 7.5, 1.0, 1.0, 1.0, 0.1, 1.0, 0.1, 5.0, 3.0, True, True)
+    chart.trajectory([point, point], 3.0, "", say)
+    overlay.svg(LocalMap.from_json({"rows": [[0.0, 3.0], [1.0, 1.0]], "threshold": 1.5}), None, "", say)
+    assert len(set(said)) > 9 and set(said) <= set(texts.everything())
+
+
+def test_long_calibrations_are_told_in_hours(monkeypatch, host):
+    monkeypatch.setattr(pace, "minutes", lambda *_: 700)
+    assert "about 12 h for 200 images" in judges.offer()
+    monkeypatch.setattr(pace, "minutes", lambda *_: 40)
+    assert "about 40 min for" in judges.offer()
 
 
 def test_choices_and_settings_have_texts(host):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.live
 #: Checkpoints of ``testbed export`` and ``testbed export --forge``, and the bundled profile of each.
 EXPORTED = {
     "088ce10b97b501dabcfba12cca4a4a50ae95545cbf9cde094aca21d613638fcc": "Testbed",
-    "0f97ea7e3e7940523ebcb2acf9edd5a60ab35f41048099e64c3b23919b9ea0ad": "Testbed for Forge",
+    "f35531e2e28f3df4b6ba67434737f4203411a02adb937e6f8370e24e6e1df724": "Testbed for Forge",
 }
 ROUTES = "/memorization-guard/v1"
 SIZE = {"width": 128, "height": 128}

@@ -320,6 +320,30 @@ def test_the_glance_loses_no_near_picture():
         assert row in search.candidates(coarse, asked @ basis.T)
 
 
+@pytest.mark.parametrize("size", [256, 1024])
+def test_the_glance_finds_what_comparing_everything_finds(tmp_path, size):
+    """Of pictures that are near enough for a copy none is lost, and hardly ever the nearest of those that are not; by a comparison with all rows."""
+    draw = np.random.default_rng(4)
+    count, weights = 40_000, ((1 + np.arange(size)) ** -0.5).astype(np.float32)
+    rows = describing.unit(draw.standard_normal((count, size), np.float32) * weights)
+    about = store.About("pixels", 16, tuple(rows[0].tolist()), "made up", (str(tmp_path),), "made", rows=count, complete=True)
+    store.part(tmp_path, about, "rows").write_bytes(rows.astype(np.float16).tobytes())
+    lines = [store.Source(str(tmp_path), f"{number}.jpg", 0, 0).line() for number in range(count)]
+    store.part(tmp_path, about, "files").write_bytes(b"".join(lines))
+    store.publish(tmp_path, building.finish(tmp_path, about, np.cumsum([0, *map(len, lines[:-1])]).tolist()))
+    same, nearest, limit = [], [], store.read(tmp_path).limit
+    with search.Index(tmp_path) as index:
+        for number in range(0, count, count // 60):
+            noise = (0.3 + 1.5 * draw.random()) * describing.unit(draw.standard_normal((1, size)).astype(np.float32) * weights)
+            one = describing.unit(rows[number : number + 1] + noise)[0]
+            exact = np.maximum(rows @ one, rows @ -one)
+            found = index.nearest(np.stack([one, -one]), 5)
+            copies = set(np.flatnonzero(exact > limit).tolist())
+            same.append(copies <= {row for row, _, _ in found})
+            nearest.append(found[0][0] == int(exact.argmax()))
+    assert all(same) and np.mean(nearest) > 0.9
+
+
 def test_latents_of_any_size_make_rows():
     for shape in ((2, 4, 32, 32), (1, 16, 32, 32), (3, 4, 5, 7)):
         rows = describing.of_latents(np.random.default_rng(0).normal(size=shape))

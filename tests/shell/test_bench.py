@@ -99,7 +99,8 @@ def test_a_step_stays_small(mode, accelerator, monkeypatch):
         counts.append(counted.operations)
         assert counted.synchronisations == 0, counted.waits
     assert len(set(counts)) == 1, "an evaluation costs the same all along"
-    assert counts[0] <= 63, counted.names
+    # What an image was flagged by is kept beside what it was pulled to later: five operations where something is damped.
+    assert counts[0] <= (68 if mode.startswith("damp") else 63), counted.names
 
 
 def test_mapping_costs_operations_only_where_it_is_asked_for():
@@ -151,8 +152,9 @@ def test_results(results):
         assert set(row) == FIELDS
         assert row["median_us"] > 0 and row["clone_ratio"] > 0 and row["operations"] > 0
         assert row["synchronisations"] == 0
-        # A latent of float32 is remembered while damping, a channel of it and a flag per image while mapping.
-        batch, latent = int(row["shape"][0]), int(row["shape"][0]) * 16 * 16 * 4 * {"report": 0, "report mapped": 1}.get(row["mode"], 4)
+        # Latents of float32 that are remembered while damping: the first, the present one and what was handed on; a channel while mapping.
+        channels = {"report": 0, "report mapped": 1, "damp": 0, "damp flagged": 3 * 4}[row["mode"]]
+        batch, latent = int(row["shape"][0]), int(row["shape"][0]) * 16 * 16 * 4 * channels
         assert latent < row["kept_bytes"] <= latent + bench_cases.PASS * batch * 48
 
 

@@ -97,6 +97,7 @@ def test_what_makes_no_sense_is_one_line(places, tmp_path, capsys):
 
 
 def test_the_bench_says_what_it_costs(capsys, tmp_path):
-    status, said, _ = run(capsys, "match", "bench", "--pictures", 5000, "--numbers", 64, "--folder", tmp_path)
-    cells = [cell.strip() for cell in said.splitlines()[-1].strip("|").split("|")]
-    assert status == 0 and cells[:2] == ["5000", "64"] and cells[-1] == "40/40" and list(tmp_path.iterdir()) == []
+    status, said, _ = run(capsys, "match", "bench", "--pictures", 5000, "--numbers", 64, 256, "--folder", tmp_path)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines()[-2:]]
+    assert status == 0 and [cells[:2] for cells in rows] == [["5000", "64"], ["5000", "256"]]
+    assert [cells[-1] for cells in rows] == ["40/40"] * 2 and list(tmp_path.iterdir()) == []

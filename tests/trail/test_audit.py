@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -333,6 +334,16 @@ def test_a_row_says_everything(tmp_path):
     assert {name: row[name] for name in expected} == expected
     assert row["version"] and "prompt" not in row and tuple(row) == COLUMNS
     assert examine(Item(str(path)), prompts=True)["prompt"] == "a red fox"
+
+
+def test_a_damped_image_has_a_score_before_and_one_after(tmp_path):
+    damped = Verdict("strong", 9.0, flagged_at=3, evaluations=20, damped=18, detector="watch", outcome="steered away", score_after=0.0)
+    path = tmp_path / "a.txt"
+    path.write_text(infotext(damped, replace(damped, score_after=-0.75)), encoding="utf-8")
+    row = examine(Item(str(path)))
+    assert [row[name] for name in ("score", "score_after", "hires_score", "hires_score_after")] == [9.0, 0.0, 9.0, -0.75]
+    path.write_text(infotext(STRONG), encoding="utf-8")
+    assert examine(Item(str(path)))["score_after"] is None
 
 
 def test_a_stopped_image(tmp_path):

@@ -89,6 +89,12 @@ def test_a_card_says_what_was_found(folder):
     assert [("data:image/jpeg" in card) for card in cards[:8]] == [True, True, True, False, True, True, True, False]
 
 
+def test_a_card_tells_the_score_before_from_the_one_after(tmp_path):
+    steered = Verdict("strong", 18.2, flagged_at=2, evaluations=20, damped=6, detector="watch", outcome="steered away", score_after=-0.75)
+    save(tmp_path / "a.png", text(steered))
+    assert "score 18.2, -0.75 at the end, flagged at 2/20" in audit_page.page(table_of(tmp_path))
+
+
 def test_a_pass_that_was_not_judged_outweighs_a_stable_one(tmp_path):
     save(tmp_path / "half.png", text(Verdict("not judged", reason="error RuntimeError"), Verdict("stable", 0.4)))
     save(tmp_path / "flagged.png", text(Verdict("not judged", reason="error RuntimeError"), Verdict("mild", 4.0, flagged_at=3, evaluations=10)))

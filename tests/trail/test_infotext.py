@@ -38,6 +38,8 @@ SETTINGS = st.builds(
     profile=PROFILES,
     probe=st.sampled_from(PROBES),
     probe_evaluations=st.integers(1, 3),
+    again=st.booleans(),
+    tries=st.integers(1, 16),
 )
 SCORES = st.floats(-1e4, 1e6)
 
@@ -56,16 +58,18 @@ def verdicts(draw, reasons=st.text(max_size=120)) -> Verdict:
     stopped = draw(st.none() | st.integers(1, total)) if kind == STRONG else None
     reason = draw(st.just("") | reasons)  # a flag may have been left without something
     outcome = draw(st.sampled_from(["", *OUTCOMES])) if damped else ""
-    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, reason, stopped, outcome)
+    after = draw(SCORES) if outcome else None
+    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, reason, stopped, outcome, score_after=after)
 
 
 def kept(verdict: Verdict | None) -> Verdict | None:
     """What infotext keeps of a verdict."""
     if verdict is None:
         return None
+    shown = {"score": verdict.score, "score_after": verdict.score_after}
     return dataclasses.replace(
         verdict,
-        score=None if verdict.score is None else round(float(f"{verdict.score:.3g}"), 3),
+        **{name: value if value is None else round(float(f"{value:.3g}"), 3) for name, value in shown.items()},
         threshold=None,
         evaluations=verdict.evaluations if verdict.flagged or verdict.damped else 0,
         detector=verdict.detector if verdict.flagged else "",
@@ -92,7 +96,7 @@ def test_every_result_has_one_key() -> None:
 
 
 def test_keys_are_unique_and_fit_the_host() -> None:
-    assert len(set(infotext.KEYS)) == len(infotext.KEYS) == len(infotext.SETTINGS) + len(infotext.PASS_PREFIXES) * len(infotext.RESULTS) + 3
+    assert len(set(infotext.KEYS)) == len(infotext.KEYS) == len(infotext.SETTINGS) + len(infotext.PASS_PREFIXES) * len(infotext.RESULTS) + 4
     assert all(key.startswith(infotext.PREFIX) and re.fullmatch(r"\w[\w \-/]+", key) for key in infotext.KEYS)
 
 
@@ -251,6 +255,13 @@ def test_any_key_means_on(params: dict[str, str]) -> None:
     assert malformed == []
 
 
+def test_a_text_from_before_damped_pictures_had_two_scores() -> None:
+    params = {"MG mode": "damp", "MG verdict": "strong", "MG score": "58", "MG flagged at": "1/20", "MG damped": "20/20"}
+    malformed: list[str] = []
+    verdict = read({**params, "MG outcome": "steered away", "MG version": "0.1.0"}, malformed)[1]
+    assert verdict == Verdict(STRONG, 58.0, None, 1, 20, 20, outcome="steered away") and malformed == []
+
+
 def test_the_host_splits_sizes() -> None:
     assert read({"MG version": "1", "MG profile-1": "512", "MG profile-2": "768"})[0].profile == "512x768"
 
@@ -280,6 +291,7 @@ def test_case_and_spaces_do_not_matter() -> None:
         ("MG verdict", None),
         ("MG score", "inf"),
         ("MG score", "1_0"),
+        ("MG score after", "-inf"),
         ("MG score", ["1"]),
         ("MG flagged at", "0/20"),
         ("MG flagged at", "3/2"),
@@ -396,3 +408,17 @@ def test_through_a_png(tmp_path) -> None:
         prompt, negative, found = infotext.parse_text(image.text["parameters"])
     assert (prompt, negative, found) == ("große Katze", "blurry", params)
     assert read(found) == (Settings(True), Verdict(MILD, 3.46, None, 1, 20, 19, "watch"), None)
+
+
+def test_what_an_image_stands_for():
+    told = "seed 7 (strong) - 2 tries"
+    params = write(Settings(enabled=True, mode="replace"), Verdict(STABLE, 1.0, 3.0, evaluations=20, detector="watch"), replaced=told)
+    assert params[infotext.REPLACED_KEY] == told and infotext.replaced(params) == "7" and read(params)[1].verdict == STABLE
+    assert infotext.replaced(write(Settings(enabled=True), None, replaced="no - interrupted")) == "" == infotext.replaced({})
+
+
+@pytest.mark.parametrize(("text", "again"), [("false", False), ("False", False), ("true", True), ("maybe", True), ("", True)])
+def test_a_switch_is_read_in_words(text, again):
+    malformed = []
+    assert read({"MG sample again": text}, malformed)[0].again is again
+    assert bool(malformed) == (text in ("maybe", ""))

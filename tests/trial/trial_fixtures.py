@@ -54,9 +54,11 @@ class FakeWebui:
             damped = on and guard.get("mode") == "damp" and score > 3
             pictures.append(picture(f"plain {body['prompt']}" if damped else body["prompt"], seed))
             verdict = f"{'strong' if score > 3 else 'stable'}"
-            told = f", MG verdict: {verdict}, MG score: {score:g}, MG version: 0.1.0" + (", MG damped: 5/5" if damped else "")
+            told = f", MG verdict: {verdict}, MG score: {score:g}, MG version: 0.1.0" + (", MG damped: 5/5, MG score after: -0.8" if damped else "")
             texts.append(f"{body['prompt']}\nSteps: 5, Sampler: Euler, Seed: {seed}, Model hash: {self.model}, Version: v1.10.1{told if on else ''}")
-            trajectory = [{"watch": score / 2, "probe": None}, {"watch": score, "probe": score / 3}]
+            trajectory = [{"watch": score / 2, "probe": None, "damped": False}, {"watch": score, "probe": score / 3, "damped": damped}]
+            if damped:  # the prompt pulls back to its copy
+                trajectory += [{"watch": 10 * score, "probe": None, "damped": True}]
             images.append({"seed": seed, "first": {"verdict": verdict, "trajectory": trajectory}})
         if on:
             judge = {"name": "Mine", "origin": "own", "kind": "calibrated", "runs": 200, "trial": ""}

@@ -12,14 +12,14 @@ from lib_stability.trail.infotext import Settings
 from lib_stability.validation import ValidationError
 from lib_stability.webui.job.arguments import FIELDS, POSITIONS, parse
 
-PAGE = [True, "Damp", "High", 3.0, "Radial", 2.0, "Auto", "Always", 1.0]
+PAGE = [True, "Damp", "High", 3.0, "Radial", 2.0, "Auto", "Always", 1.0, False, 6.0]
 
 
 def test_positions_of_the_page():
-    assert parse(PAGE) == Settings(True, "damp", "high", 3.0, "radial", 2.0, None, "Auto", "always", 1)
+    assert parse(PAGE) == Settings(True, "damp", "high", 3.0, "radial", 2.0, None, "Auto", "always", 1, False, 6)
 
 
-@given(st.integers(0, 9), st.lists(st.none() | st.integers() | st.text(), max_size=3))
+@given(st.integers(0, len(PAGE)), st.lists(st.none() | st.integers() | st.text(), max_size=3))
 def test_fewer_and_more_arguments(count, beyond):
     short = parse(PAGE[:count])
     for name, value in asdict(short).items():
@@ -44,7 +44,9 @@ def test_nothing_given_takes_the_base():
 
 
 def test_a_dict_goes_before_positions():
-    assert parse([{"mode": "stop", "margin": 1.5}, *PAGE[1:]]) == Settings(True, "stop", "high", 3.0, "radial", 2.0, 1.5, "Auto", "always", 1)
+    assert parse([{"mode": "stop", "margin": 1.5}, *PAGE[1:]]) == Settings(
+        True, "stop", "high", 3.0, "radial", 2.0, 1.5, "Auto", "always", 1, False, 6
+    )
 
 
 @given(st.fixed_dictionaries({}, optional={"mode": st.sampled_from(["REPORT", " Damp ", "stop"]), "profile": st.sampled_from(["auto", "AUTO "])}))

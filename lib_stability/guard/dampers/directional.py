@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ..damping import Damping, Marks, Remembered, directional
@@ -9,6 +11,7 @@ from ..deviation import Expected
 from ..evaluation import Evaluation
 from ..norms import rms
 from ..readings import Acted
+from ..recalling import Recalled
 from ..region import StabilityRegion
 from .radial import Limit, Radial
 
@@ -22,6 +25,7 @@ class Directional:
         self.damping, self.region, self.limit, self.cheaper = damping, region, Limit(damping, region), cheaper
         #: By the latent's shape: some samplers (SMEA, Dy) evaluate at another size in between, where a direction of this one means nothing.
         self._remembered: dict[torch.Size, Remembered] = {}
+        self._recalled: Sequence[Recalled | None] = ()
 
     def act(self, evaluation: Evaluation, flagged: Marks) -> tuple[torch.Tensor, Acted | None]:
         """See :class:`.Damper`."""
@@ -59,8 +63,26 @@ class Directional:
         held = self._remembered.get(like.shape)
         if held is None:
             held = self._remembered[like.shape] = Remembered(like)
+            held.recall([one and one.directions.get(like.shape[1:]) for one in self._recalled])
         return held
 
-    def succeed(self, before: Directional) -> None:
-        """Go on with what was remembered."""
-        self._remembered = before._remembered
+    def likeness(self, prediction: torch.Tensor) -> torch.Tensor:
+        """Cosine ``(batch,)`` of a prediction with the one that flagged the image; NaN where there is none of this shape."""
+        held = self._remembered.get(prediction.shape)
+        return torch.full((len(prediction),), torch.nan) if held is None else held.likeness(prediction)
+
+    def recalled(self, image: int) -> Recalled:
+        """What is remembered of one image."""
+        known = {shape[1:]: (one.first[image], one.first_size[image]) for shape, one in self._remembered.items() if image < len(one.size)}
+        return Recalled(known)
+
+    def recall(self, recalled: Sequence[Recalled | None]) -> None:
+        """Begin with what is known of each image."""
+        self._recalled = recalled
+
+    def succeed(self, before: object) -> None:
+        """Go on with what was remembered, by this damper or by one that hands over to it; a refiner has no versions."""
+        for one in (before, getattr(before, "cheaper", None)):
+            if isinstance(one, Directional):
+                self._remembered = one._remembered
+                return

@@ -3,11 +3,10 @@ acts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
-from ..carrying import Carried, turn_at
 from ..damping import Marks
 from ..detectors import Detector
 from ..detectors.probing import Probing
@@ -15,8 +14,9 @@ from ..detectors.watch import Watch
 from ..evaluation import Evaluation
 from ..norms import per_sample, rms
 from ..readings import Acted, judge
+from ..recalling import Recalled
 from ..release import Release
-from ..rewording import NEAR, Rewording, Seen
+from ..rewording import Rewording, Seen
 from .directional import Directional
 
 #: Noise (per unit of picture) at which only details are left. What was remembered early says nothing of them: turned away from it there, templates
@@ -43,7 +43,7 @@ class Reword:
         self.rewording, self.cheaper = rewording, cheaper
         self.probing = next((one for one in detectors if isinstance(one, Probing)), None)
         self.watch = next(one for one in detectors if isinstance(one, Watch))
-        self._release, self._carried = Release(), Carried()
+        self._release = Release()
 
     def act(self, evaluation: Evaluation, flagged: Marks) -> tuple[torch.Tensor, Acted | None]:
         """See :class:`.Damper`. May cost model evaluations where an image is flagged."""
@@ -53,7 +53,10 @@ class Reword:
         result, acted = self.cheaper.act(evaluation, acting)
         if acted is None:
             return result, acted
-        got = self._reworded(evaluation, acting)
+        # Where guidance may have been changed the watch has no measure for it.
+        probing = self.probing if evaluation.watched is None or evaluation.plain is not None else None
+        seen = self._judging(evaluation, probing)
+        got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, evaluation.number)
         if got is None:
             return result, acted
         mean, found = got
@@ -61,39 +64,22 @@ class Reword:
         mean = self.cheaper.away(mean, found & self._undecided(evaluation), evaluation.expected(self.cheaper.region))
         return torch.where(per_sample(found, result), mean.to(result.dtype), result), acted._replace(replaced=found)
 
-    def _reworded(self, evaluation: Evaluation, acting: Marks) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """What the versions predict, evaluated or carried over, and the mask ``(batch,)`` of images for which that is known."""
-        # Where guidance may have been changed the watch has no measure for it.
-        probing = self.probing if evaluation.watched is None or evaluation.plain is not None else None
-        carried = self._carried.predict(evaluation)
-        turn = evaluation.number if carried is None else turn_at(evaluation.number)
-        seen = self._judging(evaluation, probing)
-        got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, turn)
-        if got is not None:
-            got = self._carried.mix(evaluation, *got), got[1]
-        if carried is None:
-            return got
-        prediction, kept = carried
-        kept = kept & acting.tensor & self.rewording.stable(kept)
-        return (prediction, kept) if got is None else (torch.where(per_sample(got[1], prediction), got[0], prediction), got[1] | kept)
-
     def _likeness(self, evaluation: Evaluation, prediction: torch.Tensor) -> torch.Tensor:
         """Cosine ``(batch,)`` of a prediction with what is remembered."""
         return self.cheaper.held(evaluation.denoised).along(prediction)[0] / rms(prediction)
 
-    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor, bool], Seen]:
-        """From a version's prediction, and whether it is tried, to what is seen of it. Where nobody judges this evaluation, or only the probe and the
-        version was tried before, that is whether it is a number and points elsewhere."""
+    def _judging(self, evaluation: Evaluation, probing: Probing | None) -> Callable[[torch.Tensor], Seen]:
+        """From a version's prediction to what is seen of it; where nobody judges this evaluation only whether it is a number."""
         judging = None
         if probing is not None:
             judging = probing.expected(evaluation.sigma), probing.limits
         elif evaluation.watched is not None:
             judging = evaluation.expected(self.watch.region), self.watch.limits
 
-        def seen(prediction: torch.Tensor, tried: bool) -> Seen:
+        def seen(prediction: torch.Tensor) -> Seen:
             likeness = self._likeness(evaluation, prediction)
-            if judging is None or (probing is not None and not tried):
-                return Seen(~torch.isfinite(rms(prediction)) | (likeness >= NEAR), likeness)
+            if judging is None:
+                return Seen(~torch.isfinite(rms(prediction)), likeness)
             judged = judge(evaluation.x, prediction, evaluation.sigma, evaluation.parameterisation, *judging)
             return Seen(judged.unstable | ~judged.finite(), likeness)
 
@@ -104,6 +90,19 @@ class Reword:
         """The mask ``(batch,)`` of images in which more than details is still open."""
         sigma = evaluation.sigma
         return (sigma / (1 - sigma).clamp_min(1e-6) if evaluation.parameterisation == "flow" else sigma) > DECIDED
+
+    def likeness(self, prediction: torch.Tensor) -> torch.Tensor:
+        """See :meth:`.Directional.likeness`."""
+        return self.cheaper.likeness(prediction)
+
+    def recalled(self, image: int) -> Recalled:
+        """What was remembered and tried of one image."""
+        return self.cheaper.recalled(image)._replace(versions=self.rewording.tried(image))
+
+    def recall(self, recalled: Sequence[Recalled | None]) -> None:
+        """Begin with what is known of each image: the versions that break its copy guide it from the first evaluation on."""
+        self.cheaper.recall(recalled)
+        self.rewording.recall([one and one.versions for one in recalled])
 
     def succeed(self, before: Reword | Directional) -> None:
         """Go on with what was remembered; a refiner has no versions of its own."""

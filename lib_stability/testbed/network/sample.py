@@ -105,9 +105,6 @@ class GuidedDenoiser(nn.Module):
         self._last, self._empty = (conditional, unconditional), None
         if isinstance(self.watcher, Recorder):
             return self.watcher.step(x, denoised, sigma, self.guidance, virtual(unconditional, conditional) if self.empty_negative else None)
-        if isinstance(self.watcher, Guard):
-            difference = None if unconditional is None else conditional - unconditional
-            return self.watcher.step(x, denoised, sigma, self.guidance, lambda: difference)
         return denoised if self.watcher is None else self.watcher.step(x, denoised, sigma, self.guidance)
 
     def evaluate(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

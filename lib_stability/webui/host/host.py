@@ -155,6 +155,18 @@ def guided_by_others(denoiser: object) -> bool:
     return any(foreign(options, key) for key in FOREIGN_OPTIONS) or others_listen("cfg_after_cfg") or rescaled_by_the_host()
 
 
+def regions_of_others(denoiser: object) -> bool:
+    """Whether an extension tells the network other prompts than the host's for regions of the picture, past the host's own conditioning.
+
+    Forge Couple patches the cross-attention of Forge's network; Tiled Diffusion with regions stands in the place of AUTOMATIC1111's forward pass.
+    What shares the host's conditioning among regions (AND, BREAK, Regional Prompter) is none of these.
+    """
+    options = getattr(forge_unet(denoiser.inner_model.inner_model), "model_options", None) or {}
+    patches = (options.get("transformer_options") or {}).get("patches") or {}
+    forward = getattr(denoiser.inner_model, "forward", None)
+    return bool(patches.get("attn2_patch")) or bool(getattr(getattr(forward, "__self__", None), "custom_bboxes", None))
+
+
 def others_listen(event: str) -> bool:
     """Whether an extension beside this one has registered a callback for this event."""
     from modules import script_callbacks

@@ -18,10 +18,23 @@ log = logging.getLogger(__name__)
 FOLDER = Path(__file__).resolve().parents[3] / "localizations"
 
 
+#: How a language writes the marks of an English number, by the first two letters of its name; those that are not here write them as English does.
+_MARKS = {"de": str.maketrans(",.", ".,")}
+
+
 def say(text: str, **values: object) -> str:
     """One of :mod:`.texts` in the page's language, the values put in; English where that language is not there."""
-    found = _table(str(getattr(host.opts(), "localization", None) or "")).get(text, text)
+    found = _table(_chosen()).get(text, text)
     return found.format(**values) if values else found
+
+
+def number(text: str) -> str:
+    """A number, written in English, as the page's language writes it."""
+    return text.translate(_MARKS.get(_short(_chosen()), {})) if _table(_chosen()) else text
+
+
+def _chosen() -> str:
+    return str(getattr(host.opts(), "localization", None) or "")
 
 
 def files() -> list[Path]:

@@ -6,6 +6,8 @@ leave texts with one untranslated.
 
 from __future__ import annotations
 
+from ...guard import locality
+
 # -- the verdict under a picture ----------------------------------------------------------------------------------------------------------
 
 VERDICTS = {
@@ -19,7 +21,16 @@ ENDED = {
     "steered": "Steered away: it would have reproduced a training picture; the finished picture no longer looks like one.",
     "damped": "Damped: it would have reproduced a training picture. Whether the finished picture still does could not be told: look at it yourself.",
     "blanked": "Blanked: it was about to reproduce a training picture, so it was not finished.",
+    "again": "Sampled again: it would have reproduced a training picture and was made once more, steered away from the start.",
+    "copy": "Still near a copy: it was damped, but the finished picture still looks like the one that it would have reproduced.",
 }
+NO_LONGER = "The finished picture no longer looks like one."
+UNTOLD = "Whether the finished picture still does could not be told: look at it yourself."
+REPLACED = "Replaced: the picture of seed {seed} looked memorized, this one stands in its place."
+NOT_REPLACED = "Not replaced: {reason}."
+#: What the host's progress says meanwhile.
+SAMPLING_AGAIN = "Sampling a flagged image again"
+SAMPLING_ANEW = "Sampling a flagged image with another seed, try {number} of {of}"
 #: On thumbnails of 30 pixels: as short as can be.
 BADGES = {
     "stable": "stable",
@@ -29,6 +40,9 @@ BADGES = {
     "steered": "steered",
     "damped": "damped",
     "blanked": "blanked",
+    "again": "sampled again",
+    "copy": "near a copy",
+    "replaced": "replaced",
 }
 WHY = "Not judged: {reason}."
 BESIDE = "Not everything could be looked at: {reason}."
@@ -36,29 +50,44 @@ HIRES = "Hires pass: "
 INNER = "What another tool sampled to finish it: "
 UNWATCHED = "This rests on a few early looks alone and is worth less: {reason}."
 PARTLY_WATCHED = "Only {done} of {of} steps could be judged in full: {reason}."
+REGIONS = "Another extension gives regions of the picture prompts of their own: those were not looked at one by one, so that a copy may be missed."
 UNUSUAL = "How unusual: {times} × what the most unusual of 1,000 ordinary images shows."
 UNUSUAL_GUESS = (
     "How unusual: about {times} × what the most unusual of 1,000 ordinary images should show; a guess, nobody has measured this checkpoint."
 )
 BEFORE_AFTER = "How unusual: {before} × before it was steered, {after} × at the end (1 × is what the most unusual of 1,000 ordinary images shows)."
 BEFORE = "How unusual before it was damped: {before} × what the most unusual of 1,000 ordinary images shows."
-ADVICE_UNGUIDED = "Set the probe to Auto, or the CFG scale to 2 or more where the model takes it."
+ADVICE_UNGUIDED = "Set the second look to Auto, or the CFG scale to 2 or more where the model takes it."
 ADVICE_UNFIT = "Choose another sampler, Euler or DPM++ 2M for instance."
 DETAILS = "Details"
+#: What judged, behind "by the".
+DETECTORS = {"watch": "watch", "probe": "second look", "parts": "look at each part of the prompt"}
 SCORE = "Score {score}; flagged from {threshold} on; by the {detector}"
 SCORE_ALONE = "Score {score}; by the {detector}"
-SCORE_BEFORE = "Highest score on the way {score}: that of the copy, while the prompt pulled back to it; at the end {after}"
+SCORE_BEFORE = "Score {score} before it was damped, {after} at the end; by the {detector}"
 FLAGGED_AT = "First flagged at step {at} of {of}"
 DAMPED_IN = "Damped in {count} of {of} steps"
 CARRIED = "Carried by these words: {words}"
 BLANKED_AT = "Blanked from step {at} on"
 JUDGE = "Judged by {name}"
+SENTENCE = "{said}."
 WORDS = "What these words mean"
 TRAJECTORY = "Step by step"
 TRAJECTORY_HIRES = "Step by step, hires pass"
 PART = "Which part"
 PART_HIRES = "Which part, hires pass"
 WITH_NETWORKS = "Calibrate with these networks"
+#: In the two drawings under it, :mod:`...pictures.chart` and :mod:`...pictures.overlay`: the run step by step, and the map.
+DRAWN = (
+    *("update norm (rate)", "norm of the prediction (clean)", "sigma"),
+    *("band: ordinary runs up to the threshold", "unstable", "damped", "scores of the probe:", "nothing was judged"),
+)
+MAPPED = (
+    *("norm of the prediction when the image was flagged", "ordinary", "{times} times and more"),
+    *("line: {times} times an ordinary norm", "the map alone: its picture is not at hand"),
+)
+WHERE = (locality.NOWHERE, locality.SOMEWHERE, *locality.PLACES.values())
+NOTHING_TO_EXPLAIN = "Nothing is shown that has a prompt."
 
 # -- the line about what judges -----------------------------------------------------------------------------------------------------------
 
@@ -77,6 +106,7 @@ NOT_LOADED = "No checkpoint is loaded yet: what judges it is said after the firs
 REFUSED = "Refused: {reason}"
 TERMS = "Profile {name} ({standing}; {reason}): {limits}"
 OFFER = "A calibration measures it, in the background: about {minutes} min for {runs} images here."
+OFFER_HOURS = "A calibration measures it, in the background: about {hours} h for {runs} images here."
 OFFER_LATER = "A calibration measures it, in the background ({runs} images). How long that takes here is said after the first generation."
 NOW, WHEN_IDLE, CHOOSE, GO_BACK = "Calibrate now", "Calibrate when idle (tonight)", "More choices", "Go back"
 DATE = "{day} {month} {year}"
@@ -88,7 +118,8 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
 CONTROLS = {
     "mode": (
         "When an image is flagged",
-        "Report only says so. Damp steers it away while it is made. Stop leaves a clear copy blank. Images that are not flagged stay as they are.",
+        "Report only says so. Damp steers it away while it is made. Replace makes another one, with another seed. Stop leaves a clear copy blank. "
+        "Images that are not flagged stay as they are.",
     ),
     "sensitivity": ("Sensitivity", "How many ordinary images may be flagged by mistake: Low 1 in 500, Medium 1 in 100, High 1 in 20"),
     "tau": ("Threshold of Custom", "Lower flags more. It starts from the level that you come from."),
@@ -103,6 +134,8 @@ CONTROLS = {
         "Also compares with an empty prompt. Auto does so where a negative prompt or a low CFG scale leaves the guard blind otherwise.",
     ),
     "probe_evaluations": ("How often the second look is taken", "1: at the start; 2: at the start and the end; 3: once more in between"),
+    "again": ("Sample again", "With Damp: an image that was flagged too late to steer, or is a copy all the same, is made once more, twice at most"),
+    "tries": ("Tries of Replace", "How many other seeds at most. The last picture is kept whatever it is, and damped if it is flagged."),
 }
 ADVANCED = "Advanced"
 
@@ -123,6 +156,19 @@ EXPORT, DELETE, DELETE_REALLY, KEEP = "Export", "Delete…", "Delete it for good
 LEFT = "Left as it is."
 KEPT = "Kept."
 CHOOSE_FIRST = "Choose a profile first."
+MADE_FOR = "{name}: {evidence}. Made for {model}."
+LEVEL = {
+    "measured": "{level}: flags from {threshold} on, {share} % of ordinary images, as measured",
+    "extrapolated": "{level}: flags from {threshold} on, about {share} % of ordinary images, extrapolated",
+    "supposed": "{level}: flags from {threshold} on, {share} % of ordinary images, if they are as supposed",
+}
+FACTS = {"prompts": "prompts", "samplers": "samplers", "steps": "steps", "size": "size", "guidance": "CFG scale", "source": "source"}
+IS_TRIAL = "A trial: it serves only where the setting Profile names it."
+DOWNLOADABLE, IMPORTED_NOW, DELETED = "{name} is ready to be downloaded.", "{name} imported.", "{name} deleted."
+FILE_FIRST = "Choose a profile's JSON file first."
+BUNDLED_STAYS = "{name} comes with the extension and cannot be deleted."
+DELETE_ASKED = "Delete {name} and its older versions for good? Export it first if you may want it back."
+BACK = "{name} is the version before again ({evidence}). Go back once more undoes that."
 EXPORTED, UPLOAD, IMPORT, IMPORT_REALLY, LEAVE = "Exported profile", "A profile's JSON file", "Import", "Import it", "Leave it"
 BRING = "Import a profile"
 CALIBRATE_HELP = (
@@ -139,6 +185,8 @@ NEGATIVE = ("Negative prompt", "The one that you always use; empty for generatio
 NETWORKS = ("LoRA and other networks", "On in every image, written as in a prompt: <lora:name:0.8>")
 PROMPTS = ("Ordinary prompts of your own", "One a line; empty for the ones that come with the extension")
 CALIBRATE, CANCEL, ALL_THE_SAME, FROM_PROMPT = "Calibrate", "Cancel", "Calibrate it all the same", "From the prompt"
+CALIBRATED = "Profile {name} of {runs} images. Flags from these scores on, with the share of its own images above them: {levels}."
+LEFT_OUT = "Left out, they look like copies: {prompts}."
 IDLE_HELP = "When idle: begins after {minutes} minutes without a generation, steps back while you generate, and lasts until the web UI is closed."
 IDLE_NOTE = "{kind}: waits until the web UI has been idle for {minutes} minutes ({done} of {total} {unit} done)"
 SCAN_HELP = "Which prompts or captions hand out a training picture? Ranks them at a fifth of the time of generating; nothing is saved."
@@ -154,6 +202,8 @@ SHOW, FILTER_HELP = "Show", "Which verdicts"
 AUDIT, PREVIOUS, NEXT, CSV, CSV_FILE = "Audit", "Previous page", "Next page", "Download as CSV", "Rows as CSV"
 MORE = "More choices"
 NOTHING_RUNS = "Nothing is running."
+ROWS_DOWNLOADABLE = "{count} rows are ready to be downloaded."
+AUDIT_GONE, AUDIT_FIRST = "This audit is no longer kept: start it again.", "Audit a folder first."
 KINDS = {"calibration": "Calibration", "scan": "Scan", "audit": "Audit", "explanation": "Explanation", "generation": "Generation", "index": "Index"}
 STATES = {
     "done": "{kind} done",
@@ -173,6 +223,19 @@ INDEX_NAME = ("Name of the index", "A new one, or one to bring up to date")
 INDEX_FOLDER = ("Folder", "None: the index's own")
 INDEX_PATH = ("Or the path of a folder within them", "Its path")
 DESCRIBED = ("Described", "By what pictures are compared")
+BY = {"vae": "By the loaded checkpoint", "sscd": "By SSCD, if its file is there"}
+NO_INDEX = "There is no index yet."
+INDEXED, INDEX_DELETED = "{new} new or changed, {gone} gone: {said}.", "The index {name} is deleted; its pictures are where they were."
+PICTURE_FIRST = "Drop a picture first."
+#: Of the nearest pictures: whether the first is a copy, and what stands at each.
+BEST = {
+    True: "This is a copy of a training picture (index {index}).",
+    False: "No training picture is near enough for a copy (index {index}).",
+    None: "The nearest training pictures; whether it is a copy nobody can tell: the index {index} has no threshold.",
+}
+ONE_COLOUR = "There is one colour all over, or no picture to compare with."
+ONLY_ADMINISTRATOR, UNNAMED, NO_PREVIEW = "Which one only this web UI's administrator sees.", "a training picture", "no preview"
+COPY, NO_COPY, LIKENESS, MIRRORED = "copy", "no copy", "likeness {likeness}", "likeness {likeness}, mirrored"
 INDEX, INDEX_DELETE = "Make or bring up to date", "Delete the index"
 ASKED = ("Index", "None: the first that fits")
 LOOK_UP, NEAREST = "A picture to look up", "Find the nearest"
@@ -190,6 +253,8 @@ SETTINGS = {
     "profile": "Profile",
     "probe": "Second look: compare with an empty prompt as well",
     "probe_evaluations": "How often the second look is taken",
+    "again": "Sample an image once more where damping came too late or failed",
+    "tries": "How many other seeds the mode Replace tries at most",
     "no_profile": "A checkpoint that was never calibrated",
     "networks": "LoRA and other networks that no profile was calibrated with",
     "infotext": "What to write into an image's infotext",
@@ -204,26 +269,28 @@ SETTINGS = {
 
 #: Choices of the page and of the Settings, which hold no number and are translated by the host alone.
 CHOICES = (
-    *("Report", "Damp", "Stop", "Low", "Medium", "High", "Paper", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
+    *("Report", "Damp", "Replace", "Stop", "Low", "Medium", "High", "Paper", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
     *("Judge by a general prior", "Do not judge", "Judge by the checkpoint's own profile, and say so"),
     *("Verdict only", "Verdict and numbers", "Verdict, numbers and profile"),
     *("Several in turn", "All output folders", "All", "Stable", "Mild", "Strong", "Not judged", "Without a verdict", "Broken"),
 )
-#: Why an image was not judged, where that is always the same; the infotext keeps the English.
-REASONS = (
-    "no guidance and no probe",
-    "guidance above the region",
-    "ended before the last look",
-    "no profile",
-    "inpainting mask too small",
-    "guided by a picture too",
-    "no probe and a negative prompt that the region does not know",
-    "no probe and guidance changed by another extension",
-    "flow model without guidance and no probe",
-    "sampler not made for flow models",
-    "nothing sampled",
-    "a grid of several jobs",
-)
+#: Why an image was not judged, where that is always the same: as infotext, ledger and API say it, and in plain words.
+REASONS = {
+    "no guidance and no probe": "the CFG scale is too low, and the second look is off",
+    "guidance above the region": "the CFG scale is higher than what was measured",
+    "ended before the last look": "it ended before the last look",
+    "no profile": "nothing here knows this checkpoint",
+    "inpainting mask too small": "the inpainting mask is too small",
+    "guided by a picture too": "a picture guides it, too",
+    "no probe and a negative prompt that the region does not know": "the second look is off, and nothing was measured with this negative prompt",
+    "a negative prompt that the region does not know": "nothing was measured with this negative prompt",
+    "no probe and guidance changed by another extension": "the second look is off, and another extension changes guidance",
+    "guidance changed by another extension": "another extension changes guidance",
+    "flow model without guidance and no probe": "a flow model without CFG, and the second look is off",
+    "sampler not made for flow models": "the sampler is not made for flow models",
+    "nothing sampled": "nothing was sampled",
+    "a grid of several jobs": "a grid of several jobs",
+}
 
 
 def everything() -> list[str]:

@@ -9,16 +9,17 @@ from ...trail.infotext import Settings
 from ...validation import Field
 
 #: The page's controls in the order of their positional arguments.
-POSITIONS = ("enabled", "mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
+POSITIONS = ("enabled", "mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations", "again", "tries")
 FIELDS = tuple(field.name for field in fields(Settings))
 _TRUTHS = {"true": True, "false": False}
+_SWITCHES = ("enabled", "again")
 _WORDS = ("mode", "sensitivity", "damping", "probe")
 
 
 def _tidy(name: str, value: object) -> object:
     """Words in any case, as labels of the page are; a truth value may be written as a text, as some clients do."""
     if isinstance(value, str):
-        if name == "enabled":
+        if name in _SWITCHES:
             return _TRUTHS.get(value.strip().lower(), value)
         if name in _WORDS:
             return value.strip().lower()

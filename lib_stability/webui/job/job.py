@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from ...guard.locality import LocalMap
-from ...guard.verdict import NOT_JUDGED, STEERED, Verdict, gravest
+from ...guard.recalling import Recalled
+from ...guard.verdict import NOT_JUDGED, Verdict, gravest
 from ...profile.profiles import ORIGINS, Profile
 from ...trail.infotext import Settings
-from ..host import host, networks, versions
+from ..host import host, networks, resampling, versions
 from ..host.encodings import ENCODINGS
 from .library import LIBRARY, Library, Served
 from .passes import Failed, Pass
@@ -48,6 +49,7 @@ class Job:
         locate: bool = False,
         ignoring: bool = False,
         adopted_by: Job | None = None,
+        recalled: dict[bool, Sequence[Recalled | None]] | None = None,
     ) -> None:
         self.owner = weakref.ref(p)
         self.settings, self.library = settings, library
@@ -61,6 +63,12 @@ class Job:
         self.adopted = adopted_by is not None
         #: What other tools sample inside this job, by batch and position (None: for the whole batch).
         self.inner: dict[tuple[int, int | None], list] = {}
+        #: What is known of images that are sampled again, by whether it was found out in a hires pass.
+        self.recalled = recalled or {}
+        #: Images that were sampled again, by batch and position, see :mod:`.renewing`.
+        self.renewed: dict[tuple[int, int], object] = {}
+        #: What the host began the passes of the batch under way with.
+        self.begun = resampling.Begun()
         #: Whether the host has handed over the job's pictures.
         self.over = False
         #: By batch and position, the finished pictures that have a map.
@@ -79,9 +87,14 @@ class Job:
 
     # -- while sampling --------------------------------------------------------------------------------------------------------------
 
-    def expect_pass(self) -> None:
-        """The host is about to sample: the next evaluation opens a pass. Said twice it counts once."""
+    def expect_pass(self, conds: tuple[object, object] | None = None) -> None:
+        """The host is about to sample: the next evaluation opens a pass. Said twice it counts once. `conds` are what it is about to sample with, of
+        the prompts and of the negative prompts."""
         self._fresh, self._unready, p = True, {}, self.owner()
+        if conds is not None and p is not None:
+            if not getattr(p, "is_hr_pass", False):
+                self.begun = resampling.Begun()
+            self.begun.note(p, *conds)
         self._versions = self._or_without("reword", self._versions_of, p, [])
         self._empty = self._or_without("probe", self._empty_of, p, None)
 
@@ -140,7 +153,8 @@ class Job:
             if self._fresh or self._current is None or self._current[0] != key:
                 self._close_current()
                 prepared = self._empty, self._negatives(p), self._versions, self.locate, self._unready
-                self._begin(key, lambda: Pass(call.denoiser, self.settings, self._serve, *prepared, skips=not self.adopted))
+                more = {"skips": not self.adopted, "recalled": self.recalled.get(key[1], ())}
+                self._begin(key, lambda: Pass(call.denoiser, self.settings, self._serve, *prepared, **more))
             return self._current[1].step(call)
         except Exception as error:
             if type(error) not in self._logged:
@@ -180,8 +194,8 @@ class Job:
 
     def batch_done(self, iteration: int) -> None:
         """The host has sampled this batch: results become plain numbers."""
-        self._close_current()
-        self._current, self._fresh = None, True
+        self.rest()
+        self.forget()
         self.sampled.add(iteration)
         if any(one.skipped for hires in (False, True) for one in self.passes.get((iteration, hires), [])):
             # Skipping was ours, to save time; a batch that the host takes for skipped would not be saved, and its verdicts be lost.
@@ -189,14 +203,42 @@ class Job:
 
             shared.state.skipped = False
 
+    def rest(self) -> None:
+        """The host has sampled a pass to its end: the next evaluation opens another one."""
+        self._close_current()
+        self._current, self._fresh = None, True
+
+    def forget(self) -> None:
+        """Nothing is sampled again of what was sampled up to here."""
+        self.begun = resampling.Begun()
+        for each in self.passes.values():
+            for one in each:
+                one.remembered = ()
+        for renewed in self.renewed.values():
+            for one in (renewed.job, renewed.first and renewed.first[0]):
+                if one is not None:
+                    one.forget()
+
+    def again(self, mode: str, recalled: dict[bool, Sequence[Recalled | None]]) -> Job:
+        """A job for images of this one that are sampled again."""
+        chosen, p = replace(self.settings, mode=mode), self.owner()
+        return Job(p, chosen, self.library, self.general, self.trouble, self.locate, self.ignoring, recalled=recalled)
+
+    def failed(self, iteration: int, position: int, hires: bool) -> Recalled | None:
+        """What was found out in a pass about an image that is a copy all the same; None of any other."""
+        for one in self.passes.get((iteration, hires), []):
+            verdicts = one.results()[0]
+            if position < len(verdicts) and verdicts[position].failed and position < len(one.remembered):
+                return one.remembered[position]
+        return None
+
     def note_inner(self, where: tuple[int, int | None], inner: object) -> None:
         """Another tool samples inside this job, see :mod:`.inner`."""
         self.inner.setdefault(where, []).append(inner)
 
     def said(self) -> list[Verdict]:
         """What is known of an inner job by now, in at most one verdict."""
-        self._close_current()
-        self._current, self._fresh = None, True
+        self.rest()
         found = self.gravest()
         if found is None and self.adopted:  # made because something was sampled
             missed = f"error {type(self._missed[0]).__name__}" if self._missed else ""
@@ -213,10 +255,17 @@ class Job:
         """Let go of everything but the results."""
         self.over = True
         self._close_current()
+        self.forget()
         self._current, self._empty, self._versions = None, None, []
 
     def verdict(self, iteration: int, position: int, hires: bool = False) -> Verdict | None:
         """What is known of one image by now; None for a pass that has not happened (yet)."""
+        renewed = self.renewed.get((iteration, position))
+        before = self._verdict(iteration, position, hires)
+        return before if renewed is None else renewed.verdict(before, iteration, hires)
+
+    def _verdict(self, iteration: int, position: int, hires: bool) -> Verdict | None:
+        """The same, of the first time that it was sampled."""
         found = [one.results()[0] for one in self.passes.get((iteration, hires), [])]
         parts = [verdicts[position] for verdicts in found if position < len(verdicts)]
         if parts:
@@ -228,8 +277,16 @@ class Job:
 
     def map(self, iteration: int, position: int, hires: bool = False) -> LocalMap | None:
         """Where a flagged image is unstable, if that was asked for."""
+        renewed = self.renewed.get((iteration, position))
+        if renewed is not None and renewed.job is not None:
+            return renewed.job.map(iteration, renewed.position, hires)
         found = [one.results()[2] for one in self.passes.get((iteration, hires), [])]
         return next((maps[position] for maps in found if position < len(maps) and maps[position]), None)
+
+    def evaluations(self, iteration: int, position: int, hires: bool) -> list:
+        """What was seen at each of a pass of one image, see :mod:`..guard.history`."""
+        seen = [one.results()[1] for one in self.passes.get((iteration, hires), [])]
+        return [one for each in seen if position < len(each) for one in each[position]]
 
     def served(self) -> str:
         """The profiles that served, in order, each as "name (own calibration)"."""
@@ -247,10 +304,13 @@ class Job:
 
     def gravest(self) -> Verdict | None:
         """The gravest verdict of the job, for what shows all of its images; None before anything was sampled."""
-        found = [verdict for each in self.passes.values() for one in each for verdict in one.results()[0]]
+        found = []
+        for (iteration, hires), each in self.passes.items():
+            size = max((len(one.results()[0]) for one in each), default=0)
+            found += [verdict for position in range(size) if (verdict := self.verdict(iteration, position, hires)) is not None]
         found += [verdict for each in self.inner.values() for one in each for verdict in one.said()]
         # Of two equally grave ones the picture that still shows it.
-        return gravest(sorted(found, key=lambda one: one.outcome == STEERED)) if found else None
+        return gravest(sorted(found, key=lambda one: one.steered)) if found else None
 
     def images(self) -> int:
         """How many images were sampled by now."""
@@ -285,10 +345,12 @@ class Job:
         for name, hires in (("first", False), ("hires", True)):
             verdict = self.verdict(iteration, position, hires)
             if verdict is not None:
-                seen = [one.results()[1] for one in self.passes.get((iteration, hires), [])]
-                evaluations = [one.to_json() for each in seen if position < len(each) for one in each[position]]
-                local = self.map(iteration, position, hires)
-                out[name] = {**asdict(verdict), "trajectory": evaluations, "map": local and local.to_json()}
+                local, renewed = self.map(iteration, position, hires), self.renewed.get((iteration, position))
+                watching, place = (self, position) if renewed is None else renewed.watched(self, position)
+                seen = watching.evaluations(iteration, place, hires)
+                out[name] = {**asdict(verdict), "trajectory": [one.to_json() for one in seen], "map": local and local.to_json()}
+        if (iteration, position) in self.renewed and self.renewed[iteration, position].said:
+            out["replaced"] = self.renewed[iteration, position].said
         inner = self.inner_verdict(iteration, position)
         return {**out, "inner": {**asdict(inner), "trajectory": [], "map": None}} if inner else out
 

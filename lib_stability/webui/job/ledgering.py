@@ -14,7 +14,7 @@ from pathlib import Path
 from ...guard.verdict import Verdict
 from ...trail import ledger, ledger_loss
 from ...trail.image_row import HIRES, INNER, describe, prompt_hash
-from . import job, places, saved_files, settings, wholes
+from . import job, places, renewing, saved_files, settings, wholes
 
 log = logging.getLogger(__name__)
 #: Per job, the images that have been written: number of the line (0 where that failed) and file by batch and position.
@@ -114,6 +114,7 @@ def _record(found: job.Job, p: object, where: tuple[int, int], name: str | None,
         "action": action(first),
         **({**describe(hires, HIRES), HIRES + "action": action(hires)} if hires else {}),
         **({**describe(inner, INNER), INNER + "action": action(inner)} if inner else {}),
+        "replaced": renewing.said(found, *where) or None,
         **{name: getattr(found.settings, name) for name in ("mode", "sensitivity")},
         "profile": found.served(),
         "seed": _at(p.all_seeds, index),
@@ -133,4 +134,5 @@ def action(verdict: Verdict | None) -> str | None:
         return None
     if verdict.stopped_at:
         return f"stopped at {verdict.stopped_at}"
-    return f"damped {verdict.damped}/{verdict.evaluations}" if verdict.damped else "reported"
+    again = "sampled again and " if verdict.again else ""
+    return f"{again}damped {verdict.damped}/{verdict.evaluations}" if verdict.damped else "reported"

@@ -16,6 +16,7 @@ from ...guard.history import history
 from ...guard.locality import LocalMap
 from ...guard.norms import rms
 from ...guard.probe import USUAL, Probe, virtual
+from ...guard.recalling import Recalled
 from ...guard.verdict import CHANGED, NOT_JUDGED, Verdict, merge
 from ...profile.profiles import Profile
 from ...trail.infotext import Settings
@@ -64,6 +65,8 @@ class Pass:
         Detectors and dampers, by name, that an error keeps this pass from having.
     skips : bool
         Whether the host may be told to skip a batch of which every image is blanked.
+    recalled : sequence of Recalled or None
+        See :class:`..guard.guard.Guard`, of images that are sampled again.
     """
 
     def __init__(
@@ -77,7 +80,11 @@ class Pass:
         locate: bool = False,
         unready: dict[str, Exception] | None = None,
         skips: bool = True,
+        recalled: Sequence[Recalled | None] = (),
     ) -> None:
+        self._recalled = recalled
+        #: Of every flagged image what was found out about it, once the pass is over.
+        self.remembered: list[Recalled | None] = []
         self._skips = skips and settings.mode == "stop"
         self.settings, self._serve, self.negatives = settings, serve, negatives
         self.weights = host.prompt_weights(denoiser)
@@ -89,6 +96,8 @@ class Pass:
         #: The scale that a distilled model is told, 1 for any other.
         self._told = 1.0
         self._poll, self._watch = Poll(), Stopwatch()
+        #: Whether another extension tells the network prompts of its own.
+        self._regions = False
         self._pixels = math.prod(probing.size(denoiser.p))
         self._over: Results | None = None
         #: Whether this pass told the host to skip the rest of its batch.
@@ -152,9 +161,10 @@ class Pass:
             scale = profile.probe_guidance if probe else 1.0
             rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
         self.served.append(served)
+        self._regions = self._regions or host.regions_of_others(denoiser)
         # Of a distilled model the parts are its own to weigh, and a refiner has nothing to say that the base has not.
         apart = self._apart if probe and ready and not described.distilled and not broken else None
-        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording, apart))
+        self.guards.append(Guard(region, self.options, probe, parameterisation, doubt, rewording, apart, () if self.guards else self._recalled))
         if "reword" in self._unready:
             self.guards[-1].trouble.damping["reword"] = type(self._unready["reword"]).__name__
         for error in self._missed:
@@ -243,6 +253,8 @@ class Pass:
         parts = [guard.report() for guard in self.guards]
         batch = max(map(len, parts), default=0)
         verdicts = [merge([part[image] for part in parts if image < len(part)]) for image in range(batch)]
+        if self._regions:
+            verdicts = [one.without_regions() for one in verdicts]
         if self._missed:  # no guard was ever made
             reason = f"error {type(self._missed[0]).__name__}"
             verdicts = [Verdict(NOT_JUDGED, evaluations=len(self._missed), reason=reason)] * max(self.batch, 1)
@@ -259,6 +271,11 @@ class Pass:
         found = [None if one is None else LocalMap.of(one, scale) for one in (self.guards[-1].maps() if self.guards else [])]
         return found + [None] * (batch - len(found))
 
+    def _remembered(self, batch: int) -> list[Recalled | None]:
+        # Versions are the first guard's; what it has not flagged may be a refiner's.
+        found = [guard.recalled() for guard in self.guards]
+        return [next((each[image] for each in found if image < len(each) and each[image] is not None), None) for image in range(batch)]
+
     def cut_short(self, why: str) -> None:
         """The host has ended this pass before its time; what is known by now is kept, nothing of it is called stable."""
         if self._over is None and self.guards and not self.skipped:
@@ -269,6 +286,7 @@ class Pass:
         """Keep the results as plain numbers and let go of every tensor, model and host object."""
         if self._over is None:
             self._over = self.results()
+            self.remembered = extra(self._remembered, len(self._over[0]), lambda: None)
             if self._loaded is not None:
                 self._watch.note(host.describe(self._loaded[0]).checkpoint, self._pixels * self.batch)
         self.guards, self._loaded, self._call, self._empty, self.view = [], None, None, None, None
@@ -294,6 +312,7 @@ class Failed:
     """Stands for a pass of `batch` images in which something around the guards raised `error`."""
 
     skipped = False
+    remembered = ()
 
     def __init__(self, batch: int, error: Exception) -> None:
         self.served: list[Served] = []

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
-from ...guard.options import MODES
+from ...guard.options import MODES, TRIES_RANGE
 from ...guard.probe import MAX_EVALUATIONS
 from ...guard.probe import POLICIES as PROBES
 from ...guard.sensitivity import LEVELS, TAU_RANGE
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 SECTION, PREFIX = ("memorization_guard", "Memorization Guard"), "memorization_guard_"
 _ON, _OFF = ("true", "1", "1.0", "on", "yes"), ("false", "0", "0.0", "off", "no", "")
 #: Fields of Settings, beside `enabled`, that have an option of the same name.
-_DEFAULTS = ("mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations")
+_DEFAULTS = ("mode", "sensitivity", "tau", "damping", "strength", "profile", "probe", "probe_evaluations", "again", "tries")
 
 
 def labels(words: tuple[str, ...]) -> list[str]:
@@ -59,6 +59,8 @@ def _add_options() -> None:
         "profile": (AUTO, {"component": gr.Dropdown, "component_args": _profiles, "refresh": _profiles}),
         "probe": (default.probe.capitalize(), radio(labels(PROBES))),
         "probe_evaluations": (default.probe_evaluations, slider(1, MAX_EVALUATIONS, 1)),
+        "again": (default.again, {}),
+        "tries": (default.tries, slider(*TRIES_RANGE, 1)),
         "no_profile": (GENERAL, radio([GENERAL, NOTHING])),
         "networks": (NOTHING, radio([NOTHING, IGNORE])),
         "infotext": (DETAILS[1], radio(list(DETAILS))),

@@ -8,7 +8,7 @@ import gradio as gr
 
 from ...guard.damping import POLICIES as DAMPINGS
 from ...guard.damping import STRENGTH_RANGE
-from ...guard.options import MODES
+from ...guard.options import MODES, TRIES_RANGE
 from ...guard.probe import MAX_EVALUATIONS
 from ...guard.probe import POLICIES as PROBES
 from ...guard.sensitivity import LEVELS, TAU_RANGE, thresholds
@@ -68,6 +68,10 @@ class Controls:
                 with gr.Row():
                     self.damping = self._radio("damping", DAMPINGS, start.damping)
                     self.strength = self._slider("strength", STRENGTH_RANGE, start.strength, 0.1)
+                with gr.Row():
+                    label, info = texts.CONTROLS["again"]
+                    self.again = gr.Checkbox(start.again, label=label, info=info, elem_id=self._id("again"))
+                    self.tries = self._slider("tries", TRIES_RANGE, float(start.tries), 1)
                 with gr.Row():
                     self.probe = self._radio("probe", PROBES, start.probe)
                     self.probe_evaluations = self._slider("probe_evaluations", (1, MAX_EVALUATIONS), float(start.probe_evaluations), 1)

@@ -77,7 +77,7 @@ def words(sent: str | None) -> Iterator[str]:
     """Handler: progress, and at the end the prompt with its words shaded, and what to leave out."""
     found = verdicts_of(shown(sent).infotext)
     if not found.prompt:
-        yield line("Nothing is shown that has a prompt.")
+        yield line(say(texts.NOTHING_TO_EXPLAIN))
         return
     try:
         body = body_of(found)

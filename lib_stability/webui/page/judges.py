@@ -10,7 +10,7 @@ from ...profile import networks
 from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, texts
-from ..host.language import say
+from ..host.language import number, say
 from ..job import pace
 from ..job.library import Served
 from ..tasks import calibrating, json_options
@@ -19,6 +19,8 @@ from ..tasks import calibrating, json_options
 ONE_IN = 1000
 #: Shares of ordinary images below which a number says nothing any more.
 _RAREST = 10_000
+#: Minutes from which on hours are told.
+_LONG = 120
 
 
 class Line(NamedTuple):
@@ -67,9 +69,9 @@ def share(rate: float, measured: bool) -> str:
     if rate > 0.5:
         return say(texts.SHARE_MOST)
     if rate * _RAREST < 1:
-        return say(texts.SHARE_RARE, count=f"{_RAREST:,}")
+        return say(texts.SHARE_RARE, count=number(f"{_RAREST:,}"))
     count = 1 / rate
-    return say(texts.SHARE if measured else texts.SHARE_GUESS, count=f"{round(count, -1 if count >= 100 else 0):,.0f}")
+    return say(texts.SHARE if measured else texts.SHARE_GUESS, count=number(f"{round(count, -1 if count >= 100 else 0):,.0f}"))
 
 
 def offer() -> str:
@@ -77,7 +79,10 @@ def offer() -> str:
     model, usual = host.describe(host.loaded_model()), calibrating.Options()
     width, height = json_options.size(usual, model.family)
     found = pace.minutes(model.checkpoint, usual.runs, usual.steps, width * height)
-    return say(texts.OFFER, minutes=found, runs=usual.runs) if found else say(texts.OFFER_LATER, runs=usual.runs)
+    if found is None:
+        return say(texts.OFFER_LATER, runs=usual.runs)
+    long = found >= _LONG
+    return say(texts.OFFER_HOURS if long else texts.OFFER, **{"hours" if long else "minutes": round(found / 60) if long else found}, runs=usual.runs)
 
 
 def unusual(score: float, detector: str, judge: Profile) -> float:
@@ -88,7 +93,7 @@ def unusual(score: float, detector: str, judge: Profile) -> float:
 
 def times(multiple: float) -> str:
     """A multiple as people read it."""
-    return f"{multiple:,.0f}" if multiple >= 10 else f"{multiple:.1f}"
+    return number(f"{multiple:,.0f}" if multiple >= 10 else f"{multiple:.1f}")
 
 
 def button(text: str, kind: str, **data: str) -> str:

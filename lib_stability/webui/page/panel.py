@@ -8,13 +8,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...guard.history import Point
-from ...guard.verdict import NOT_JUDGED, STEERED, Verdict
+from ...guard.verdict import NOT_JUDGED, REGIONS, STEERED, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
+from ...trail.image_row import became
+from ...trail.infotext import REPLACED_KEY, replaced
 from ...trail.reading import Reading, verdicts_of
 from ...wording import tags
 from ..host import callbacks, texts
-from ..host.language import say
+from ..host.language import number, say
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
 from . import flagged, judges
@@ -84,11 +86,11 @@ def kind(verdict: Verdict) -> str:
         return verdict.verdict
     if verdict.stopped_at:
         return "blanked"
-    return ("steered" if verdict.outcome == STEERED else "damped") if verdict.damped else verdict.verdict
+    return became(verdict.damped, verdict.outcome) or verdict.verdict
 
 
 #: The gravest last.
-_GRAVITY = ("stable", "steered", "blanked", NOT_JUDGED, "damped", "mild", "strong")
+_GRAVITY = ("stable", "replaced", "steered", "blanked", NOT_JUDGED, "again", "damped", "mild", "copy", "strong")
 
 
 @lru_cache(maxsize=512)
@@ -96,6 +98,7 @@ def _kind_of(text: str | None) -> str:
     """What the passes of an image come to, empty where the guard was off."""
     found = verdicts_of(text or "")
     passes = [kind(one) for one in found.passes]
+    passes = ["replaced" if one == "stable" and replaced(found.params) else one for one in passes]
     return max(passes, key=_GRAVITY.index, default="")
 
 
@@ -115,19 +118,31 @@ def lines(text: str) -> str:
 def _pass(found: Reading, hires: bool, read: Verdict) -> str:
     verdict = last_job.verdict(found.params, hires) or read
     seen = last_job.trajectory(found.params, hires)
-    said = (say(texts.HIRES) if hires else "") + " ".join([*_sentences(verdict), *_number(found.params, hires, verdict, seen)])
+    before = [] if hires else _replaced(found.params)
+    said = (say(texts.HIRES) if hires else "") + " ".join([*before, *_sentences(verdict), *_number(found.params, hires, verdict, seen)])
     line = f"<p class='{_CLASS}-{kind(verdict).replace(' ', '-')}'>{html.escape(said)}{_calibrate(verdict, _tags(found, hires))}</p>"
     return line + _map(found.params, hires, verdict) + _details(found.params, hires, verdict, seen)
+
+
+def _replaced(params: dict[str, str]) -> list[str]:
+    """In the mode "replace": which picture this one stands for, or why it was not replaced."""
+    told = params.get(REPLACED_KEY, "")
+    if not told:
+        return []
+    of = replaced(params)
+    return [say(texts.REPLACED, seed=of) if of else say(texts.NOT_REPLACED, reason=say(told.removeprefix("no - ")))]
 
 
 def _sentences(verdict: Verdict) -> list[str]:
     """In plain words: what the verdict comes to, what it lacks, what can be done."""
     if not verdict.flagged and verdict.reason:
-        said = [say(texts.WHY, reason=say(verdict.reason))]
+        said = [say(texts.WHY, reason=_reason(verdict.reason))]
     else:
         said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
+    if kind(verdict) == "again":
+        said.append(say(texts.NO_LONGER if verdict.steered else texts.UNTOLD))
     if verdict.flagged and verdict.reason:
-        said.append(say(texts.BESIDE, reason=say(verdict.reason)))
+        said.append(say(texts.BESIDE, reason=_reason(verdict.reason)))
     if verdict.unwatched:
         said.append(_unwatched(verdict))
     return said + [say(_ADVICE[reason]) for reason in (verdict.reason,) if reason in _ADVICE]
@@ -143,26 +158,15 @@ def _number(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen | 
     if judge is None or verdict.score is None or verdict.stopped_at:
         return []
     if verdict.damped:
-        both = _before_after(seen, verdict.detector) if seen else None
-        if both is None:
-            return []
-        before, after = (judges.times(judges.unusual(score, verdict.detector, judge)) for score in both)
+        if verdict.score_after is None and not seen:
+            return []  # an older text may be: its score was the highest on the way, while the prompt pulled back to its copy
+        before, after = (judges.times(judges.unusual(score, verdict.detector, judge)) for score in (verdict.score, verdict.score_after or 0.0))
         # Where the end could not be told the last number tells nothing either.
-        return [say(texts.BEFORE_AFTER, before=before, after=after) if verdict.outcome == STEERED else say(texts.BEFORE, before=before)]
+        # Where the image was sampled again these are of the first time.
+        end_told = verdict.outcome == STEERED
+        return [say(texts.BEFORE_AFTER, before=before, after=after) if end_told else say(texts.BEFORE, before=before)]
     multiple = judges.times(judges.unusual(verdict.score, verdict.detector, judge))
     return [say(texts.UNUSUAL if judge.kind == "calibrated" else texts.UNUSUAL_GUESS, times=multiple)]
-
-
-def _before_after(seen: Seen, detector: str) -> tuple[float, float] | None:
-    """The highest score up to the evaluation that was damped first, and the last score; None where one is missing.
-
-    What lies between says how hard the prompt pulls back to its copy: it is higher than both and says nothing about either picture.
-    """
-    points = seen[0]
-    first = next((number for number, one in enumerate(points) if one.damped), len(points))
-    before = [score for one in points[: first + 1] if (score := getattr(one, detector or "watch")) is not None]
-    last = next((score for name in (detector or "watch", "watch", "probe") if (score := getattr(points[-1], name)) is not None), None)
-    return (max(before), last) if before and last is not None else None
 
 
 def _details(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen | None) -> str:
@@ -172,21 +176,21 @@ def _details(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen |
     said += [say(texts.JUDGE, name=judge)] if judge else []
     if not said and seen is None:
         return ""
-    told = "".join(f"<li>{html.escape(one)}.</li>" for one in said)
+    told = "".join(f"<li>{html.escape(say(texts.SENTENCE, said=one))}</li>" for one in said)
     words = judges.button(texts.WORDS, "glossary")
     summary = html.escape(say(texts.DETAILS))
     return f"<details class='{_CLASS}-details'><summary>{summary}</summary><ul>{told}</ul>{words}{_chart(hires, seen)}</details>"
 
 
 def _terms(verdict: Verdict, seen: Seen | None) -> list[str]:
-    said = []
-    if verdict.score is not None and verdict.damped:
-        both = _before_after(seen, verdict.detector) if seen else None
-        said.append(say(texts.SCORE_BEFORE, score=f"{verdict.score:.3g}", after=f"{both[1]:.3g}" if both else "?"))
+    said, detector = [], say(texts.DETECTORS[verdict.detector or "watch"])
+    told = "" if verdict.score is None else number(f"{verdict.score:.3g}")
+    if verdict.score is not None and verdict.score_after is not None:
+        said.append(say(texts.SCORE_BEFORE, score=told, after=number(f"{verdict.score_after:.3g}"), detector=detector))
     elif verdict.score is not None and seen:
-        said.append(say(texts.SCORE, score=f"{verdict.score:.3g}", threshold=f"{seen[1]:.3g}", detector=verdict.detector or "watch"))
+        said.append(say(texts.SCORE, score=told, threshold=number(f"{seen[1]:.3g}"), detector=detector))
     elif verdict.score is not None:
-        said.append(say(texts.SCORE_ALONE, score=f"{verdict.score:.3g}", detector=verdict.detector or "watch"))
+        said.append(say(texts.SCORE_ALONE, score=told, detector=detector))
     if verdict.flagged_at:
         said.append(say(texts.FLAGGED_AT, at=verdict.flagged_at, of=verdict.evaluations))
     if verdict.damped:
@@ -208,7 +212,12 @@ def _chart(hires: bool, seen: Seen | None) -> str:
     if seen is None:
         return ""
     title = say(texts.TRAJECTORY_HIRES if hires else texts.TRAJECTORY)
-    return f"<div class='{_CLASS}-trajectory'>{chart.trajectory(*seen, title)}</div>"
+    return f"<div class='{_CLASS}-trajectory'>{chart.trajectory(*seen, title, _drawn)}</div>"
+
+
+def _drawn(text: str, **values: str) -> str:
+    """A text of a drawing in the page's language, its numbers too."""
+    return say(text, **{name: number(value) if value[:1].isdecimal() else value for name, value in values.items()})
 
 
 def _map(params: dict[str, str], hires: bool, verdict: Verdict) -> str:
@@ -218,16 +227,27 @@ def _map(params: dict[str, str], hires: bool, verdict: Verdict) -> str:
     if found is None:
         return ""
     title = say(texts.PART_HIRES if hires else texts.PART)
-    return f"<details class='{_CLASS}-which'><summary>{html.escape(title)}</summary>{overlay.svg(*found, title)}</details>"
+    return f"<details class='{_CLASS}-which'><summary>{html.escape(title)}</summary>{overlay.svg(*found, title, _drawn)}</details>"
+
+
+def _reason(text: str) -> str:
+    """A reason in plain words of the page's language, where there are any."""
+    return say(texts.REASONS.get(text, text))
 
 
 def _unwatched(verdict: Verdict) -> str:
     """What a verdict is worth that the watch has no part in, or only a part."""
     judged, why = verdict.unwatched.split(" - ", 1)
+    regions = say(texts.REGIONS) if why.endswith(REGIONS) else ""
+    why = why.removesuffix(REGIONS).removesuffix(" and ")
+    if not why:
+        return regions
     if judged != "off":
         done, of = judged.split("/")
-        return say(texts.PARTLY_WATCHED, done=done, of=of, reason=say(why))
-    return say(texts.UNWATCHED, reason=say(why))
+        said = say(texts.PARTLY_WATCHED, done=done, of=of, reason=_reason(why))
+    else:
+        said = say(texts.UNWATCHED, reason=_reason(why))
+    return f"{said} {regions}".rstrip()
 
 
 def _calibrate(verdict: Verdict, tags: str) -> str:

@@ -11,7 +11,7 @@ from modules import scripts
 
 from ...trail.infotext import Settings
 from ...validation import ValidationError
-from ..job import arguments, galleries, infotexts, inner, job, last_job, ledgering, mapping, matching, saved_files, settings, wholes
+from ..job import arguments, galleries, infotexts, inner, job, last_job, ledgering, mapping, matching, renewing, saved_files, settings, wholes
 from . import xyz
 from .controls import Controls
 
@@ -81,7 +81,10 @@ class GuardScript(scripts.Script):
     def process_before_every_sampling(self, p, *args, **kwargs) -> None:
         found = job.of(p)
         if found is not None:
-            found.expect_pass()
+            found.expect_pass((kwargs["c"], kwargs["uc"]) if "c" in kwargs and "uc" in kwargs else None)
+
+    def post_sample(self, p, ps, *args) -> None:
+        renewing.finish(job.of(p), p, ps.samples)
 
     def postprocess_batch(self, p, *args, **kwargs) -> None:
         found = job.of(p)

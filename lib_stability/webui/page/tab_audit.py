@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from ...trail import audit_page
 from ...trail.audit_table import GROUPS
 from ..host import texts
+from ..host.language import number, say
 from ..tasks import api_jobs, auditing, folders
-from .tab_parts import button, cancel, follow, help_line, id_of, kept, line, pressable, runs, text, to_offer
+from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, kept, line, pressable, runs, text, to_offer
 
 #: First choices of folder and filter.
 EVERYTHING, ALL = "All output folders", "All"
 _FILTERS = {ALL: "", **{audit_page.label(group): group for group in GROUPS}}
-_GONE = "This audit is no longer kept: start it again."
 
 
 def choices() -> list[str]:
@@ -46,7 +46,7 @@ def turn(ident: str, shown: str, number: int) -> tuple[str, int, str, object]:
     found, group = auditing.kept(ident), _FILTERS.get(shown, "")
     nothing = gr.update(value=None, visible=False)
     if found is None:
-        return line(_GONE) if ident else "", 0, "", nothing
+        return line(say(texts.AUDIT_GONE)) if ident else "", 0, "", nothing
     number = min(max(int(number), 0), audit_page.pages(found.table, group) - 1)
     said = audit_page.position(found.table, group, number)
     return audit_page.page(found.table, group, number, found.options.admits), number, line(said) if said else "", nothing
@@ -73,11 +73,11 @@ def download(ident: str, shown: str) -> tuple[str, object]:
 
     found = auditing.kept(ident)
     if found is None:
-        return line(_GONE if ident else "Audit a folder first."), gr.update()
+        return line(say(texts.AUDIT_GONE if ident else texts.AUDIT_FIRST)), gr.update()
     group = _FILTERS.get(shown, "")
     target = to_offer(f"audit{'-' + group.replace(' ', '-') if group else ''}.csv")
     found.table.write(target, group)
-    return line(f"{found.table.count(group):,} rows are ready to be downloaded."), gr.update(value=str(target), visible=True)
+    return line(say(texts.ROWS_DOWNLOADABLE, count=number(f"{found.table.count(group):,}"))), gr.update(value=str(target), visible=True)
 
 
 def again() -> tuple:
@@ -113,12 +113,12 @@ def build() -> tuple[object, list, list]:
     file = gr.File(label=texts.CSV_FILE, interactive=False, visible=False, elem_id=id_of("audit_file"))
     ident, number = gr.State(""), gr.State(0)
     paged, moves = [cards, number, position, file], [before, after, csv]
-    begin.click(start, inputs=[chosen, typed], outputs=[progress, ident, shown, summary, *paged, *moves, stop])
-    stop.click(lambda: cancel("audit"), inputs=[], outputs=[progress], queue=False)
-    shown.change(lambda ident, shown: turned(ident, shown, 0), inputs=[ident, shown], outputs=[*paged, *moves], queue=False)
+    begin.click(start, inputs=[chosen, typed], outputs=[progress, ident, shown, summary, *paged, *moves, stop], **QUIET)
+    stop.click(lambda: cancel("audit"), inputs=[], outputs=[progress], queue=False, **QUIET)
+    shown.change(lambda ident, shown: turned(ident, shown, 0), inputs=[ident, shown], outputs=[*paged, *moves], queue=False, **QUIET)
     for one, step in ((before, -1), (after, 1)):
-        one.click(_by(step), inputs=[ident, shown, number], outputs=[*paged, *moves], queue=False)
-    csv.click(download, inputs=[ident, shown], outputs=[position, file], queue=False)
+        one.click(_by(step), inputs=[ident, shown, number], outputs=[*paged, *moves], queue=False, **QUIET)
+    csv.click(download, inputs=[ident, shown], outputs=[position, file], queue=False, **QUIET)
     return progress, [chosen, ident, shown, summary, *paged], [*moves, stop]
 
 

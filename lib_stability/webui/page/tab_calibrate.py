@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from ...profile.calibration import caution
 from ...profile.displacing import Outlook
 from ..host import sampling, texts
-from ..host.language import say
+from ..host.language import number, say
 from ..tasks import api_jobs, calibrating, idle, json_options, roles
 from . import tab_profiles
-from .tab_parts import asking, begin, button, cancel, help_line, id_of, kept, line, lines, pressable, slider, state_of, text, watch
+from .tab_parts import QUIET, asking, begin, button, cancel, help_line, id_of, kept, line, lines, pressable, slider, state_of, text, watch
 from .tab_parts import runs as running
 
 #: Stands for :data:`.calibrating.SAMPLERS`.
@@ -139,11 +139,14 @@ def stop(request: object = None) -> str:
 
 
 def _result(result: dict) -> str:
-    levels = result["levels"]["watch"]
-    said = ", ".join(f"{level} z > {one['threshold']:.2f} ({100 * one['measured']:.1f} %)" for level, one in levels.items())
-    left_out = f" Left out, they look like copies: {'; '.join(result['left_out'])}." if result["left_out"] else ""
+    levels = {
+        say(level.capitalize()): (f"{one['threshold']:.2f}", f"{100 * one['measured']:.1f}") for level, one in result["levels"]["watch"].items()
+    }
+    told = ", ".join(f"{level} {number(threshold)} ({number(share)} %)" for level, (threshold, share) in levels.items())
+    said = [say(texts.CALIBRATED, name=result["profile"], runs=result["runs"], levels=told)]
+    said += [say(texts.LEFT_OUT, prompts="; ".join(result["left_out"]))] if result["left_out"] else []
     warned = "".join(map(line, [*result["changes"], *filter(None, [result["warning"]])]))
-    return line(f"Profile {result['profile']} from {result['runs']} runs. Thresholds and false alarms among its own runs: {said}.{left_out}") + warned
+    return line(" ".join(said)) + warned
 
 
 def build(profiles: object) -> tuple[object, list, object]:
@@ -183,18 +186,18 @@ def build(profiles: object) -> tuple[object, list, object]:
     ident, waits = gr.State(""), gr.State(False)
     given, answers = [runs, steps, width, height, batch, sampler, negative, prompts, tags], [progress, ident, really, rather_not]
     for one, handler, when_idle in ((go, start, False), (later, start_idle, True)):
-        started = one.click(asking(handler), inputs=given, outputs=answers, queue=False)
-        started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles, end])
-        one.click(_constant(when_idle), inputs=[], outputs=[waits], queue=False)
-    started = really.click(asking(start_it), inputs=[*given, waits], outputs=answers, queue=False)
-    started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles, end])
-    rather_not.click(lambda: (line(say(texts.LEFT)), *_asked(False)), inputs=[], outputs=[progress, really, rather_not], queue=False)
+        started = one.click(asking(handler), inputs=given, outputs=answers, queue=False, **QUIET)
+        started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles, end], **QUIET)
+        one.click(_constant(when_idle), inputs=[], outputs=[waits], queue=False, **QUIET)
+    started = really.click(asking(start_it), inputs=[*given, waits], outputs=answers, queue=False, **QUIET)
+    started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles, end], **QUIET)
+    rather_not.click(lambda: (line(say(texts.LEFT)), *_asked(False)), inputs=[], outputs=[progress, really, rather_not], queue=False, **QUIET)
     for one in (runs, negative, tags):
-        one.change(said_before, inputs=[runs, negative, tags], outputs=[before], queue=False)
+        one.change(said_before, inputs=[runs, negative, tags], outputs=[before], queue=False, **QUIET)
     # What the page's script has found there; the handler hands it on, as gradio 4 wants one.
     fill.click(lambda found: found, _js="(_) => memorizationGuardNetworks()", inputs=[tags], outputs=[tags], show_progress="hidden", queue=False)
     # Past the queue, in which the progress may hold the only place.
-    end.click(asking(stop), inputs=[], outputs=[progress], queue=False)
+    end.click(asking(stop), inputs=[], outputs=[progress], queue=False, **QUIET)
     return progress, [progress, plot, end], before
 
 

@@ -17,6 +17,8 @@ from ..tasks.background import Busy, Task
 
 #: Seconds between two looks at the progress.
 PAUSE = 1.0
+#: Of events that fill lines: what is there stays readable until the answer comes. The lines of progress have a bar of their own.
+QUIET = {"show_progress": "hidden"}
 #: Folders of the latest downloads; gradio has long made copies of older ones.
 _offered: deque[Path] = deque()
 _OFFERED = 8

@@ -10,18 +10,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...guard.sensitivity import thresholds
+from ...guard.sensitivity import Thresholds, thresholds
 from ...pictures import figures
 from ...profile import older, own_profiles, profiles
 from ...trail import scan_report
 from ...validation import ValidationError
 from ..host import texts
-from ..host.language import say
+from ..host.language import number, say
 from ..job import settings
 from ..job.library import LIBRARY
 from ..tasks import folders, roles
 from . import serving
-from .tab_parts import asking, button, id_of, kept, line, pressable, to_offer
+from .tab_parts import QUIET, asking, button, id_of, kept, line, pressable, to_offer
 
 #: Colour of trials, readable on light and dark.
 _TRIAL = "#b7791f"
@@ -83,12 +83,19 @@ def show(name: str | None) -> tuple[str, object]:
     if profile is None:
         return line(say(texts.CHOOSE_FIRST)), None
     model = profile.model
-    made_for = f"{profile.name}: {profile.evidence}, for {model.family} with {model.prediction} prediction {model.checkpoint}".rstrip()
-    levels = "; ".join(f"{level} {thresholds(profile.watch, level).describe()}" for level in ("low", "medium", "high"))
-    wanted = ("prompts", "samplers", "steps", "size", "guidance", "source")
-    facts = [f"{key} {_fact(profile.provenance[key])}" for key in wanted if profile.provenance.get(key) not in (None, "", [])]
-    trial = line(f"A trial ({profile.trial}): it serves only where the setting Profile names it.") if profile.trial else ""
-    return line(made_for + ".") + trial + line(levels + ".") + (line("; ".join(facts) + ".") if facts else ""), plot(name)
+    made_for = say(texts.MADE_FOR, name=profile.name, evidence=profile.evidence, model=model.checkpoint or f"{model.family} ({model.prediction})")
+    levels = "; ".join(_level(level, thresholds(profile.watch, level.lower())) for level in ("Low", "Medium", "High"))
+    known = {key: profile.provenance[key] for key in texts.FACTS if profile.provenance.get(key) not in (None, "", [])}
+    facts = [f"{say(texts.FACTS[key])} {_fact(value)}" for key, value in known.items()]
+    trial = line(say(texts.IS_TRIAL)) if profile.trial else ""
+    return line(made_for) + trial + line(levels + ".") + (line("; ".join(facts) + ".") if facts else ""), plot(name)
+
+
+def _level(level: str, limits: Thresholds) -> str:
+    """From which score on a level flags, and how many ordinary images that are."""
+    known = "extrapolated" if limits.extrapolated else "measured" if limits.measured else "supposed"
+    threshold, share = number(f"{limits.mild:.2f}"), number(f"{100 * limits.false_alarms:.2g}")
+    return say(texts.LEVEL[known], level=say(level), threshold=threshold, share=share)
 
 
 def looked_at(name: str | None) -> tuple:
@@ -126,7 +133,7 @@ def export(name: str | None, request: object = None) -> tuple[str, object]:
         return line(say(texts.CHOOSE_FIRST)), gr.update()
     target = to_offer(own_profiles.file_name(name))
     own_profiles.hand_out(name, target, list(LIBRARY.folders))
-    return line(f"{name} is ready to be downloaded."), gr.update(value=str(target), visible=True)
+    return line(say(texts.DOWNLOADABLE, name=name)), gr.update(value=str(target), visible=True)
 
 
 def ask_import(upload: object, request: object = None) -> tuple[str, object, str, object, object]:
@@ -177,12 +184,12 @@ def bring(upload: object, request: object = None) -> tuple[str, object, str]:
     if roles.refusal(request):
         return line(roles.refusal(request)), gr.update(), table()
     if upload is None:
-        return line("Choose a profile's JSON file first."), gr.update(), table()
+        return line(say(texts.FILE_FIRST)), gr.update(), table()
     try:
         name, _ = own_profiles.bring(_path(upload), LIBRARY.folders[-1], LIBRARY.folders[0])
     except (ValidationError, OSError) as error:
         return line(f"Refused: {error}"), gr.update(), table()
-    return line(f"{name} imported."), gr.update(choices=names(), value=name), table()
+    return line(say(texts.IMPORTED_NOW, name=name)), gr.update(choices=names(), value=name), table()
 
 
 def _was_uploaded(path: str) -> bool:
@@ -201,9 +208,9 @@ def ask(name: str | None, request: object = None) -> tuple[str, str, object, obj
     if roles.refusal(request):
         return line(roles.refusal(request)), "", hidden, hidden
     if not own_profiles.find(name, LIBRARY.folders[-1]):
-        return line(f"{name} is bundled and cannot be deleted."), "", hidden, hidden
+        return line(say(texts.BUNDLED_STAYS, name=name)), "", hidden, hidden
     shown = gr.update(visible=True)
-    return line(f"Delete {name} and its older versions for good? Export it first if you may want it back."), name, shown, shown
+    return line(say(texts.DELETE_ASKED, name=name)), name, shown, shown
 
 
 def delete(name: str, request: object = None) -> tuple[str, str, object, object, object, str]:
@@ -217,7 +224,7 @@ def delete(name: str, request: object = None) -> tuple[str, str, object, object,
         if not name:
             raise ValueError(say(texts.CHOOSE_FIRST))
         own_profiles.delete(name, LIBRARY.folders[-1], LIBRARY.folders[0])
-        said = f"{name} deleted."
+        said = say(texts.DELETED, name=name)
     except (ValueError, OSError) as error:
         said = str(error)
     return line(said), "", hidden, hidden, gr.update(choices=names(), value=None), table()
@@ -231,7 +238,7 @@ def back(name: str | None, request: object = None) -> tuple[str, str]:
         if not name:
             raise ValueError(say(texts.CHOOSE_FIRST))
         profile = own_profiles.back(name, LIBRARY.folders[-1])
-        said = f"{name} is the version before again ({profile.evidence}). Go back once more undoes that."
+        said = say(texts.BACK, name=name, evidence=profile.evidence)
     except (ValueError, OSError) as error:
         said = str(error)
     return line(said), table()
@@ -262,18 +269,18 @@ def build() -> tuple[object, list]:
             rather_not = button("profile_import_leave", texts.LEAVE, visible=False)
     asked = gr.State("")
     question, looks = [said, asked, really, never_mind], [facts, picture, hand_out, before, remove]
-    chosen.change(looked_at, inputs=[chosen], outputs=looks, queue=False)
-    hand_out.click(asking(export), inputs=[chosen], outputs=[said, download], queue=False)
+    chosen.change(looked_at, inputs=[chosen], outputs=looks, queue=False, **QUIET)
+    hand_out.click(asking(export), inputs=[chosen], outputs=[said, download], queue=False, **QUIET)
     hide = gr.update(visible=False)
     answers = [sure, rather_not]
-    take_in.click(asking(ask_import), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False)
-    sure.click(asking(bring_it), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False)
-    rather_not.click(lambda: (line(say(texts.LEFT)), hide, hide), inputs=[], outputs=[said, *answers], queue=False)
+    take_in.click(asking(ask_import), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False, **QUIET)
+    sure.click(asking(bring_it), inputs=[upload], outputs=[said, chosen, shown, *answers], queue=False, **QUIET)
+    rather_not.click(lambda: (line(say(texts.LEFT)), hide, hide), inputs=[], outputs=[said, *answers], queue=False, **QUIET)
     # Another file would displace something else.
-    upload.change(lambda file: (hide, hide, *pressable(file is not None)), inputs=[upload], outputs=[*answers, take_in], queue=False)
-    gone = before.click(asking(back), inputs=[chosen], outputs=[said, shown], queue=False)
-    gone.then(looked_at, inputs=[chosen], outputs=looks, queue=False)
-    remove.click(asking(ask), inputs=[chosen], outputs=question, queue=False)
-    really.click(asking(delete), inputs=[asked], outputs=[*question, chosen, shown], queue=False)
-    never_mind.click(lambda: (line(say(texts.KEPT)), "", hide, hide), inputs=[], outputs=question, queue=False)
+    upload.change(lambda file: (hide, hide, *pressable(file is not None)), inputs=[upload], outputs=[*answers, take_in], queue=False, **QUIET)
+    gone = before.click(asking(back), inputs=[chosen], outputs=[said, shown], queue=False, **QUIET)
+    gone.then(looked_at, inputs=[chosen], outputs=looks, queue=False, **QUIET)
+    remove.click(asking(ask), inputs=[chosen], outputs=question, queue=False, **QUIET)
+    really.click(asking(delete), inputs=[asked], outputs=[*question, chosen, shown], queue=False, **QUIET)
+    never_mind.click(lambda: (line(say(texts.KEPT)), "", hide, hide), inputs=[], outputs=question, queue=False, **QUIET)
     return shown, [shown, chosen, *looks]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ...trail import scan_report
 from ..host import texts
 from ..tasks import api_jobs, json_options, scanning
-from .tab_parts import button, cancel, follow, help_line, id_of, kept, lines, pressable, runs, slider, state_of, text
+from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, kept, lines, pressable, runs, slider, state_of, text
 
 #: In the browser alone: there is something to scan once a caption is there. Gradio 3 calls what can be pressed dynamic.
 _CAPTIONS = "(text) => { const any = text.trim() !== ''; return [{interactive: any, mode: any ? 'dynamic' : 'static', __type__: 'update'}]; }"
@@ -53,7 +53,7 @@ def build() -> tuple[object, list]:
         stop = button("cancel_scan", texts.CANCEL, interactive=False)
     progress = gr.HTML("", elem_id=id_of("scan_progress"))
     ranking = gr.HTML("", elem_id=id_of("ranking"))
-    captions.change(None, _js=_CAPTIONS, inputs=[captions], outputs=[look])
-    look.click(scan, inputs=[captions, seeds, tags, width, height, prompts], outputs=[progress, ranking, stop])
-    stop.click(lambda: cancel("scan"), inputs=[], outputs=[progress], queue=False)
+    captions.change(None, _js=_CAPTIONS, inputs=[captions], outputs=[look], **QUIET)
+    look.click(scan, inputs=[captions, seeds, tags, width, height, prompts], outputs=[progress, ranking, stop], **QUIET)
+    stop.click(lambda: cancel("scan"), inputs=[], outputs=[progress], queue=False, **QUIET)
     return progress, [progress, ranking, stop]

@@ -30,7 +30,7 @@ def override(p: object, chosen: Settings) -> Settings:
 def _apply(field: str) -> Callable[[object, object, object], None]:
     def apply(p: object, value: object, values: object) -> None:
         # A new dict: the cells' `p` are copies that would share one.
-        setattr(p, _ATTRIBUTE, {**getattr(p, _ATTRIBUTE, {}), field: value == "True" if field == "enabled" else value})
+        setattr(p, _ATTRIBUTE, {**getattr(p, _ATTRIBUTE, {}), field: value == "True" if field in ("enabled", "again") else value})
 
     return apply
 
@@ -52,5 +52,7 @@ def _add_axes() -> None:
             axis("Sensitivity", str, "sensitivity", list(LEVELS)),
             axis("Damping", str, "damping", list(DAMPINGS)),
             axis("Strength", float, "strength"),
+            axis("Sample again", str, "again", ["True", "False"]),
+            axis("Tries of Replace", int, "tries"),
         ]
     )

@@ -9,22 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from modules import errors, extra_networks, images, infotext_utils, prompt_parser, sd_hijack, sd_models, sd_samplers, shape, shared
-from modules.scripts import PostprocessImageArgs, ScriptRunner
+from modules.rng import ImageRNG
+from modules.scripts import PostprocessImageArgs, PostSampleArgs, ScriptRunner
 from PIL import Image
-
-
-class ImageRNG:
-    """Noise for every image of a batch from its own seed."""
-
-    def __init__(self, size, seeds):
-        self.size = size
-        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
-
-    def next(self):
-        return torch.stack([torch.randn(self.size, generator=generator) for generator in self.generators])
-
-    def next_like(self, x):
-        return torch.stack([torch.randn(x.shape[1:], generator=generator) for generator in self.generators])
 
 
 @dataclass(repr=False)
@@ -32,6 +19,8 @@ class StableDiffusionProcessing:
     prompt: str = ""
     negative_prompt: str = ""
     seed: int = 0
+    subseed: int = 0
+    subseed_strength: float = 0.0
     sampler_name: str = "Euler"
     scheduler: str = "Automatic"
     batch_size: int = 1
@@ -83,7 +72,9 @@ class StableDiffusionProcessing:
         self.all_negative_prompts = [self.negative_prompt] * count
         self.all_hr_prompts = [self.hr_prompt or text for text in self.all_prompts]
         self.all_hr_negative_prompts = [self.hr_negative_prompt or text for text in self.all_negative_prompts]
-        self.all_seeds = list(self.seed) if isinstance(self.seed, list) else [int(self.seed) + number for number in range(count)]
+        varied = self.subseed_strength != 0
+        self.all_seeds = list(self.seed) if isinstance(self.seed, list) else [int(self.seed) + (0 if varied else number) for number in range(count)]
+        self.all_subseeds = [int(self.subseed) + number for number in range(count)]
 
     def setup_conds(self):
         def both(prompts, negatives, steps, scale="cfg_scale", distilled="distilled_cfg_scale"):
@@ -101,6 +92,7 @@ class StableDiffusionProcessing:
             self.hr_c, self.hr_uc = both(self.hr_prompts, self.hr_negative_prompts, steps, "hr_cfg", "hr_distilled_cfg")
         else:
             self.c, self.uc = both(self.prompts, self.negative_prompts, self.steps)
+            self.hr_c = self.hr_uc = None
 
     # Hosts differ in what they ask for.
     if shape.ERSATZ:
@@ -171,17 +163,19 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
                 images.save_image(picture, "", info, suffix="-before-highres-fix")
         self.hr_upscale_to_x, self.hr_upscale_to_y = int(self.width * self.hr_scale), int(self.height * self.hr_scale)
         samples = torch.nn.functional.interpolate(samples, (self.hr_upscale_to_y // 8, self.hr_upscale_to_x // 8), mode="bilinear")
-        self.rng = ImageRNG(samples.shape[1:], self.seeds)
+        shared.state.nextjob()
+        self.rng = ImageRNG(samples.shape[1:], self.seeds, self.subseeds, self.subseed_strength)
         self.sampler = sd_samplers.create_sampler(self.sampler_name)
         noise = self.rng.next()
         if not self.disable_extra_networks:
             extra_networks.activate(self, self.hr_extra_network_data)
-        self.setup_conds()
+        if self.hr_c is None:
+            self.setup_conds()
         self._announce(samples, noise, times=2 if shape.FORGE else 1)
         steps = self.hr_second_pass_steps or self.steps
         samples = self.sampler.sample_img2img(self, samples, noise, self.hr_c, self.hr_uc, steps=steps, image_conditioning=self._image_cond(samples))
         self.is_hr_pass, self.sampler = False, None
-        return samples
+        return DecodedSamples(shared.sd_model.decode_first_stage(samples))
 
 
 class StableDiffusionProcessingImg2Img(StableDiffusionProcessing):
@@ -222,6 +216,7 @@ def create_infotext(
         "Schedule type": p.scheduler,
         "CFG scale": p.cfg_scale,
         "Seed": p.all_seeds[0] if use_main_prompt else all_seeds[index],
+        **({"Variation seed strength": p.subseed_strength} if p.subseed_strength else {}),
         "Size": f"{p.width}x{p.height}",
         "Model hash": p.sd_model_hash,
         "Model": p.sd_model_name,
@@ -293,7 +288,8 @@ def _process(p) -> Processed:
         part = slice(n * p.batch_size, (n + 1) * p.batch_size)
         p.prompts, p.negative_prompts, p.seeds = p.all_prompts[part], p.all_negative_prompts[part], p.all_seeds[part]
         p.hr_prompts, p.hr_negative_prompts = p.all_hr_prompts[part], p.all_hr_negative_prompts[part]
-        p.rng = ImageRNG((4, p.height // 8, p.width // 8), p.seeds)
+        p.subseeds = p.all_subseeds[part]
+        p.rng = ImageRNG((4, p.height // 8, p.width // 8), p.seeds, p.subseeds, p.subseed_strength)
         torch.manual_seed(int(p.seeds[0]))  # for noise that hosts draw without a generator
         p.scripts.before_process_batch(p, batch_number=n, prompts=p.prompts, seeds=p.seeds)
         p.parse_extra_network_prompts()
@@ -303,7 +299,11 @@ def _process(p) -> Processed:
         p.setup_conds()
         if n == 0 and shared.opts.outdir_samples and not shared.cmd_opts.no_prompt_history:
             (Path(shared.opts.outdir_samples) / "params.txt").write_text(create_infotext(p, p.all_prompts, p.all_seeds), encoding="utf-8")
-        samples = p.sample(conditioning=p.c, unconditional_conditioning=p.uc, seeds=p.seeds, prompts=p.prompts)
+        told = {"seeds": p.seeds, "subseeds": p.subseeds, "subseed_strength": p.subseed_strength, "prompts": p.prompts}
+        samples = p.sample(conditioning=p.c, unconditional_conditioning=p.uc, **told)
+        sampled = PostSampleArgs(samples)
+        p.scripts.post_sample(p, sampled)
+        samples = sampled.samples
         decoded = torch.stack(samples) if getattr(samples, "already_decoded", False) else shared.sd_model.decode_first_stage(samples)
         shared.state.nextjob()
         p.scripts.postprocess_batch(p, decoded, batch_number=n)

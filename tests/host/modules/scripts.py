@@ -17,6 +17,11 @@ scripts_data: list[ScriptClassData] = []
 current_basedir = ""
 
 
+class PostSampleArgs:
+    def __init__(self, samples):
+        self.samples = samples
+
+
 class PostprocessImageArgs:
     def __init__(self, image):
         self.image = image

@@ -52,8 +52,8 @@ class KDiffusionSampler(Sampler):
         else:
             kwargs["sigmas"] = sigmas
         if self.takes("noise_sampler") and "sde" in self.func.__name__:
-            levels = sigmas[sigmas > 0]
-            kwargs["noise_sampler"] = sampling.BrownianTreeNoiseSampler(x, levels.min(), levels.max(), seed=list(p.seeds))
+            levels, part = sigmas[sigmas > 0], slice(p.iteration * p.batch_size, (p.iteration + 1) * p.batch_size)
+            kwargs["noise_sampler"] = sampling.BrownianTreeNoiseSampler(x, levels.min(), levels.max(), seed=list(p.all_seeds[part]))
         return self.func(self.model_wrap_cfg, x, extra_args=self.sampler_extra_args, disable=True, callback=self.callback_state, **kwargs)
 
     def _flow(self) -> bool:

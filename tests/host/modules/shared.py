@@ -64,7 +64,8 @@ class State:
 
     def begin(self, job=""):
         self.job, self.skipped, self.interrupted, self.stopping_generation = job, False, False, False
-        self.sampling_step = self.sampling_steps = 0
+        self.sampling_step = self.sampling_steps = self.job_no = 0
+        self.job_count, self.textinfo = -1, None
         self.current_latent = None
 
     def end(self):
@@ -72,6 +73,7 @@ class State:
 
     def nextjob(self):
         self.sampling_step = 0
+        self.job_no += 1
 
 
 options_templates = options_section(
@@ -80,6 +82,7 @@ options_templates = options_section(
         "skip_early_cond": OptionInfo(0.0, "Ignore negative prompt during early sampling"),
         "s_min_uncond_all": OptionInfo(False, "NGMS on every step"),
         "CLIP_stop_at_last_layers": OptionInfo(1, "Clip skip"),
+        "eta_noise_seed_delta": OptionInfo(0, "Eta noise seed delta"),
         "batch_cond_uncond": OptionInfo(True, "Batch cond and uncond"),
         "save_images_before_highres_fix": OptionInfo(False, "Save a copy before hires fix"),
         "return_grid": OptionInfo(True, "Show grid"),
