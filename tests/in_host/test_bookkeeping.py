@@ -151,7 +151,7 @@ def test_the_axes_of_the_grid(generate, host):
     pictures = [one.tobytes() for one in done.images]
     assert pictures[0] == pictures[2] == pictures[3] != pictures[1]
     labels = [option.label for data in host.scripts.scripts_data for option in getattr(data.module, "axis_options", [])]
-    assert sum(label.startswith("[Memorization Guard]") for label in labels) == 5
+    assert sum(label.startswith("[Memorization Guard]") for label in labels) == 7
 
 
 @pytest.mark.parametrize(
