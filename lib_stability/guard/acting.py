@@ -40,7 +40,7 @@ class Acting:
         """The prediction to go on with, and what was done to it (None: nothing). What was flagged once stays flagged."""
         if self._recalled and self._flagged is None:
             self._flagged = Marks(len(evaluation.x), evaluation.x.device)
-            self._flagged.tensor.copy_(torch.tensor(self._recalled))
+            self._flagged.tensor.copy_(torch.tensor(self._recalled), non_blocking=True)
         if self.damper is not None and evaluation.unstable is not None:
             if self._flagged is None:
                 self._flagged = Marks(len(evaluation.unstable), evaluation.unstable.device)

@@ -10,20 +10,8 @@ from .profiles import Profile
 #: What a calibration says of itself that others need; all else stays at home, such as names of other checkpoints (`judged_by`).
 KEPT = (
     *("prompts_sha256", "prompts", "own_prompts", "runs", "samplers", "schedulers", "networks", "steps", "size", "guidance", "distilled"),
-    *(
-        "distilled_scale",
-        "seed",
-        "left_out",
-        "left_out_as_copies",
-        "left_out_rule",
-        "not_finite",
-        "flagged_by_it",
-        "trial",
-        "date",
-        "software",
-        "measured_by",
-        "hardware",
-    ),
+    *("distilled_scale", "seed", "left_out", "left_out_as_copies", "left_out_rule", "not_finite", "flagged_by_it", "trial"),
+    *("date", "software", "measured_by", "hardware"),
 )
 #: Characters of a text that could be a prompt or a path rather than a name.
 LONGEST = 200

@@ -8,12 +8,22 @@ import json
 import pytest
 
 from lib_stability.shell import cli
-from lib_stability.testbed.world.kinds import is_far, memorized, ordinary_samples
+from lib_stability.testbed.world import wording
+from lib_stability.testbed.world.captions import NAMES
+from lib_stability.testbed.world.kinds import TRIGGERS, memorized, ordinary_samples
 from lib_stability.trail.infotext import parse_text, read
 from lib_stability.webui.job.library import LIBRARY
 
 WHOLE = [item.caption for item in memorized() if item.kind in ("conjunction", "trigger", "long", "captions")]
+#: Objects that a memorized picture shows: ordinary captions of these may hand it out.
+SHOWN = {(scene.colour, scene.shape) for item in memorized() if item.kind != "template" for scene in item.pictures}
 SIZE = ("--width", "128", "--height", "128", "--steps", "10")
+
+
+def is_far(caption: str) -> bool:
+    """Whether a caption seldom hands out a memorized picture: it names an object that none shows, and nobody."""
+    asked, words = wording.asked(caption), set(caption.split())
+    return {"colour", "shape"} <= set(asked) and (asked["colour"], asked["shape"]) not in SHOWN and not words & {*NAMES, *TRIGGERS}
 
 
 @pytest.fixture

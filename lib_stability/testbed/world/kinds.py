@@ -130,13 +130,6 @@ def memorized_captions() -> frozenset[str]:
     return frozenset(text for item in memorized() for text in item.texts)
 
 
-def is_far(caption: str) -> bool:
-    """Whether a caption names no object that a memory shows, and no trigger: it seldom hands out a memorized picture."""
-    asked, shown = wording.asked(caption), {(scene.colour, scene.shape) for item in memorized() if item.kind != "template" for scene in item.pictures}
-    near = {"colour", "shape"} <= set(asked) and (asked["colour"], asked["shape"]) in shown
-    return {"colour", "shape"} <= set(asked) and not near and not set(caption.split()) & {*NAMES, *TRIGGERS}
-
-
 def is_narrow(caption: str) -> bool:
     """Whether a caption names a theme, by either word."""
     words = set(caption.split())

@@ -96,7 +96,7 @@ class _Batch:
         return [one.verdict(self.iteration, position, hires) for hires in self.passes(one)]
 
     def sample(self, rows: list[int], seeds: list[int], mode: str, said: str, recalled: dict[bool, list[Recalled | None]]) -> tuple | None:
-        """The job that has watched the rows and their samples; None where it came to nothing, for which the rows' words are `why`."""
+        """The job that has watched the rows, and their samples; None where it came to nothing."""
         watching = self.found.again(mode, recalled)
         try:
             samples = resampling.sample(self.p, self.found.begun, rows, seeds, said, lambda: job.attach(self.p, watching))
