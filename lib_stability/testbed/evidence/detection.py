@@ -6,7 +6,7 @@ hands out a memorized picture is a copy, a memorized caption's run that does not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -75,20 +75,44 @@ def judges(setting: Setting) -> str:
     return "watch" if setting.negative == "none" and setting.guidance >= LEAST_GUIDANCE else "probe" if setting.probe else ""
 
 
-def rows(setting: Setting, profile: Profile, kinds: Sequence[str], runs: Runs) -> Iterator[dict]:
-    """The entries of ``evaluate.json`` of one setting: one for each kind of memorization, and one for the copies that ordinary captions hand out.
+def by_kind(
+    kinds: np.ndarray, copies: np.ndarray, score: np.ndarray | None = None, first: np.ndarray | None = None, over: Mapping[str, np.ndarray] = {}
+) -> Iterator[dict]:
+    """Of each kind of caption its runs and the share that are copies; and where scores are given and at least :data:`LEAST` are, how those are told.
 
     Parameters
     ----------
-    kinds : sequence of str
-        What each run's caption is: a kind, or :data:`ORDINARY`.
+    kinds : array of str ``(runs,)``
+        What each run's caption is: a kind of memorization, or :data:`ORDINARY`.
+    copies : bool array ``(runs,)``
+    score : array ``(runs,)``, optional
+        Copies of a kind are ranked against the ordinary captions' runs that are none.
+    first : bool array ``(runs,)``, optional
+        Runs that Medium flags in the first :data:`EARLY_SHARE` of their evaluations.
+    over : mapping of bool arrays ``(runs,)``
+        Runs that a level flags.
+    """
+    ordinary = (kinds == ORDINARY) & ~copies
+    for kind in dict.fromkeys(kinds.tolist()):
+        own = kinds == kind
+        found = own & copies
+        row = {"kind": kind, "runs": int(own.sum()), "copies": float(copies[own].mean())}
+        if score is not None and found.sum() >= LEAST:
+            row |= {"auc": auc(score[found], score[ordinary]), "tpr_at_1pct_fpr": tpr_at(score[found], score[ordinary])}
+            row |= {"caught_early": float(first[found].mean()), "caught": {level: float(one[found].mean()) for level, one in over.items()}}
+        yield row
+
+
+def rows(setting: Setting, profile: Profile, kinds: Sequence[str], runs: Runs) -> Iterator[dict]:
+    """The entries of ``evaluate.json`` of one setting: one for each kind of memorization, and one for the copies that ordinary captions hand out.
+
+    `kinds` says of each run what its caption is, see :func:`by_kind`.
     """
     names = np.asarray(kinds)
     found = {level: {name: thresholds(region, level).mild for name, region in _regions(profile)} for level in (*TARGETS, "paper")}
     score, early = runs.best(found["medium"]), runs.best(found["medium"], EARLY)
-    first = runs.best(found["medium"], max(1, round(EARLY_SHARE * runs.watch.shape[1])))
-    ordinary = (names == ORDINARY) & ~runs.copies
-    judged = ~np.isnan(score)
+    first = runs.best(found["medium"], max(1, round(EARLY_SHARE * runs.watch.shape[1]))) > 1
+    ordinary, judged = (names == ORDINARY) & ~runs.copies, ~np.isnan(score)
     shared = {
         "detector": judges(setting),
         "evaluations": runs.watch.shape[1],
@@ -98,19 +122,14 @@ def rows(setting: Setting, profile: Profile, kinds: Sequence[str], runs: Runs) -
         "ordinary_runs": int(ordinary.sum()),
         "ordinary_that_copy": int((runs.copies & (names == ORDINARY)).sum()),
     }
-    over = {level: runs.best(limits) > 1 for level, limits in found.items()}
-    for kind in dict.fromkeys(names.tolist()):
-        own = names == kind
-        copies = own & runs.copies
-        row = {"kind": kind, **asdict(setting), "runs": int(own.sum()), "copies": float(runs.copies[own].mean()), **shared}
-        row |= {"auc": None, "tpr_at_1pct_fpr": None, "auc_after_3": None, "caught_early": None, "levels": {}}
-        if judged.all():
-            row["levels"] = {level: {"false_alarms": float(one[ordinary].mean()), "caught": None} for level, one in over.items()}
-        if judged.all() and copies.sum() >= LEAST:
-            row |= {"auc": auc(score[copies], score[ordinary]), "tpr_at_1pct_fpr": tpr_at(score[copies], score[ordinary])}
-            row |= {"auc_after_3": auc(early[copies], early[ordinary]), "caught_early": float((first[copies] > 1).mean())}
-            for level, one in over.items():
-                row["levels"][level]["caught"] = float(one[copies].mean())
+    over = {level: runs.best(limits) > 1 for level, limits in found.items()} if judged.all() else {}
+    for told in by_kind(names, runs.copies, *((score, first, over) if judged.all() else ())):
+        caught = told.pop("caught", {})
+        row = {**told, **asdict(setting), **shared}
+        copies = (names == told["kind"]) & runs.copies
+        row["auc_after_3"] = auc(early[copies], early[ordinary]) if caught else None
+        row |= {name: told.get(name) for name in ("auc", "tpr_at_1pct_fpr", "caught_early")}
+        row["levels"] = {level: {"false_alarms": float(one[ordinary].mean()), "caught": caught.get(level)} for level, one in over.items()}
         yield row
 
 

@@ -18,12 +18,12 @@ from ...guard.probe import LEAST_GUIDANCE, looks
 from ...guard.region import StabilityRegion
 from ...guard.sensitivity import TARGETS, thresholds
 from ...profile.profiles import Profile
-from ...ranking import auc, tpr_at
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting
 from ..world import kinds
 from . import tables
-from .tapes import ORDINARY, Tape, name_of, tape
+from .detection import EARLY_SHARE, ORDINARY, by_kind
+from .tapes import Tape, name_of, tape
 
 SETTINGS = (
     Setting(),
@@ -42,10 +42,6 @@ SETTINGS = (
     Setting("Euler", "karras", 50, 7.5),
     Setting(guidance=2.0),
 )
-#: Copies of a kind below which a row says nothing of it.
-LEAST = 3
-#: Share of a pass in which a flag comes early enough to steer by.
-EARLY = 0.25
 
 
 def deviations(region: StabilityRegion, taken: Tape, names: tuple[str, str], guidance: float | None = None) -> np.ndarray:
@@ -73,23 +69,13 @@ def judged(profile: Profile, setting: Setting, taken: Tape) -> tuple[np.ndarray,
 def row(setting: Setting, taken: Tape, scores: np.ndarray, region: StabilityRegion, detector: str) -> dict:
     """One setting: false alarms among the ordinary captions' runs that are none, and per kind what is caught of the copies."""
     score = np.nanmax(scores, 1)
-    early = np.nanmax(scores[:, : max(1, round(EARLY * scores.shape[1]))], 1)
+    early = np.nanmax(scores[:, : max(1, round(EARLY_SHARE * scores.shape[1]))], 1)
     ordinary = (taken.kinds == ORDINARY) & ~taken.copies
-    limits = {level: thresholds(region, level).mild for level in TARGETS}
+    over = {level: score > thresholds(region, level).mild for level in TARGETS}
     found = {"detector": detector, **asdict(setting), "evaluations": scores.shape[1], "ordinary_runs": int(ordinary.sum())}
     found["ordinary_that_copy"] = int((taken.copies & (taken.kinds == ORDINARY)).sum())
-    found["false_alarms"] = {level: float((score[ordinary] > limit).mean()) for level, limit in limits.items()}
-    found["kinds"] = []
-    for kind in (*kinds.KINDS, ORDINARY):
-        own = taken.kinds == kind
-        copies = own & taken.copies
-        entry = {"kind": kind, "runs": int(own.sum()), "copies": float(taken.copies[own].mean())}
-        if copies.sum() >= LEAST:
-            entry |= {"auc": auc(score[copies], score[ordinary]), "tpr_at_1pct_fpr": tpr_at(score[copies], score[ordinary])}
-            entry["caught"] = {level: float((score[copies] > limit).mean()) for level, limit in limits.items()}
-            entry["caught_early"] = float((early[copies] > limits["medium"]).mean())
-        found["kinds"].append(entry)
-    return found
+    found["false_alarms"] = {level: float(one[ordinary].mean()) for level, one in over.items()}
+    return found | {"kinds": list(by_kind(taken.kinds, taken.copies, score, early > thresholds(region, "medium").mild, over))}
 
 
 def detect(

@@ -20,10 +20,10 @@ from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, sample
 from ..network.setting import Setting, memorized_captions, negatives_for
 from ..world import judge, kinds
+from .detection import ORDINARY
 
 #: What a tape holds of every evaluation.
 COLUMNS = ("sigma", "guidance", "rate", "clean", "virtual_rate", "virtual_clean", "difference", "turn")
-ORDINARY = "ordinary"
 
 
 @dataclass
