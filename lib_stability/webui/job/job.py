@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
@@ -299,7 +298,8 @@ class Job:
     def _served(self) -> list[Served]:
         return [one for each in self.passes.values() for p in each for one in p.served if one.profile]
 
-    def _profiles(self) -> list[Profile]:
+    def profiles(self) -> list[Profile]:
+        """What judged, in order."""
         return [one.profile for one in self._served()]
 
     def gravest(self) -> Verdict | None:
@@ -318,41 +318,6 @@ class Job:
         for (iteration, _), each in self.passes.items():
             sizes[iteration] = max([sizes.get(iteration, 0), *(len(one.results()[0]) for one in each)])
         return sum(sizes.values())
-
-    def to_json(self) -> dict:
-        """The whole job as plain values: what ``GET /memorization-guard/v1/last`` answers."""
-        p, images = self.owner(), []
-        for iteration in sorted({iteration for iteration, _ in self.passes} | self.sampled):
-            size = max([len(one.results()[0]) for key, each in self.passes.items() if key[0] == iteration for one in each], default=0)
-            for position in range(max(size, 1)):
-                images.append({"iteration": iteration, "position": position, **self._image(iteration, position)})
-        return {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "checkpoint": getattr(p, "sd_model_name", None),
-            "checkpoint_hash": getattr(p, "sd_model_hash", None),
-            "profile": self.served(),
-            "judged_by": [
-                {"name": one.name, "origin": one.origin, "kind": one.kind, "runs": one.runs, "trial": one.trial}
-                for number, one in enumerate(self._profiles())
-                if one not in self._profiles()[:number]
-            ],
-            "settings": asdict(self.settings),
-            "images": images,
-        }
-
-    def _image(self, iteration: int, position: int) -> dict:
-        out = {}
-        for name, hires in (("first", False), ("hires", True)):
-            verdict = self.verdict(iteration, position, hires)
-            if verdict is not None:
-                local, renewed = self.map(iteration, position, hires), self.renewed.get((iteration, position))
-                watching, place = (self, position) if renewed is None else renewed.watched(self, position)
-                seen = watching.evaluations(iteration, place, hires)
-                out[name] = {**asdict(verdict), "trajectory": [one.to_json() for one in seen], "map": local and local.to_json()}
-        if (iteration, position) in self.renewed and self.renewed[iteration, position].said:
-            out["replaced"] = self.renewed[iteration, position].said
-        inner = self.inner_verdict(iteration, position)
-        return {**out, "inner": {**asdict(inner), "trajectory": [], "map": None}} if inner else out
 
 
 def attach(p: object, job: Job) -> None:

@@ -12,6 +12,7 @@ from ...guard.verdict import Verdict
 from ...pictures import overlay
 from ...profile.profiles import Profile
 from ...trail.infotext import REGION_KEY, clean, read, result_key, write
+from . import plainly
 from .job import Job
 from .library import LIBRARY, Served
 
@@ -23,7 +24,7 @@ _pictures: dict[tuple[int, int], Image.Image] = {}
 def remember(job: Job, seeds: Sequence[int] = (), batch: int = 1) -> None:
     """Keep the results of a job that is over, each image's seed with it; the job before is forgotten."""
     global _last
-    found = job.to_json()
+    found = plainly.of(job)
     for image in found["images"]:
         index = image["iteration"] * max(batch, 1) + image["position"]
         image["seed"] = int(seeds[index]) if index < len(seeds) else None

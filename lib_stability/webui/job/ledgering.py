@@ -14,7 +14,7 @@ from pathlib import Path
 from ...guard.verdict import Verdict
 from ...trail import ledger, ledger_loss
 from ...trail.image_row import HIRES, INNER, describe, prompt_hash
-from . import job, places, renewing, saved_files, settings, wholes
+from . import job, places, plainly, renewing, saved_files, settings, wholes
 
 log = logging.getLogger(__name__)
 #: Per job, the images that have been written: number of the line (0 where that failed) and file by batch and position.
@@ -91,8 +91,7 @@ def _append(records: Callable[[], list[dict]], count: int = 1) -> list[int]:
 def _rest(found: job.Job, p: object, written: dict[tuple[int, int], tuple[int, str | None]], names: dict[tuple[int, int], str]) -> list[dict]:
     """Images that have no line yet, and the right file of those whose line names another, such as a state of the picture before the last."""
     records = []
-    for image in found.to_json()["images"]:
-        where = image["iteration"], image["position"]
+    for where in plainly.places(found):
         number, name = written.get(where, (None, None))
         if number is None:
             records.append(_record(found, p, where, names.get(where)))
