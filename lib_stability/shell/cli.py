@@ -225,7 +225,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from ..testbed.evidence import evaluate, evaluation_rows, remake, tables
 
     size = evaluate.QUICK if arguments.quick else evaluate.FULL
-    kept = evaluation_rows.Kept(arguments.kept, remake.rests_on("testbed.evidence.evaluate", profile.to_json())) if arguments.kept else None
+    kept = evaluation_rows.Kept(arguments.kept, remake.rests_on("detection", profile.to_json())) if arguments.kept else None
     result = evaluate.evaluate(size, arguments.out, profile, None, arguments.only, arguments.jobs, kept)
     print(f"Thresholds of {profile.name} ({profile.kind}):")
     for level in ("low", "medium", "high", "paper"):

@@ -13,6 +13,7 @@ from ..guard import sensitivity
 from ..pictures import figures
 from ..profile import storage
 from .evidence import calibrate as calibration
+from .evidence import remake
 from .evidence.damping import generate
 from .network import model
 from .network.setting import EVALUATION_SEED, Setting
@@ -110,7 +111,7 @@ def kinds(arguments: argparse.Namespace) -> int:
 
     bed, profile = model.Testbed.load(), storage.read(MAIN.profile)
     with tqdm(desc="runs", unit="run") as bar:
-        result = measuring.detect(bed, profile, arguments.out, arguments.tapes, tick=bar.update)
+        result = measuring.detect(bed, profile, arguments.out, arguments.tapes / remake.rests_on("kinds"), tick=bar.update)
     print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
     return 0
 
@@ -149,8 +150,9 @@ def lora(arguments: argparse.Namespace) -> int:
         return 0
     from .evidence import lora_detection as measuring
 
+    profile, kept = storage.read(MAIN.profile), arguments.kept / remake.rests_on("lora")
     with tqdm(desc="runs", unit="run") as bar:
-        result = measuring.evaluate(storage.read(storage.BUNDLED / "testbed.json"), arguments.out, arguments.kept, bar.update, arguments.only)
+        result = measuring.evaluate(profile, arguments.out, kept, bar.update, arguments.only)
     print(f"{measuring.report(result)}\nWritten to {arguments.out}/")
     return 0
 

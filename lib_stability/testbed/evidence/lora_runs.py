@@ -22,6 +22,8 @@ STEPS, GUIDANCE = 20, 7.5
 #: The evaluation whose prediction seeds are compared at, from 1 on.
 EARLY = 8
 SIZE = 48
+#: Runs of other captions that each is held against.
+BANK = 48
 
 
 @dataclass

@@ -89,6 +89,19 @@ def test_a_change_remakes_what_rests_on_it_and_nothing_else(house, file, text, n
     assert make_all(house) == names and make_all(house) == []
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "same"),
+    [("weights.json", "2", False), ("lib_stability/room/other.py", "import sys\n", False), ("lib_stability/room/first.py", "x = 1\n", True)],
+)
+def test_what_an_interrupted_step_leaves_is_gone_on_with_only_where_it_rests_on_the_same(house, monkeypatch, file, text, same):
+    """Runs of other weights or code were once taken for those of the present ones: they lay in the same folder."""
+    monkeypatch.setattr(remake, "STEPS", SMALL_STEPS)
+    before = remake.rests_on("other", root=house)
+    assert before == remake.rests_on("other", root=house) != remake.rests_on("other", "another profile", root=house)
+    (house / file).write_text(text)
+    assert (remake.rests_on("other", root=house) == before) is same
+
+
 def test_another_command_is_another_step(house):
     changed = Step(OTHER.name, OTHER.minutes, "write profile.json other.md", OTHER.module, OTHER.reads, OTHER.makes)
     assert digest(changed, house) != digest(OTHER, house)
