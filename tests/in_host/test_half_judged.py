@@ -11,7 +11,7 @@ from lib_stability.guard import guard, locality, probe, rewording
 from lib_stability.guard.dampers import Directional
 from lib_stability.webui.host import encodings, networks, probing, versions
 from lib_stability.webui.host import host as asked
-from lib_stability.webui.job import hooks, infotexts, job, last_job, ledgering, mapping, passes, saved_files, settings
+from lib_stability.webui.job import hooks, infotexts, job, last_job, ledgering, mapping, passes, plainly, saved_files, settings
 
 ORDINARY = "small blue square"
 
@@ -152,7 +152,7 @@ EXTRAS = {
     "maps made": (passes.LocalMap, "of"),
     "maps added up": (locality.Locator, "add"),
     "profiles named": (job.Job, "served"),
-    "the job as JSON": (job.Job, "to_json"),
+    "the job as plain values": (plainly, "of"),
 }
 
 
