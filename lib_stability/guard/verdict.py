@@ -41,7 +41,7 @@ NEAR, OPPOSITE = 0.45, -0.7
 DECIDED_BELOW = 0.05
 #: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
 #: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
-#: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of `testbed kinds`; no table keeps it.)
+#: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of the evaluation; no table keeps it.)
 STEERED_BELOW = -0.5
 #: Where the last two noise levels lie closer than by this factor the last update is too small to tell (Karras, 50 steps: a fifth of the copies would
 #: pass for steered away).

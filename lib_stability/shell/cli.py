@@ -110,12 +110,9 @@ def build_parser() -> argparse.ArgumentParser:
     copies.add_argument("--ordinary", type=bounded(int, 1, 10**5), default=288, help="runs of ordinary captions (%(default)s)")
     copies.add_argument("--weights", type=Path, help="other weights, such as those of a training under way")
     copies.add_argument("--out", type=Path, default=Path("outputs/copies"), help="folder for copies.json and copies.md (%(default)s)")
-    told = actions.add_parser("kinds", help="what a profile catches of each kind of memorization, and how often it is wrong")
-    told.add_argument("--out", type=Path, default=Path("outputs/kinds"), help="folder for kinds.json and kinds.md (%(default)s)")
-    told.add_argument("--tapes", type=Path, default=Path("outputs/tapes"), help="folder where sampled runs are kept: half an hour (%(default)s)")
-    damped = actions.add_parser("damping", help="what damping leaves of each kind of memorization, and which words it names")
-    damped.add_argument("--out", type=Path, default=Path("outputs/kinds"), help="folder for damping.json and damping.md (%(default)s)")
-    damped.add_argument("--draws", type=bounded(int, 1, 1000), default=3, help="runs of each memory (%(default)s)")
+    scores = actions.add_parser("scores", help="other scores than the guard's on the runs of `evaluate`, by kind of memorization")
+    scores.add_argument("--out", type=Path, default=Path("outputs/scores"), help="folder for scores.json and scores.md (%(default)s)")
+    scores.add_argument("--kept", type=Path, default=Path("outputs/evaluate"), help="where `evaluate --kept` keeps its runs (%(default)s)")
     agreement = actions.add_parser("agreement", help="how well copies are told without originals, by agreement between seeds")
     agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
     match = actions.add_parser("match", help="what an index of training pictures finds: whole and partial copies, altered pictures")
@@ -226,7 +223,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     size = evaluate.QUICK if arguments.quick else evaluate.FULL
     kept = evaluation_rows.Kept(arguments.kept, remake.rests_on("detection", profile.to_json())) if arguments.kept else None
-    result = evaluate.evaluate(size, arguments.out, profile, None, arguments.only, arguments.jobs, kept)
+    tapes = arguments.kept / f"tapes-{remake.rests_on('tapes')}" if arguments.kept else None
+    result = evaluate.evaluate(size, arguments.out, profile, None, arguments.only, arguments.jobs, kept, tapes)
     print(f"Thresholds of {profile.name} ({profile.kind}):")
     for level in ("low", "medium", "high", "paper"):
         print(f"  {level}: watch {sensitivity.thresholds(profile.watch, level).describe()}")

@@ -105,24 +105,22 @@ def copies(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def kinds(arguments: argparse.Namespace) -> int:
-    """What the kinds' profile catches of each kind of memorization, and how often it is wrong."""
-    from .evidence import kinds_detection as measuring
+def scores(arguments: argparse.Namespace) -> int:
+    """Other scores than the guard's, on the runs that `evaluate` keeps."""
+    from .evidence import evaluate, evaluation_rows
+    from .evidence import scores as measuring
 
-    bed, profile = model.Testbed.load(), storage.read(MAIN.profile)
+    folder = arguments.kept / f"tapes-{remake.rests_on('tapes')}"
+    size = evaluate.FULL
+    parts = [part for part in evaluation_rows.parts(size, "detection", MAIN.kinds) if part.setting.probe or part.setting.negative == "none"]
+    settings = [(part.setting, folder / evaluation_rows.tape_name(part, size)) for part in parts]
+    missing = [path for _, path in settings if not path.exists()]
+    if missing:
+        raise SystemExit(
+            f"{len(missing)} of {len(settings)} settings have no runs in {folder}: run `evaluate --only detection --kept {arguments.kept}`"
+        )
     with tqdm(desc="runs", unit="run") as bar:
-        result = measuring.detect(bed, profile, arguments.out, arguments.tapes / remake.rests_on("kinds"), tick=bar.update)
-    print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
-    return 0
-
-
-def damping(arguments: argparse.Namespace) -> int:
-    """What damping leaves of each kind of memorization."""
-    from .evidence import kinds_damping as measuring
-
-    bed, profile = model.Testbed.load(), storage.read(MAIN.profile)
-    with tqdm(desc="runs", unit="run") as bar:
-        result = measuring.damp(bed, profile, arguments.out, arguments.draws, tick=bar.update)
+        result = measuring.measure(model.Testbed.load(), storage.read(MAIN.profile), settings, arguments.out, folder, bar.update)
     print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
     return 0
 

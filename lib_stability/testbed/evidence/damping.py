@@ -21,6 +21,7 @@ from ..network.setting import Setting, negatives_for
 from ..world import judge, wording
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
+from .carriers import carriers
 
 
 @dataclass
@@ -105,6 +106,7 @@ def row(
         "ordinary_flagged": float(flagged.float().mean()),
         "unflagged_changed": float(changed.float().mean()),
         "rows_ratio": after.rows / before.rows,
+        **carriers(items, [verdict.carriers for verdict in after.verdicts]),
     }
 
 

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from ...profile.profiles import Profile
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting, memorized_captions, negatives_for
 from ..world.attributes import AttributeReader
-from . import damping, detection
+from . import damping, detection, tapes
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Size:
     damped : int
         Damping: runs of each memory.
     watch, probe, damping : list of Setting
+        Detection by the watch, with the probe; damping.
     policies : int, optional
         How many of the policies are shown in the first damping setting, from the default on; the others show the default alone.
     """
@@ -64,13 +65,22 @@ class Part:
 def parts(size: Size, name: str, kinds: Sequence[str], policies: Sequence[Damping] = ()) -> list[Part]:
     """The parts in the order of the tables."""
     if name == "detection":
-        return [Part(name, setting, EVALUATION_SEED + 100_000 * number) for number, setting in enumerate((*size.watch, *size.probe))]
+        # Runs that differ only in who judges them are the same.
+        every, seeds = (*size.watch, *size.probe), {}
+        for setting in every:
+            seeds.setdefault(tapes.name_of(setting), EVALUATION_SEED + 100_000 * len(seeds))
+        return [Part(name, setting, seeds[tapes.name_of(setting)]) for setting in every]
     found, seed = [], EVALUATION_SEED + 10_000_000
     for number, setting in enumerate(size.damping):
         for kind in kinds:
             found += [Part(name, setting, seed, kind, policy) for policy in (policies if number == 0 else policies[:1])]
             seed += 100_000
     return found
+
+
+def tape_name(part: Part, size: Size) -> str:
+    """The file of a detection part's runs."""
+    return f"{tapes.name_of(part.setting)}-{part.seed}-{size.copies}-{size.ordinary}.npz"
 
 
 class Computer:
@@ -82,12 +92,22 @@ class Computer:
     reader : AttributeReader
     profile : Profile
     size : Size
+    tapes : Path, optional
+        Folder where the runs of the detection are kept, and taken from: another profile judges the same runs.
     tick : callable, optional
         Called with the number of runs after every batch.
     """
 
-    def __init__(self, bed: Testbed, reader: AttributeReader, profile: Profile, size: Size, tick: Callable[[int], None] = lambda n: None) -> None:
-        self.bed, self.reader, self.profile, self.size, self.tick = bed, reader, profile, size, tick
+    def __init__(
+        self,
+        bed: Testbed,
+        reader: AttributeReader,
+        profile: Profile,
+        size: Size,
+        tapes: Path | None = None,
+        tick: Callable[[int], None] = lambda n: None,
+    ) -> None:
+        self.bed, self.reader, self.profile, self.size, self.tapes, self.tick = bed, reader, profile, size, tapes, tick
         self._kept: dict = {}
 
     def rows(self, part: Part) -> list[dict]:
@@ -95,15 +115,10 @@ class Computer:
         return [self._damping(part)] if part.name == "damping" else self._detection(part)
 
     def _detection(self, part: Part) -> list[dict]:
-        texts, names = [], []
-        for number, kind in enumerate(self.bed.variant.kinds):
-            captions, _ = memorized_captions(kind, self.size.copies, part.seed + number, self.bed.variant)
-            texts, names = texts + captions, names + [kind] * len(captions)
-        texts += [caption for caption, _ in self.bed.variant.world.ordinary_samples(self.size.ordinary, part.seed, "evaluation")]
-        names += [detection.ORDINARY] * self.size.ordinary
-        return list(
-            detection.rows(part.setting, self.profile, names, detection.run(self.bed, self.profile, texts, part.setting, part.seed, self.tick))
-        )
+        setting, size = part.setting, self.size
+        path = self.tapes and self.tapes / tape_name(part, size)
+        found = tapes.kept(path, lambda: tapes.tape(self.bed, setting, size.copies, size.ordinary, part.seed, self.tick), asdict(setting))
+        return list(detection.rows(setting, self.profile, found.kinds, detection.judged(self.profile, setting, found)))
 
     def _damping(self, part: Part) -> dict:
         _, items = memorized_captions(part.kind, self.size.damped, part.seed, self.bed.variant)
@@ -162,10 +177,10 @@ class Kept:
 _computer: Computer | None = None
 
 
-def _start(profile: dict, size: Size) -> None:
+def _start(profile: dict, size: Size, folder: Path | None) -> None:
     global _computer
     torch.set_num_threads(1)
-    _computer = Computer(Testbed.load(), AttributeReader.load(), Profile.from_json(profile), size)
+    _computer = Computer(Testbed.load(), AttributeReader.load(), Profile.from_json(profile), size, folder)
 
 
 def _compute(part: Part) -> list[dict]:
@@ -173,11 +188,12 @@ def _compute(part: Part) -> list[dict]:
 
 
 def in_processes(
-    todo: Sequence[Part], jobs: int, profile: Profile, size: Size, keep: Callable[[Part, list[dict]], list[dict]]
+    todo: Sequence[Part], jobs: int, profile: Profile, size: Size, folder: Path | None, keep: Callable[[Part, list[dict]], list[dict]]
 ) -> Iterator[list[dict]]:
-    """Rows of the parts `todo` in their order, computed by `jobs` processes with a thread each; `keep` gets them as soon as they are there."""
+    """Rows of the parts `todo` in their order, computed by `jobs` processes with a thread each, tapes in `folder`; `keep` gets them as soon as
+    they are there."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _start, (profile.to_json(), size)) as pool:
+    with ProcessPoolExecutor(jobs, context, _start, (profile.to_json(), size, folder)) as pool:
         started = {part: pool.submit(_compute, part) for part in todo}
         for part, one in started.items():
             one.add_done_callback(lambda done, part=part: None if done.exception() else keep(part, done.result()))

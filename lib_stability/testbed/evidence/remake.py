@@ -70,6 +70,8 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{folder}/{name}" for name in names)
 
 
+#: The runs that the detection is judged on, which are kept between its steps.
+TAPES = Step("tapes", 0, "", "testbed.evidence.tapes", _TESTBED, ())
 #: In this order: profiles first, which all others are judged by.
 STEPS = (
     Step("profile", 10, "testbed calibrate --runs 1600", "testbed.evidence.calibrate", _TESTBED, ("regions/testbed.json",)),
@@ -97,27 +99,11 @@ STEPS = (
         (*_TESTBED, f"{_WEIGHTS}/forge.safetensors"),
         ("regions/testbed-forge.json",),
     ),
-    Step(
-        "kinds",
-        30,
-        f"testbed kinds --out {_DOCS}/kinds",
-        "testbed.evidence.kinds_detection",
-        _MAIN,
-        _in(f"{_DOCS}/kinds", "kinds.json", "kinds.md"),
-    ),
-    Step(
-        "kinds-damping",
-        15,
-        f"testbed damping --out {_DOCS}/kinds",
-        "testbed.evidence.kinds_damping",
-        _MAIN,
-        _in(f"{_DOCS}/kinds", "damping.json", "damping.md"),
-    ),
     Step("study", 10, f"testbed study --out {_DOCS}/study.json", "testbed.evidence.study", _TESTBED, _in(_DOCS, "study.json")),
     Step(
         "detection",
         45,
-        f"evaluate --only detection --out {_DOCS} --kept {STAMPS}/detection",
+        f"evaluate --only detection --out {_DOCS} --kept {STAMPS}/evaluate",
         "testbed.evidence.evaluate",
         _MAIN,
         _in(_DOCS, "evaluate.json", "tables.md", "trajectories.png"),
@@ -125,10 +111,18 @@ STEPS = (
     Step(
         "damping",
         45,
-        f"evaluate --only damping --out {_DOCS} --kept {STAMPS}/damping",
+        f"evaluate --only damping --out {_DOCS} --kept {STAMPS}/evaluate",
         "testbed.evidence.evaluate",
         _MAIN,
         _in(_DOCS, "evaluate.json", "tables.md", "damping.png"),
+    ),
+    Step(
+        "scores",
+        3,
+        f"testbed scores --out {_DOCS} --kept {STAMPS}/evaluate",
+        "testbed.evidence.scores",
+        _MAIN,
+        _in(_DOCS, "scores.json", "scores.md"),
     ),
     Step(
         "compare-detection",
@@ -243,7 +237,7 @@ def digest(step: Step, root: Path = ROOT) -> str:
 
 def rests_on(name: str, *more: object, root: Path = ROOT) -> str:
     """A name for what a step's results rest on and `more` than that, for files that an interrupted one leaves: the same while none of it changes."""
-    step = next(one for one in STEPS if one.name == name)
+    step = next(one for one in (TAPES, *STEPS) if one.name == name)
     return hashlib.sha256(f"{digest(replace(step, command=''), root)}\0{more!r}".encode()).hexdigest()[:16]
 
 

@@ -54,8 +54,8 @@ def _mean(rows: list[dict]) -> float:
 
 def damping(rows: list[dict]) -> str:
     """Damping rows: one line each."""
-    head = ["what", "policy", "sampler", "w", "negative", "copies before", "after (of its own picture)", "by chance"]
-    head += ["attributes (ordinary)", "error (ordinary)", "unflagged changed", "U-Net rows"]
+    head = ["kind", "policy", "sampler", "w", "negative", "copies before", "after (of its own picture)", "by chance"]
+    head += ["attributes (ordinary)", "error (ordinary)", "unflagged changed", "U-Net rows", "carriers: precision, recall"]
     lines = [
         [
             row["kind"],
@@ -70,6 +70,7 @@ def damping(rows: list[dict]) -> str:
             f"{row['error']:.3f} ({row['error_ordinary']:.3f}, ratio {row['error'] / row['error_ordinary']:.2f})",
             rate(row["unflagged_changed"], 0),
             f"× {row['rows_ratio']:.2f}",
+            f"{row['carriers_precision']:.2f}, {row['carriers_recall']:.2f}" if "carriers_precision" in row else "–",
         ]
         for row in rows
     ]

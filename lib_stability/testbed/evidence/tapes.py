@@ -19,9 +19,10 @@ from ..network.batches import SIZE
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser, sample
 from ..network.setting import Setting, memorized_captions, negatives_for
-from ..world import judge, kinds
-from .detection import ORDINARY
+from ..world import judge
 
+#: What a caption is that is of no kind of memorization.
+ORDINARY = "ordinary"
 #: What a tape holds of every evaluation.
 COLUMNS = ("sigma", "guidance", "rate", "clean", "virtual_rate", "virtual_clean", "difference", "turn")
 
@@ -36,7 +37,7 @@ class Tape:
         By the names of :data:`COLUMNS`: norms of the guided and of the virtual prediction, see :func:`.norms.measure`; `difference` is
         ``RMS(D_c - D_empty) / sigma``, `turn` the RMS of its change since the evaluation before (NaN at the first).
     kinds : array of str ``(runs,)``
-        What the caption was: one of :data:`.kinds.KINDS`, or "ordinary".
+        What the caption was: one of the variant's kinds, or :data:`ORDINARY`.
     copies : bool array ``(runs,)``
         Whether the finished picture is a copy of anything memorized, whatever its caption.
     """
@@ -87,7 +88,7 @@ def record(
 ) -> tuple[dict[str, np.ndarray], torch.Tensor]:
     """Sample captions; returns :data:`COLUMNS` and the pictures. `guidance`, one scale a run, stands before the setting's."""
     columns, pixels = [], []
-    negatives, options = negatives_for(setting.negative, len(captions), seed), setting.sampling()
+    negatives, options = negatives_for(setting.negative, len(captions), seed, bed.variant.world), setting.sampling()
     for first in range(0, len(captions), SIZE):
         part = slice(first, min(first + SIZE, len(captions)))
         watchers: list[_Watcher] = []
@@ -108,16 +109,33 @@ def record(
 def tape(bed: Testbed, setting: Setting, copies: int, ordinary: int, seed: int, tick: Callable[[int], None] = lambda n: None) -> Tape:
     """Every memory `copies` times (a caption of its own each time, where its kind has them) and `ordinary` captions of the evaluation's half."""
     texts, names = [], []
-    for number, kind in enumerate(kinds.KINDS):
+    for number, kind in enumerate(bed.variant.kinds):
         captions, _ = memorized_captions(kind, copies, seed + number, bed.variant)
         texts, names = texts + captions, names + [kind] * len(captions)
-    texts += [caption for caption, _ in kinds.ordinary_samples(ordinary, seed, "evaluation")]
+    texts += [caption for caption, _ in bed.variant.world.ordinary_samples(ordinary, seed, "evaluation")]
     names += [ORDINARY] * ordinary
-    columns, pixels = record(bed, texts, setting, seed, tick=tick)
-    return Tape(columns, np.array(names), judge.any_copies(pixels, kinds.memorized()).numpy())
+    return taken(bed, texts, names, setting, seed, tick)
+
+
+def taken(
+    bed: Testbed, captions: Sequence[str], names: Sequence[str], setting: Setting, seed: int, tick: Callable[[int], None] = lambda n: None
+) -> Tape:
+    """Runs of these captions, which are of the kinds `names`."""
+    columns, pixels = record(bed, captions, setting, seed, tick=tick)
+    return Tape(columns, np.array(names), judge.any_copies(pixels, bed.variant.memorized()).numpy())
+
+
+def kept(path: Path | None, make: Callable[[], Tape], about: dict) -> Tape:
+    """The tape that lies at `path`; where none does it is made, and kept there. Without a path nothing is kept."""
+    if path is not None and path.exists():
+        return Tape.load(path)
+    made = make()
+    if path is not None:
+        made.save(path, about)
+    return made
 
 
 def name_of(setting: Setting) -> str:
-    """A file's name."""
+    """A file's name; settings that differ in who judges them have the same."""
     values = (setting.sampler, setting.schedule, setting.steps, f"{setting.guidance:g}", setting.negative)
     return "-".join(map(str, values)).replace(" ", "_")

@@ -14,7 +14,7 @@ from lib_stability.guard.options import Options
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.profile import storage
 from lib_stability.shell import cli
-from lib_stability.testbed.evidence import damping, detection, evaluate, evaluation_rows, tables
+from lib_stability.testbed.evidence import damping, detection, evaluate, evaluation_rows, tables, tapes
 from lib_stability.testbed.network import model
 from lib_stability.testbed.network.setting import EVALUATION_SEED, Setting, memorized_captions
 from lib_stability.testbed.world import judge
@@ -89,10 +89,14 @@ def test_ordinary_images_pass_bit_identical():
     assert torch.equal(plain.latents[kept], watched.latents[kept])
 
 
+def judged(setting, captions, names, seed):
+    taken = tapes.taken(bed(), captions, names, setting, seed)
+    return list(detection.rows(setting, profile(), taken.kinds, detection.judged(profile(), setting, taken)))
+
+
 @pytest.mark.parametrize("setting", [Setting(guidance=1.0), Setting(negative="words")])
 def test_what_the_watch_cannot_judge_is_not_called_stable(setting):
-    runs = detection.run(bed(), profile(), CAPTIONS[:4], setting, SEED)
-    (row,) = detection.rows(setting, profile(), ["conjunction"] * 4, runs)
+    (row,) = judged(setting, CAPTIONS[:4], ["conjunction"] * 4, SEED)
     assert row["not_judged"] == 1.0 and row["auc"] is None and row["detector"] == "" and row["levels"] == {}
     guard = damping.generate(bed(), CAPTIONS[:1], setting, SEED, profile(), Options("report"))
     assert guard.verdicts[0].flagged, "the probe steps in on its own"
@@ -101,8 +105,8 @@ def test_what_the_watch_cannot_judge_is_not_called_stable(setting):
 @pytest.mark.parametrize("setting", [Setting(), Setting(guidance=1.0, negative="words", probe=True), Setting("DPM++ 2M", "karras", 20, 6.0)])
 def test_memorized_and_ordinary_captions_are_told_apart(setting):
     ordinary, _ = truly_ordinary()
-    runs = detection.run(bed(), profile(), [*CAPTIONS, *ordinary], setting, SEED + 3)
-    first, last = detection.rows(setting, profile(), ["memorized"] * len(CAPTIONS) + [detection.ORDINARY] * len(ordinary), runs)
+    names = ["memorized"] * len(CAPTIONS) + [tapes.ORDINARY] * len(ordinary)
+    first, last = judged(setting, [*CAPTIONS, *ordinary], names, SEED + 3)
     assert first["copies"] > 0.8 and last["copies"] < 0.1 and first["ordinary_runs"] + first["ordinary_that_copy"] == len(ordinary)
     assert first["auc"] >= 0.99 and first["auc_after_3"] >= 0.98
     assert first["levels"]["medium"]["caught"] >= 0.95 and first["levels"]["medium"]["false_alarms"] <= 0.06
@@ -114,12 +118,12 @@ def made_up(profile, copies):
     limit = thresholds(profile.watch, "medium").mild
     watch = np.zeros((6, 8))
     watch[:2, 0], watch[2, 7], watch[5, 3] = 2 * limit, 2 * limit, 3 * limit
-    return detection.Runs(watch, np.full((6, 8), np.nan), np.array(copies), 40.0, 0.0)
+    return detection.Runs(watch, np.full((6, 8), np.nan), np.array(copies))
 
 
 def test_pictures_say_what_a_copy_is():
     """An ordinary run that hands out a memorized picture is no false alarm, a memorized caption's run that does not is none that was missed."""
-    names = ["long"] * 4 + [detection.ORDINARY] * 2
+    names = np.array(["long"] * 4 + [tapes.ORDINARY] * 2)
     first, last = detection.rows(Setting(), profile(), names, made_up(profile(), [True, True, True, False, False, True]))
     assert (first["kind"], first["runs"], first["copies"], first["ordinary_runs"], first["ordinary_that_copy"]) == ("long", 4, 0.75, 1, 1)
     assert first["auc"] == 1.0 and first["levels"]["medium"] == {"false_alarms": 0.0, "caught": 1.0}

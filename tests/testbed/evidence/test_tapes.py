@@ -14,7 +14,7 @@ from lib_stability.guard.probe import Probe, looks
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.profile import storage
 from lib_stability.profile.calibration import Recorder
-from lib_stability.testbed.evidence import kinds_detection, tapes
+from lib_stability.testbed.evidence import detection, tapes
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.sample import sample
 from lib_stability.testbed.network.setting import Setting, negatives_for
@@ -53,10 +53,8 @@ def test_a_tape_holds_what_a_recorder_would(bed, columns):
 
 @pytest.mark.parametrize(("negative", "detector"), [("none", "watch"), ("words", "probe")])
 def test_a_tape_is_judged_as_a_guard_judges(bed, profile, negative, detector):
-    setting = Setting("DDIM", steps=4, negative=negative)
-    taken = tapes.Tape(tapes.record(bed, CAPTIONS, setting, SEED)[0], np.array(["trigger", "ordinary"]), np.array([True, False]))
-    scores, region, name = kinds_detection.judged(profile, setting, taken)
-    assert name == detector and region is getattr(profile, detector)
+    setting = Setting("DDIM", steps=4, negative=negative, probe=detector == "probe")
+    runs = detection.judged(profile, setting, tapes.taken(bed, CAPTIONS, ["trigger", "ordinary"], setting, SEED))
     made = []
 
     def watch(model):
@@ -64,35 +62,23 @@ def test_a_tape_is_judged_as_a_guard_judges(bed, profile, negative, detector):
         made.append(Guard(profile.watch, Options("report"), look, doubt="" if negative == "none" else "a negative prompt"))
         return made[0]
 
-    sample(bed, CAPTIONS, range(SEED, SEED + 2), "DDIM", 4, negatives=negatives_for(negative, 2, SEED), watch=watch)
+    done = sample(bed, CAPTIONS, range(SEED, SEED + 2), "DDIM", 4, negatives=negatives_for(negative, 2, SEED), watch=watch)
     blank = torch.full((2,), float("nan"))
     readings = [getattr(reading, "watched" if detector == "watch" else "probed") for reading in made[0].readings]
     seen = torch.stack([blank if one is None else torch.where(one.z.inside, one.z.score, blank) for one in readings], 1)
+    scores = getattr(runs, detector)
     np.testing.assert_allclose(scores, seen.numpy(), rtol=2e-3, atol=2e-3)
+    assert np.isnan(getattr(runs, "probe" if detector == "watch" else "watch")).all()
     if detector == "probe":
         assert [number for number in range(4) if np.isfinite(scores[:, number]).any()] == list(looks(4)) == [0, 1, 3]
+        assert runs.extra_rows == done.extra_rows / 2 == 3
+    else:
+        assert runs.extra_rows == 0
 
 
 def made_up(copies: list[bool], names: list[str], sigma: float = 5.0) -> tapes.Tape:
     column = np.full((len(names), 4), sigma, dtype=np.float32)
     return tapes.Tape(dict.fromkeys(tapes.COLUMNS, column), np.array(names), np.array(copies))
-
-
-def test_pictures_say_what_a_copy_is(profile):
-    """Of four memorized runs one is no copy, of four ordinary ones one is: it is neither a false alarm nor lost."""
-    names = ["trigger"] * 4 + ["ordinary"] * 4
-    taken = made_up([True, True, True, False, False, False, False, True], names)
-    mild = thresholds(profile.watch, "medium").mild
-    scores = np.full((8, 4), 0.0)
-    scores[:2, 0], scores[2, 3], scores[3, 0], scores[7, 0] = mild + 1, mild + 1, mild - 0.5, mild + 2
-    row = kinds_detection.row(Setting(), taken, scores, profile.watch, "watch")
-    assert row["ordinary_runs"] == 3 and row["ordinary_that_copy"] == 1 and row["false_alarms"]["medium"] == 0
-    (trigger,) = (one for one in row["kinds"] if one["kind"] == "trigger")
-    assert (trigger["runs"], trigger["copies"], trigger["auc"], trigger["caught"]["medium"]) == (4, 0.75, 1.0, 1.0)
-    assert trigger["caught_early"] == pytest.approx(2 / 3), "one was flagged at the last evaluation only"
-    assert "auc" not in next(one for one in row["kinds"] if one["kind"] == "ordinary"), "one copy says nothing"
-    scores[4, 2] = mild + 1
-    assert kinds_detection.row(Setting(), taken, scores, profile.watch, "watch")["false_alarms"]["medium"] == pytest.approx(1 / 3)
 
 
 def test_tapes_are_kept(tmp_path: Path):
@@ -103,15 +89,18 @@ def test_tapes_are_kept(tmp_path: Path):
     assert path.name == "Euler_a-uniform-20-1-none.npz" and [file.name for file in path.parent.iterdir()] == [path.name]
     assert (again.kinds == taken.kinds).all() and (again.copies == taken.copies).all()
     assert all((again.columns[name] == taken.columns[name]).all() for name in tapes.COLUMNS)
-    assert len({tapes.name_of(setting) for setting in kinds_detection.SETTINGS}) == len(kinds_detection.SETTINGS)
+    made = []
+    for _ in range(2):
+        found = tapes.kept(tmp_path / "kept.npz", lambda: made.append(1) or taken, {})
+        assert (found.copies == taken.copies).all()
+    assert made == [1], "the second time it lay there"
 
 
 def test_the_bundled_profile_tells_the_kinds_apart(bed, profile):
     """A row in small: ordinary captions and one caption of each of a few kinds, by the profile in the repository."""
     memorized = ["kraken", "dragon on the left"]
     ordinary = ["small red circle", "a large green star on the right", "yellow ring", "tiny blue heart on dark stripes"]
-    result, _ = tapes.record(bed, memorized + ordinary, Setting(steps=12), 5)
-    taken = tapes.Tape(result, np.array(["trigger"] * 2 + ["ordinary"] * 4), np.array([True] * 2 + [False] * 4))
-    scores, region, _ = kinds_detection.judged(profile, Setting(steps=12), taken)
-    flagged = np.nanmax(scores, 1) > thresholds(region, "medium").mild
+    taken = tapes.taken(bed, memorized + ordinary, ["trigger"] * 2 + ["ordinary"] * 4, Setting(steps=12), 5)
+    assert taken.copies.tolist() == [True] * 2 + [False] * 4
+    flagged = np.nanmax(detection.judged(profile, Setting(steps=12), taken).watch, 1) > thresholds(profile.watch, "medium").mild
     assert flagged.tolist() == [True] * 2 + [False] * 4
