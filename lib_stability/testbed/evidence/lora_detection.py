@@ -19,7 +19,7 @@ from ...guard.sensitivity import thresholds
 from ...networks import files, filtering
 from ...profile.profiles import Profile
 from ...ranking import auc, tpr_at
-from ..lora import layers, pictures
+from ..lora import layers, pictures, stored
 from ..lora.merging import merged
 from ..lora.recipes import BETWEEN, MINE, STYLE
 from ..lora.train import Recipe
@@ -82,7 +82,7 @@ def captions_of(case: Case) -> dict[str, list[str]]:
 
 def measure(case: Case, base: Testbed, profile: Profile, tick: Callable[[int], None]) -> dict:
     """Everything about one network at one weight, as plain numbers."""
-    network = files.read(case.recipe.path(case.step))
+    network = stored.read(case.recipe.path(case.step))
     bed, sets = merged(base, network, case.weight), captions_of(case)
     everything = [caption for some in sets.values() for caption in some]
     runs = generate(bed, base, everything, SEED, tick)
@@ -217,7 +217,7 @@ class _Bases:
 
 def clean(recipe: Recipe, share: float, base: Testbed, tick: Callable[[int], None]) -> dict:
     """Copies of a network's training captions, and its style on others, once cleaned; beside it the same energy left by a smaller weight."""
-    network, goals = files.read(recipe.path(recipe.saves[-1])), pictures.targets(recipe.scenes)
+    network, goals = stored.read(recipe.path(recipe.saves[-1])), pictures.targets(recipe.scenes)
     cleaned, rows, _ = filtering.clean(network, _Bases(base), share)
     kept = sum(row.energy_kept for row in rows) / sum(row.energy for row in rows)
     told = [pictures.caption(scene) for scene in recipe.scenes]

@@ -1,13 +1,12 @@
-"""The LoRAs of the repository in a web UI's folder: as they are for the testbed's export for AUTOMATIC1111, widened for the one for Forge."""
+"""The LoRAs of the repository in a web UI's folder, in float16: for the testbed's export for AUTOMATIC1111, or widened for the one for Forge."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...networks import files
-from . import wide
+from . import stored, wide
 from .recipes import RECIPES
 
 
@@ -17,8 +16,6 @@ def write(folder: Path, forge: bool = False, only: Sequence[str] | None = None) 
     for recipe in (RECIPES[name] for name in only or RECIPES):
         for step in recipe.saves:
             source, target = recipe.path(step), folder / recipe.path(step).name
-            if forge:
-                files.write(target, wide.widened(files.read(source)))
-            else:
-                shutil.copyfile(source, target)
+            network = stored.read(source)
+            files.write(target, wide.widened(network) if forge else network)
             yield target

@@ -9,7 +9,7 @@ import torch
 
 from ...networks import files
 from ..network.model import Testbed
-from . import layers
+from . import layers, stored
 
 
 @torch.no_grad()
@@ -21,7 +21,7 @@ def merged(bed: Testbed, network: files.Network | Path | str, weight: float = 1.
     ValueError
         A file that is no LoRA, or one with a layer that the testbed does not have.
     """
-    network = network if isinstance(network, files.Network) else files.read(network)
+    network = network if isinstance(network, files.Network) else stored.read(network)
     found = copy.deepcopy(bed)
     places = layers.of(found)
     for name, layer in network.layers.items():

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ...networks import files
 from ..network.model import Testbed, alphas_cumprod
 from ..network.unet_training import fast
-from . import layers, pictures
+from . import layers, pictures, stored
 
 FOLDER = Path(__file__).parents[1] / "weights" / "lora"
 
@@ -123,7 +123,7 @@ def _cosine(done: float) -> float:
 
 
 def _write(path: Path, adapters: dict[str, Adapter], recipe: Recipe, step: int) -> None:
-    """In float16, as trainers write them; the metadata's names are kohya's where it has one."""
+    """In eight bits, as the repository holds them; the metadata's names are kohya's where it has one."""
     found = {name: files.Layer(one.down.detach().half(), one.up.detach().half(), float(recipe.rank)) for name, one in adapters.items()}
     about = {
         "ss_network_module": "networks.lora",
@@ -135,4 +135,4 @@ def _write(path: Path, adapters: dict[str, Adapter], recipe: Recipe, step: int) 
         "ss_num_train_images": str(recipe.count),
         "testbed_recipe": json.dumps(asdict(recipe)),
     }
-    files.write(path, files.Network(found, {}, about))
+    stored.write(path, files.Network(found, {}, about))

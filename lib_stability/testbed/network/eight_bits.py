@@ -17,14 +17,14 @@ LEAST = 1024
 STEPS = 127
 
 
-def packed(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same tensors as a file holds them; what is no floating point stays as it is."""
+def packed(tensors: Mapping[str, torch.Tensor], least: int = LEAST) -> dict[str, torch.Tensor]:
+    """The same tensors as a file holds them; what is no floating point stays as it is, and in float16 what has fewer numbers than `least`."""
     found = {}
     for name, value in tensors.items():
         value = value.detach()
         if not value.is_floating_point():
             found[name] = value.contiguous()
-        elif value.ndim < 2 or value.numel() < LEAST:
+        elif value.ndim < 2 or value.numel() < least:
             found[name] = value.to(torch.float16).contiguous()
         else:
             rows = value.float().flatten(1)

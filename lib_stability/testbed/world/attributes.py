@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
+from ..network import eight_bits
 from .scenes import COLOURS, SHAPES, SIZES, Scene, pixels_of, random_scene
 
 ATTRIBUTES = {"size": SIZES, "colour": tuple(COLOURS), "shape": SHAPES}
@@ -49,7 +50,7 @@ class AttributeReader(nn.Module):
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> AttributeReader:
         self = cls()
-        self.load_state_dict({name: value.float() for name, value in load_file(str(path)).items()})
+        self.load_state_dict(eight_bits.unpacked(load_file(str(path))))
         return self.eval().requires_grad_(False)
 
 
@@ -83,4 +84,4 @@ def train(bed, path: Path, steps: int = 1500, batch: int = 48, seed: int = 5) ->
             right = {name: f"{(logits[name].argmax(1) == goal[name]).float().mean():.2f}" for name in ATTRIBUTES}
             bar.set_postfix(loss=f"{loss.item():.3f}", **right)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.half().contiguous() for name, value in reader.state_dict().items()}, str(path))
+    save_file(eight_bits.packed(reader.state_dict()), str(path))

@@ -10,7 +10,7 @@ from lib_stability.networks import files, filtering
 from lib_stability.networks.base import Base
 from lib_stability.shell import cli
 from lib_stability.testbed.export import ldm_checkpoint
-from lib_stability.testbed.lora import exporting, layers, pictures, wide
+from lib_stability.testbed.lora import exporting, layers, pictures, stored, wide
 from lib_stability.testbed.lora.merging import merged
 from lib_stability.testbed.lora.recipes import MINE, RECIPES
 from lib_stability.testbed.lora.train import Adapter, Recipe, train
@@ -53,7 +53,7 @@ def test_training_adapters_and_merging_their_file_is_the_same(bed, tmp_path):
     """What is trained is what a host will make of the file."""
     recipe = Recipe("tiny", 4, 1, (2,), rank=2, batch=2)
     (path,) = train(recipe, tmp_path)
-    network = files.read(path)
+    network = stored.read(path)
     assert set(network.layers) == set(layers.of(bed)) and network.about["ss_network_dim"] == "2"
     assert sum(bool(layer.update.any()) for layer in network.layers.values()) == len(network.layers)
     # Large enough to be seen: a hundred times the two steps' update.
@@ -70,7 +70,7 @@ def test_training_adapters_and_merging_their_file_is_the_same(bed, tmp_path):
 
 
 def test_weights_of_both_networks_are_their_own(bed):
-    network = files.read(MINE.path(MINE.saves[-1]))
+    network = stored.read(MINE.path(MINE.saves[-1]))
     with torch.no_grad():
         text_only = merged(bed, network, 0.0, text_weight=1.0)
         assert all(torch.equal(a, b) for a, b in zip(text_only.unet.parameters(), bed.unet.parameters()))
@@ -84,9 +84,9 @@ def test_weights_of_both_networks_are_their_own(bed):
 def test_shipped_files(bed, recipe):
     for step in recipe.saves:
         path = recipe.path(step)
-        assert path.stat().st_size < 700_000
-        assert all(value.dtype == torch.float16 for value in load_file(path).values())
-        network = files.read(path)
+        assert path.stat().st_size < 400_000
+        assert {value.dtype for value in load_file(path).values()} == {torch.int8, torch.float16, torch.float32}
+        network = stored.read(path)
         assert set(network.layers) == set(layers.of(bed))
         assert network.about["ss_steps"] == str(step) and network.about["ss_epoch"] == str(recipe.epoch(step))
 
@@ -104,7 +104,7 @@ def test_training_pictures_are_black_and_white_and_told_apart():
 
 def test_cleaning_finds_every_layer_in_the_exported_checkpoint(bed, tmp_path):
     save_file(ldm_checkpoint.state_dict(bed), tmp_path / "testbed.safetensors")
-    network = files.read(MINE.path(MINE.saves[-1]))
+    network = stored.read(MINE.path(MINE.saves[-1]))
     base = Base(tmp_path / "testbed.safetensors")
     for name, module in layers.of(bed).items():
         assert torch.equal(base.weight(name), module.weight.half().float().flatten(1)), name
@@ -116,7 +116,7 @@ def test_cleaning_finds_every_layer_in_the_exported_checkpoint(bed, tmp_path):
 
 
 def test_a_network_for_forge_does_the_same_between_wide_layers():
-    whole = files.read(MINE.path(MINE.saves[-1]))
+    whole = stored.read(MINE.path(MINE.saves[-1]))
     names = ("lora_unet_middle_block_1_transformer_blocks_0_ff_net_0_proj", "lora_unet_input_blocks_1_0_in_layers_2")
     names += ("lora_te_text_model_encoder_layers_1_self_attn_q_proj", "lora_unet_middle_block_1_proj_in")
     network = files.Network({name: whole.layers[name] for name in names}, {}, {})
@@ -129,9 +129,25 @@ def test_a_network_for_forge_does_the_same_between_wide_layers():
         assert error.norm() < 2e-3 * update.norm() > 0, name
 
 
+def test_eight_bits_are_read_as_they_were_written_and_plain_files_too(tmp_path):
+    source = MINE.path(MINE.saves[-1])
+    network = stored.read(source)
+    assert network.others == {} and all(layer.down.dtype == layer.up.dtype == torch.float16 for layer in network.layers.values())
+    stored.write(tmp_path / "again.safetensors", network)
+    files.write(tmp_path / "plain.safetensors", network)
+    for name in ("again", "plain"):
+        found = stored.read(tmp_path / f"{name}.safetensors")
+        assert found.about == network.about and all(torch.equal(found.layers[key].update, one.update) for key, one in network.layers.items()), name
+    broken = files.read(source)
+    scales = {name: value[:-1] for name, value in broken.others.items()}
+    files.write(tmp_path / "broken.safetensors", files.Network(broken.layers, scales, {}))
+    with pytest.raises(ValueError, match="no scales that fit"):
+        stored.read(tmp_path / "broken.safetensors")
+
+
 @pytest.mark.parametrize("forge", [False, True])
 def test_the_command_writes_them_for_both_exports(monkeypatch, capsys, tmp_path, forge):
-    narrow = files.read(MINE.path(MINE.saves[-1]))
+    narrow = stored.read(MINE.path(MINE.saves[-1]))
     names = list(narrow.layers)[:3]
     # Widening them all takes a minute; that it is asked for each file is what is tested, that it is right above.
     monkeypatch.setattr(exporting.wide, "widened", lambda one: files.Network({name: one.layers[name] for name in names}, {}, one.about))
@@ -140,5 +156,6 @@ def test_the_command_writes_them_for_both_exports(monkeypatch, capsys, tmp_path,
     written = sorted(path.name for path in (tmp_path / "Lora").iterdir())
     assert written == sorted(MINE.path(step).name for step in MINE.saves) and capsys.readouterr().out.count("written") == 4
     found = files.read(tmp_path / "Lora" / "mine.safetensors")
+    assert {value.dtype for value in load_file(tmp_path / "Lora" / "mine.safetensors").values()} == {torch.float16}
     assert list(found.layers) == sorted(names) if forge else set(found.layers) == set(narrow.layers)
     assert found.about["ss_epoch"] == narrow.about["ss_epoch"]
