@@ -90,7 +90,7 @@ def write(path: Path | str, network: Network) -> None:
     tensors = dict(network.others)
     for name, layer in network.layers.items():
         tensors |= {f"{name}.{_DOWN}": layer.down.contiguous(), f"{name}.{_UP}": layer.up.contiguous()}
-        tensors[f"{name}.{_ALPHA}"] = torch.tensor(layer.alpha, dtype=layer.down.dtype)
+        tensors[f"{name}.{_ALPHA}"] = torch.tensor(layer.alpha, dtype=layer.down.dtype if layer.down.is_floating_point() else torch.float16)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, str(path), metadata=_plain(network.about))
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..guard.region import STATISTICS, StabilityRegion, Trajectory
+from . import palette
 
 LABELS = {"rate": "update norm per radian of noise angle, RMS(v)", "clean": "clean prediction, RMS(D)"}
 #: Colour-blind safe, and told apart by line style as well.
@@ -50,7 +51,7 @@ def region(
         panel.grid(alpha=0.2)
     panels[0].legend(fontsize=8)
     figure.suptitle(title or f"Stability region at guidance {guidance:g}")
-    figure.savefig(path, dpi=110)
+    palette.save_figure(path, figure)
     plt.close(figure)
 
 
@@ -81,7 +82,7 @@ def scatter(path: Path, rows: Sequence[dict], title: str) -> None:
     handles = [Line2D([], [], label=policy, **point(*look, "o")) for policy, look in looks.items()]
     handles += [Line2D([], [], label=name, **point("grey", "full", marker)) for name, marker in markers.items()]
     figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False)
-    figure.savefig(path, dpi=110)
+    palette.save_figure(path, figure)
     plt.close(figure)
 
 

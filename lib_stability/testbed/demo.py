@@ -18,7 +18,7 @@ from ..guard.locality import LocalMap
 from ..guard.probe import Probe
 from ..guard.sensitivity import thresholds
 from ..guard.verdict import Verdict
-from ..pictures import chart, figures, overlay
+from ..pictures import chart, figures, overlay, palette
 from ..profile import storage
 from ..trail import infotext
 from ..trail.infotext import Settings
@@ -162,7 +162,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{told} {job.seed:>5}  {verdict.verdict:11} {score:>6}  {verdict.detector:5} {at:>10} {acted:>7}  {answer}{reason}")
         training = figures.to_image(judge.to_pixels(render(job.item.scene))) if job.item else None
         rows.append(montage.Row(job.caption, training, *(figures.to_image(image[0]) for image in images), was, still, verdict.flagged))
-    montage.draw(montage.pick(rows)).save(folder / "montage.png")
+    palette.save(folder / "montage.png", montage.draw(montage.pick(rows)))
     print(f"\nPictures with infotext, trajectories and montage.png (training picture, without and with the guard) are in {folder}/")
     if any(one is not None for one in maps):
         print("*-map.png shows which part of a flagged picture exceeds ordinary norms, over the unguarded generation.")

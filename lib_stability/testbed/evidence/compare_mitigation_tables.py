@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...pictures import palette
 from .tables import markdown, rate
 
 HEAD = ["method", "parameters", "copies", "attributes", "error", "ordinary changed", "by RMS", "their error", "extra rows", "differentiated", "time"]
@@ -138,7 +139,7 @@ def scatter(path: Path, result: dict) -> None:
     for panel in list(panels.flat)[len(shown) :]:
         panel.axis("off")
     figure.legend(handles=_handles(names, markers), loc="outside right upper", fontsize=9, frameon=False, labelspacing=0.8)
-    figure.savefig(path, dpi=110)
+    palette.save_figure(path, figure)
     plt.close(figure)
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ...guard.locality import LocalMap
-from ...pictures import figures, overlay
+from ...pictures import figures, overlay, palette
 from ...profile.profiles import Profile
 from ..network.model import Testbed
 from ..network.setting import Setting
@@ -45,4 +45,4 @@ def draw(path: Path, profile: Profile, bed: Testbed | None = None, setting: Sett
     pairs = [cells[i : i + 2] for i in range(0, len(cells), 2)]
     rows = [([label for label, _ in pair], [picture for _, three in pair for picture in three]) for pair in pairs]
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures.montage(COLUMNS * 2, rows, group=len(COLUMNS), cell=cell).save(path)
+    palette.save(path, figures.montage(COLUMNS * 2, rows, group=len(COLUMNS), cell=cell))
