@@ -25,6 +25,10 @@ class Curves(NamedTuple):
     spread: np.ndarray
     guided: np.ndarray | None = None
 
+    def widened(self, width: float) -> Curves:
+        """The same means, spreads `width` times as large."""
+        return Curves(self.coefficients, width * self.spread, None if self.guided is None else width * self.guided)
+
 
 def resample(position: np.ndarray, value: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """Values of one trajectory at `knots`, NaN where the trajectory does not reach (half a knot of tolerance).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -93,6 +94,7 @@ class StabilityRegion:
         self.parameterisation, self.step, self.floor, self.score = parameterisation, step, floor, score
         self._tables: dict[str, torch.Tensor] = {}
         self._scales: dict[tuple[str, float], torch.Tensor] = {}
+        self._widened: dict[float, StabilityRegion] = {}
 
     # -- fitting ---------------------------------------------------------------------------------------------------------------------
 
@@ -141,7 +143,7 @@ class StabilityRegion:
             levels_of = [self.levels] * len(scored)
         left_out = [self.scores_of(rate, clean, levels) for (rate, clean), levels in zip(found, levels_of)]
         self.scores_ = np.sort([float(np.nanmax(z)) for z in left_out if np.isfinite(z).any()])
-        self._tables, self._scales = {}, {}
+        self._tables, self._scales, self._widened = {}, {}, {}
         return self
 
     @property
@@ -219,6 +221,17 @@ class StabilityRegion:
             Effective guidance scale of this evaluation.
         """
         return self.look_up(sigma, guidance).z_scores(measured, sigma, self.score)
+
+    def widened(self, width: float) -> StabilityRegion:
+        """The same region with spreads `width` times as large, thresholds as they are: for runs that scatter more than its reference. Kept."""
+        if width == 1.0:
+            return self
+        if width not in self._widened:
+            other = copy.copy(self)
+            other._tables, other._scales, other._widened = {}, {}, {}
+            other.curves_ = {name: curves.widened(width) for name, curves in self.curves_.items()}
+            self._widened[width] = other
+        return self._widened[width]
 
     @property
     def _axis_name(self) -> str:

@@ -113,6 +113,8 @@ def build_parser() -> argparse.ArgumentParser:
     scores = actions.add_parser("scores", help="other scores than the guard's on the runs of `evaluate`, by kind of memorization")
     scores.add_argument("--out", type=Path, default=Path("outputs/scores"), help="folder for scores.json and scores.md (%(default)s)")
     scores.add_argument("--kept", type=Path, default=Path("outputs/evaluate"), help="where `evaluate --kept` keeps its runs (%(default)s)")
+    scatter = actions.add_parser("scatter", help="how much more ordinary runs scatter under each sampler")
+    scatter.add_argument("--out", type=Path, default=Path("outputs/scatter"), help="folder for scatter.json and scatter.md (%(default)s)")
     agreement = actions.add_parser("agreement", help="how well copies are told without originals, by agreement between seeds")
     agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
     match = actions.add_parser("match", help="what an index of training pictures finds: whole and partial copies, altered pictures")

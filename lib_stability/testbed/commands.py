@@ -125,6 +125,16 @@ def scores(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def scatter(arguments: argparse.Namespace) -> int:
+    """How much more ordinary runs scatter under each sampler."""
+    from .evidence import scatter as measuring
+
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.measure(model.Testbed.load(), storage.read(MAIN.profile), arguments.out, bar.update)
+    print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
+    return 0
+
+
 def lora(arguments: argparse.Namespace) -> int:
     """Train the testbed's LoRAs, write them for web UIs, or measure what tells their copies."""
     if arguments.work == "export":

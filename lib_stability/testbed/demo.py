@@ -19,7 +19,7 @@ from ..guard.probe import Probe
 from ..guard.sensitivity import thresholds
 from ..guard.verdict import Verdict
 from ..pictures import chart, figures, overlay, palette
-from ..profile import storage
+from ..profile import scatter, storage
 from ..trail import infotext
 from ..trail.infotext import Settings
 from . import montage
@@ -130,7 +130,7 @@ def main(arguments: argparse.Namespace) -> int:
         look = Probe(profile.probe, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance, model.expected)
         rewording = model.rewording() if settings.damping == "reword" else None
         doubt = UNKNOWN_NEGATIVE if arguments.negative else ""
-        return Guard(profile.watch, replace(settings.to_options(), locate=True), look, doubt=doubt, rewording=rewording)
+        return Guard(scatter.watch(profile, arguments.sampler), replace(settings.to_options(), locate=True), look, doubt=doubt, rewording=rewording)
 
     with tqdm(total=2 * -(-len(todo) // BATCH) * arguments.steps, desc="unguarded", unit="step") as bar:
         plain, *_ = _generate(bed, todo, arguments, None, bar.update)

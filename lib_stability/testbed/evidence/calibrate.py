@@ -11,9 +11,11 @@ little.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
+from ...guard.trajectory import Trajectory
 from ...profile import trimming
 from ...profile.calibration import GUIDANCE_RANGE, Recorder, fit_profile, spread_guidance
 from ...profile.profiles import Model, Profile
@@ -39,6 +41,40 @@ def described(variant: Variant) -> Model:
     return MODEL if variant is MAIN else Model("testbed", "epsilon", f"testbed {variant.name}")
 
 
+@dataclass(frozen=True)
+class Ordinary:
+    """One ordinary run: how it was sampled, whether it came out as a copy of something memorized, and what watch and probe see of it."""
+
+    sampler: str
+    steps: int
+    copy: bool
+    watch: Trajectory
+    probe: Trajectory
+
+
+def ordinary_runs(
+    bed: Testbed,
+    runs: int,
+    samplers: Sequence[str] = SAMPLERS,
+    steps: Sequence[int] = STEPS,
+    seed: int = SEED,
+    tick: Callable[[int], None] = lambda n: None,
+) -> list[Ordinary]:
+    """Runs of ordinary captions of the calibration's half, guidance from 1 to 15, samplers in turn."""
+    captions = [caption for caption, _ in bed.variant.world.ordinary_samples(runs, seed, "calibration")]
+    scales = torch.tensor(spread_guidance(runs), dtype=torch.float32)
+    memories, found = bed.variant.world.memorized(), []
+    for first in range(0, runs, BATCH):
+        part = slice(first, min(first + BATCH, runs))
+        turn, number = divmod(first // BATCH, len(samplers))
+        recorder, seeds, count = Recorder(), range(seed + part.start, seed + part.stop), steps[turn % len(steps)]
+        done = sample(bed, captions[part], seeds, samplers[number], count, scales[part], watch=lambda _, r=recorder: r)
+        copied = judge.any_copies(finished.pictures(bed, done.latents), memories).tolist()
+        found += [Ordinary(samplers[number], count, *one) for one in zip(copied, *recorder.trajectories())]
+        tick(part.stop - part.start)
+    return found
+
+
 def calibrate(
     bed: Testbed,
     runs: int = RUNS,
@@ -51,26 +87,15 @@ def calibrate(
 ) -> Profile:
     """Fit watch and probe region of the testbed from `runs` ordinary runs; what the profile says it is made for is, if not given, the bed's own."""
     captions = [caption for caption, _ in bed.variant.world.ordinary_samples(runs, seed, "calibration")]
-    scales = torch.tensor(spread_guidance(runs), dtype=torch.float32)
-    watch, probe, memories, copied = [], [], bed.variant.world.memorized(), []
-    for first in range(0, runs, BATCH):
-        part = slice(first, min(first + BATCH, runs))
-        turn, number = divmod(first // BATCH, len(samplers))
-        recorder, seeds, count = Recorder(), range(seed + part.start, seed + part.stop), steps[turn % len(steps)]
-        done = sample(bed, captions[part], seeds, samplers[number], count, scales[part], watch=lambda _, r=recorder: r)
-        copied += judge.any_copies(finished.pictures(bed, done.latents), memories).tolist()
-        for found, new in zip((watch, probe), recorder.trajectories()):
-            found.extend(new)
-        tick(part.stop - part.start)
-    own = [i for i in range(runs) if not copied[i]]
-    left_out = trimming.copies([probe[i] for i in own])
-    kept = [i for number, i in enumerate(own) if number not in left_out]
+    own = [one for one in ordinary_runs(bed, runs, samplers, steps, seed, tick) if not one.copy]
+    left_out = trimming.copies([one.probe for one in own])
+    kept = [one for number, one in enumerate(own) if number not in left_out]
     side = 8 * bed.variant.side
     return fit_profile(
         name or ("Testbed" if bed.variant is MAIN else f"Testbed {bed.variant.name}"),
         made_for or described(bed.variant),
-        [watch[i] for i in kept],
-        [probe[i] for i in kept],
+        [one.watch for one in kept],
+        [one.probe for one in kept],
         captions,
         samplers=list(samplers),
         steps=list(steps),

@@ -12,6 +12,7 @@ from ...guard.guard import UNKNOWN_NEGATIVE, Guard
 from ...guard.options import Options
 from ...guard.probe import Probe
 from ...guard.verdict import Verdict
+from ...profile import scatter
 from ...profile.profiles import Profile
 from ..network import finished
 from ..network.batches import batches
@@ -50,7 +51,9 @@ def generate(
     def guard_for(model: GuidedDenoiser) -> Guard:
         look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto", expected=model.expected)
         rewording = model.rewording() if options.damping.policy == "reword" else None
-        return Guard(profile.watch, options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording)
+        return Guard(
+            scatter.watch(profile, setting.sampler), options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording
+        )
 
     latents, pixels, verdicts, rows = [], [], [], 0
     negatives = negatives_for(setting.negative, len(captions), seed, bed.variant.world) if negatives is None else negatives

@@ -16,6 +16,7 @@ from ...guard.norms import Norms
 from ...guard.probe import LEAST_GUIDANCE, looks
 from ...guard.region import StabilityRegion
 from ...guard.sensitivity import TARGETS, thresholds
+from ...profile import scatter
 from ...profile.profiles import Profile
 from ...ranking import auc, tpr_at
 from ..network.setting import Setting
@@ -63,7 +64,7 @@ def judged(profile: Profile, setting: Setting, taken: Tape) -> Runs:
     watch, probe = np.full((2, *taken.columns["sigma"].shape), np.nan)
     extra = 0
     if setting.negative == "none" and setting.guidance >= LEAST_GUIDANCE:
-        watch = scores(profile.watch, taken)
+        watch = scores(scatter.watch(profile, setting.sampler), taken)
     if setting.probe:
         looked = list(looks(probe.shape[1], rule=profile.probe.score, flow=profile.probe.parameterisation == "flow"))
         probe[:, looked] = scores(profile.probe, taken, ("virtual_rate", "virtual_clean"), profile.probe_guidance)[:, looked]

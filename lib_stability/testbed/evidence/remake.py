@@ -99,6 +99,7 @@ STEPS = (
         (*_TESTBED, f"{_WEIGHTS}/forge.safetensors"),
         ("regions/testbed-forge.json",),
     ),
+    Step("scatter", 15, f"testbed scatter --out {_DOCS}", "testbed.evidence.scatter", _MAIN, _in(_DOCS, "scatter.json", "scatter.md")),
     Step("study", 10, f"testbed study --out {_DOCS}/study.json", "testbed.evidence.study", _TESTBED, _in(_DOCS, "study.json")),
     Step(
         "detection",

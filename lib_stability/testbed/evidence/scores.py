@@ -18,6 +18,7 @@ import torch
 from ...guard.probe import looks
 from ...guard.region import StabilityRegion
 from ...guard.trajectory import Trajectory
+from ...profile import scatter
 from ...profile.calibration import spread_guidance
 from ...profile.profiles import Profile
 from ...ranking import auc, tpr_at
@@ -63,7 +64,10 @@ def _looked(every: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
 def statistics(profile: Profile, more: StabilityRegion, setting: Setting, taken: Tape) -> dict[str, np.ndarray]:
     """Deviations ``(runs, evaluations)`` by the statistic's name, NaN where it does not look."""
     watched = judges(setting) == "watch"
-    watch, probe = (profile.watch, ("rate", "clean"), None), (profile.probe, ("virtual_rate", "virtual_clean"), profile.probe_guidance)
+    watch, probe = (
+        (scatter.watch(profile, setting.sampler), ("rate", "clean"), None),
+        (profile.probe, ("virtual_rate", "virtual_clean"), profile.probe_guidance),
+    )
     region, names, scale = watch if watched else probe
     rate, clean = np.moveaxis(deviations(region, taken, names, scale), -1, 0)
     difference, turn = np.moveaxis(deviations(more, taken, ("difference", "turn"), 1.0), -1, 0)

@@ -220,6 +220,12 @@ def weight_sums(denoiser: object, weights: list[list[float]]) -> list[float]:
     return [sum(weights[-1][: min(map(len, weights))])] * len(weights)
 
 
+def sampler_name(denoiser: object) -> str:
+    """The sampler of the pass under way; a hires pass may have its own."""
+    own = getattr(getattr(getattr(denoiser, "sampler", None), "config", None), "name", None)
+    return str(own or getattr(denoiser.p, "sampler_name", None) or "")
+
+
 def nominal_guidance(denoiser: object) -> float:
     """The CFG scale of the pass under way, before prompt weights and skipped evaluations."""
     p, scale = denoiser.p, float(denoiser.sampler.sampler_extra_args["cond_scale"])

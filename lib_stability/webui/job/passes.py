@@ -18,6 +18,7 @@ from ...guard.norms import rms
 from ...guard.probe import USUAL, Probe, virtual
 from ...guard.recalling import Recalled
 from ...guard.verdict import CHANGED, NOT_JUDGED, Verdict, merge
+from ...profile import scatter
 from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, probing
@@ -155,7 +156,7 @@ class Pass:
         if profile is not None and flow and unguided and not described.distilled:
             doubt = self._doubt or UNGUIDED  # also where a prompt has parts, whose weights add up to more; the probe may judge all the same
         parameterisation = "flow" if flow else "sigma"
-        region = profile.watch if profile else None
+        region = scatter.watch(profile, host.sampler_name(denoiser)) if profile else None
         rewording = None
         if self._versions and not self.guards:
             scale = profile.probe_guidance if probe else 1.0
