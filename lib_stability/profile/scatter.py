@@ -1,7 +1,7 @@
 """How much more ordinary runs scatter under some samplers: a level of false alarms is to hold for each, not for all of them on average.
 
-Samplers that add noise or extrapolate have larger extremes than those that a calibration samples by on average, above all where both come together and
-steps are few. Deviations of their evaluations are divided by a width, so that what is flagged is as unusual under each.
+Samplers that add noise or extrapolate have larger extremes than those that a calibration samples by on average, above all where both come together
+and steps are few. Deviations of their evaluations are divided by a width, so that what is flagged is as unusual under each.
 """
 
 from __future__ import annotations
@@ -9,9 +9,18 @@ from __future__ import annotations
 from ..guard.region import StabilityRegion
 from .profiles import Profile
 
-#: By how much the highest deviations of ordinary runs are larger than those of all of a calibration's samplers: on the testbed, at the level Medium or
-#: High, whichever is more, and nothing below 1; ``python -m lib_stability testbed scatter``.
-WIDTHS: dict[str, float] = {"DPM2 a": 2.3, "DPM++ 3M SDE": 1.8, "DPM++ 2M SDE": 1.5, "DPM++ 2S a": 1.2, "Euler a": 1.1}
+#: By how much the highest deviations of ordinary runs are larger than those of all of a calibration's samplers: on the testbed, at the level Medium
+#: or High, whichever is more, and nothing below 1; ``python -m lib_stability testbed scatter``.
+WIDTHS: dict[str, float] = {
+    "DPM2 a": 2.3,
+    "DPM++ 3M SDE": 1.8,
+    "DPM++ 2M SDE": 1.5,
+    "DPM++ 2S a": 1.2,
+    "DPM++ SDE": 1.2,
+    "Euler a": 1.1,
+    "PNDM": 1.1,
+    "PLMS": 1.1,  # the same method under its other name
+}
 #: What hosts before AUTOMATIC1111 1.9 put behind a sampler's name.
 SCHEDULES = ("karras", "exponential", "polyexponential")
 

@@ -10,6 +10,7 @@ import torch
 from conftest import FORGE
 from PIL import Image, ImageDraw
 
+from lib_stability.profile import scatter
 from lib_stability.testbed.world import judge
 from lib_stability.testbed.world.kinds import memorized
 from lib_stability.trail.infotext import parse_text, read
@@ -71,6 +72,21 @@ def test_a_refiner_does_not_bring_a_blanked_image_back(generate):
         assert one.stopped_at and not verdict(done, 1).flagged
         levels = torch.tensor(list(done.images[1].convert("L").getdata())).float()
         assert levels.std() < 20
+
+
+def test_samplers_that_scatter_more_are_judged_by_a_wider_region(generate, monkeypatch):
+    """The hires pass by its own sampler's."""
+    hires = {"enable_hr": True, "hr_scale": 1.0, "hr_second_pass_steps": 6, "denoising_strength": 0.5, "hr_sampler_name": "DPM++ 2M"}
+    hires |= {"hr_cfg": 7.5} if FORGE else {}
+
+    def scores(**widths: float):
+        monkeypatch.setattr(scatter, "WIDTHS", {name.replace("_", " "): width for name, width in widths.items()})
+        found = said(generate({}, prompt=MEMORIZED, sampler_name="Euler", **FULL, **hires).infotexts[0])
+        return [one.score for one in found[1:3]]
+
+    first, second = scores()
+    assert scores(Euler=2.0) == [pytest.approx(first / 2, abs=0.02), pytest.approx(second, abs=0.02)]
+    assert scores(**{"DPM++_2M": 4.0}) == [pytest.approx(first, abs=0.02), pytest.approx(second / 4, abs=0.02)]
 
 
 def test_every_sampler_is_judged_and_left_alone(generate, host):

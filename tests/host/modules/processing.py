@@ -36,6 +36,7 @@ class StableDiffusionProcessing:
     denoising_strength: float = 0.7
     hr_scale: float = 2.0
     hr_second_pass_steps: int = 0
+    hr_sampler_name: str | None = None
     hr_cfg: float = 1.0
     distilled_cfg_scale: float = 3.5
     hr_distilled_cfg: float = 3.5
@@ -165,7 +166,7 @@ class StableDiffusionProcessingTxt2Img(StableDiffusionProcessing):
         samples = torch.nn.functional.interpolate(samples, (self.hr_upscale_to_y // 8, self.hr_upscale_to_x // 8), mode="bilinear")
         shared.state.nextjob()
         self.rng = ImageRNG(samples.shape[1:], self.seeds, self.subseeds, self.subseed_strength)
-        self.sampler = sd_samplers.create_sampler(self.sampler_name)
+        self.sampler = sd_samplers.create_sampler(self.hr_sampler_name or self.sampler_name)
         noise = self.rng.next()
         if not self.disable_extra_networks:
             extra_networks.activate(self, self.hr_extra_network_data)

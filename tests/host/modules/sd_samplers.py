@@ -73,4 +73,6 @@ samplers_map = {one.name: one for one in all_samplers}
 
 def create_sampler(name: str):
     data = samplers_map[name]
-    return data.constructor(data)
+    sampler = data.constructor(data)
+    sampler.config = data
+    return sampler
