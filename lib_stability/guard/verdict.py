@@ -46,6 +46,8 @@ STEERED_BELOW = -0.5
 #: Where the last two noise levels lie closer than by this factor the last update is too small to tell (Karras, 50 steps: a fifth of the copies would
 #: pass for steered away).
 APART = 1.25
+#: When an image was flagged: while it could still be turned into another picture, or with little but details open, see :data:`DECIDED_BELOW`.
+EARLY_FLAG, LATE_FLAG = "early", "late"
 _GRAVITY = (STABLE, NOT_JUDGED, MILD, STRONG)
 
 
@@ -63,6 +65,8 @@ class Verdict:
         The threshold that `score` was held against.
     flagged_at : int or None
         Evaluation (from 1) at which the image was flagged.
+    flag : "early", "late" or ""
+        Of a flagged image: whether it was flagged early enough to be steered away, or only when its picture was decided.
     evaluations, damped : int
         Evaluations of the pass, and how many of them were damped.
     detector : "watch", "probe" or ""
@@ -96,6 +100,7 @@ class Verdict:
     carriers: str = ""
     unwatched: str = ""
     score_after: float | None = None
+    flag: str = ""
 
     @property
     def flagged(self) -> bool:
@@ -221,7 +226,9 @@ def _verdict(
         STRONG if len(strong) else MILD,
         what.trouble.beside_flag(*whole, watched) or (_BARE if damped and changed and what.bare else ""),
     )
-    return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, stopped_at=stopped, reason=reason)
+    at = flagged[detector]
+    when = "" if what.elements <= 0 else LATE_FLAG if _decided(what, at, index) else EARLY_FLAG
+    return replace(stable, verdict=verdict, flagged_at=at + 1, flag=when, stopped_at=stopped, reason=reason)
 
 
 def _highest(one: _Seen, index: int, until: int) -> float:
@@ -240,15 +247,16 @@ def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor,
     likeness = what.likeness[index] if index < len(what.likeness) else math.nan
     if likeness >= NEAR:
         return STILL, after
-    decided = what.elements > 0 and _noise(what, float(what.readings[first].sigma[index])) < DECIDED_BELOW * what.elements**0.5
-    if first > 0 and (decided or likeness <= OPPOSITE):
+    if first > 0 and (_decided(what, first, index) or likeness <= OPPOSITE):
         return LATE, after
     return ("" if after is None else STEERED if after <= STEERED_BELOW else UNCERTAIN), after
 
 
-def _noise(what: Pass, sigma: float) -> float:
-    """Noise per unit of picture."""
-    return sigma / max(1 - sigma, 1e-6) if what.region is not None and what.region.parameterisation == "flow" else sigma
+def _decided(what: Pass, evaluation: int, index: int) -> bool:
+    """Whether an image can hardly be turned into another picture from an evaluation (from 0) on."""
+    sigma = float(what.readings[evaluation].sigma[index])
+    noise = sigma / max(1 - sigma, 1e-6) if what.region is not None and what.region.parameterisation == "flow" else sigma
+    return what.elements > 0 and noise < DECIDED_BELOW * what.elements**0.5
 
 
 def _unwatched(what: Pass, index: int, watch: _Seen | None, changed: int) -> str:
@@ -286,7 +294,7 @@ def merge(parts: Sequence[Verdict]) -> Verdict:
     worst = gravest(shifted)
     first = next((part for part in shifted if part.damped and part.flagged), worst)
     if worst.flagged and shifted.index(first) < shifted.index(worst):
-        worst = replace(worst, score=first.score, threshold=first.threshold, flagged_at=first.flagged_at, detector=first.detector)
+        worst = replace(worst, score=first.score, threshold=first.threshold, flagged_at=first.flagged_at, flag=first.flag, detector=first.detector)
     last = parts[-1]
     return replace(
         worst, evaluations=total, damped=damped, outcome=last.outcome, score_after=last.score_after, carriers=carriers, unwatched=unwatched

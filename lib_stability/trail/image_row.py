@@ -22,6 +22,7 @@ _VALUES = {
     "score": "score",
     "flagged_at": "flagged_at",
     "evaluations": "evaluations",
+    "flag": "flag",
     "flagged_by": "detector",
     "damped": "damped",
     "stopped_at": "stopped_at",

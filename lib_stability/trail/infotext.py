@@ -22,7 +22,7 @@ from ..guard.options import MODES, TRIES_RANGE, Options
 from ..guard.probe import MAX_EVALUATIONS, Probe
 from ..guard.probe import POLICIES as PROBES
 from ..guard.sensitivity import LEVELS, TAU_RANGE
-from ..guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG, Verdict
+from ..guard.verdict import EARLY_FLAG, LATE_FLAG, MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG, Verdict
 from ..profile.profiles import AUTO
 from ..validation import Field
 from ..version import __version__
@@ -97,6 +97,7 @@ RESULTS = {
     "verdict": Result("verdict", rf"(?P<verdict>{STABLE}$|{MILD}|{STRONG}|{NOT_JUDGED})(?: \((?P<reason>.*)\))?"),
     "score": Result("score", r"(?P<score>-?\d{1,15}(?:\.\d{1,20})?(?:e[+-]\d\d)?)"),
     "flagged_at": Result("flagged at", r"(?P<flagged_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
+    "flag": Result("flag", rf"(?P<flag>{EARLY_FLAG}|{LATE_FLAG})"),
     "damped": Result("damped", r"(?P<damped>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "stopped_at": Result("stopped at", r"(?P<stopped_at>[1-9]\d{0,5})/(?P<evaluations>\d{1,6})"),
     "score_after": Result("score after", r"(?P<score_after>-?\d{1,15}(?:\.\d{1,20})?(?:e[+-]\d\d)?)"),
@@ -203,6 +204,7 @@ def _results(verdict: Verdict, which: int) -> dict[str, str]:
         "verdict": f"{verdict.verdict} ({reason})" if reason else verdict.verdict,
         "score": _score(verdict.score),
         "flagged_at": f"{verdict.flagged_at}/{verdict.evaluations}" if verdict.flagged_at else "",
+        "flag": verdict.flag,
         "damped": f"{verdict.damped}/{verdict.evaluations}" if verdict.damped else "",
         "stopped_at": f"{verdict.stopped_at}/{verdict.evaluations}" if verdict.stopped_at else "",
         "score_after": _score(verdict.score_after),

@@ -91,6 +91,7 @@ def test_a_flag_where_only_details_are_open_is_too_late():
     watcher = guard()
     run(watcher, late(True, True, False))
     assert [one.outcome for one in watcher.report()] == [LATE, LATE, ""] and watcher.report()[0].failed
+    assert [one.flag for one in watcher.report()] == ["late", "late", ""]
     # Damped from the first evaluation on nothing is too late.
     second = guard(recalled=watcher.recalled()[:1])
     run(second, late(True))
@@ -105,7 +106,9 @@ def test_the_bound_grows_with_the_root_of_the_size(share, too_late):
         for level, kind in ((14.0, "ordinary"), (share * bound, "strong"), (0.02, "ordinary")):
             other = 100 if kind == "strong" else 0
             watcher.step(noisy(1, level, size=size), predictions(kind, seed=other, size=size), torch.full((1,), level), GUIDANCE)
-        assert (watcher.report()[0].outcome == LATE) == too_late, size
+        (verdict,) = watcher.report()
+        assert (verdict.outcome == LATE) == too_late, size
+        assert verdict.flag == ("late" if too_late else "early"), size
 
 
 def test_a_last_prediction_that_points_at_the_flag_is_near_the_copy():

@@ -247,6 +247,19 @@ def test_the_score_of_a_damped_image_is_what_it_was_flagged_by():
     assert damped_one.verdict == reported.verdict == STRONG  # what the prompt is remains what it is
 
 
+def test_a_flag_says_whether_it_came_in_time():
+    """Noise at which half of the runs are decided: a twentieth of the root of the latent's size; of a flow model noise per unit of picture."""
+    calm, wild = rows((0.0, 0.0), (0.0, 0.0)), rows((20.0, 20.0), (0.0, 0.0))
+    watched = [calm, wild, calm]  # flagged at sigma 0.5
+    for elements, flag in ((90, "early"), (110, "late"), (0, "")):
+        seen = replace(passed(watched, [None] * 3), elements=elements)
+        assert [one.flag for one in verdicts(seen)] == [flag, ""], elements
+    flow = replace(passed(watched, [None] * 3), region=SimpleNamespace(parameterisation="flow"))
+    assert [verdicts(replace(flow, elements=elements))[0].flag for elements in (390, 410)] == ["early", "late"]
+    first, second = (replace(passed(part, [None] * len(part)), elements=110) for part in ([calm], [wild]))
+    assert merge([verdicts(first)[0], replace(verdicts(second)[0], flag="late")]).flag == "late"
+
+
 def test_the_score_of_a_blanked_image_is_what_it_was_blanked_for():
     watched = [rows((5.0, 5.0)), rows((20.0, 20.0)), rows((90.0, 90.0))]
     (reported,), (blanked,) = (verdicts(replace(passed(watched, [None] * 3), stopping=stopping)) for stopping in (False, True))

@@ -97,6 +97,14 @@ def test_a_damped_picture_does_not_read_as_a_copy(outcome, kind):
     assert panel.kind(verdict) == kind and "very probably" not in said and not said.startswith("Strong")
 
 
+@pytest.mark.parametrize(("flag", "said"), [("early", texts.EARLY), ("late", texts.LATE), ("", "")])
+def test_a_flag_says_whether_damping_would_have_come_in_time(flag, said):
+    sentences = panel._sentences(Verdict("strong", 18.0, 4.5, 3, 20, 0, "watch", flag=flag))
+    assert [one for one in sentences if one in (texts.EARLY, texts.LATE)] == ([said] if said else [])
+    damped = panel._sentences(Verdict("strong", 18.0, 4.5, 3, 20, 9, "watch", outcome="steered away", flag=flag))
+    assert not {texts.EARLY, texts.LATE} & set(damped), "what was done is said instead"
+
+
 def test_scores_before_and_after_cannot_be_mistaken(generate):
     """Under Damp the prompt pulls back to its copy and what is seen of it goes on rising: that number is told of no picture."""
     report = numbers(first_line(shown(generate({"mode": "report"}, prompt=PULLING, **FULL))))

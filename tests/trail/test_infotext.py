@@ -59,7 +59,8 @@ def verdicts(draw, reasons=st.text(max_size=120)) -> Verdict:
     reason = draw(st.just("") | reasons)  # a flag may have been left without something
     outcome = draw(st.sampled_from(["", *OUTCOMES])) if damped else ""
     after = draw(SCORES) if outcome else None
-    return Verdict(kind, draw(SCORES), 3.0, draw(st.integers(1, total)), total, damped, detector, reason, stopped, outcome, score_after=after)
+    at, flag = draw(st.integers(1, total)), draw(st.sampled_from(["", "early", "late"]))
+    return Verdict(kind, draw(SCORES), 3.0, at, total, damped, detector, reason, stopped, outcome, score_after=after, flag=flag)
 
 
 def kept(verdict: Verdict | None) -> Verdict | None:

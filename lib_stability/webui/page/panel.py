@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...guard.history import Point
-from ...guard.verdict import NOT_JUDGED, REGIONS, STEERED, Verdict
+from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STEERED, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
 from ...trail.image_row import became
@@ -139,6 +139,8 @@ def _sentences(verdict: Verdict) -> list[str]:
         said = [say(texts.WHY, reason=_reason(verdict.reason))]
     else:
         said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
+    if verdict.flag and not verdict.damped and not verdict.stopped_at:
+        said.append(say(texts.EARLY if verdict.flag == EARLY_FLAG else texts.LATE))
     if kind(verdict) == "again":
         said.append(say(texts.NO_LONGER if verdict.steered else texts.UNTOLD))
     if verdict.flagged and verdict.reason:
