@@ -115,6 +115,8 @@ def build_parser() -> argparse.ArgumentParser:
     scores.add_argument("--kept", type=Path, default=Path("outputs/evaluate"), help="where `evaluate --kept` keeps its runs (%(default)s)")
     scatter = actions.add_parser("scatter", help="how much more ordinary runs scatter under each sampler")
     scatter.add_argument("--out", type=Path, default=Path("outputs/scatter"), help="folder for scatter.json and scatter.md (%(default)s)")
+    late = actions.add_parser("late", help="flags that come late: what damping still does, and what sampling again makes of it")
+    late.add_argument("--out", type=Path, default=Path("outputs/late"), help="folder for late.json and late.md (%(default)s)")
     agreement = actions.add_parser("agreement", help="how well copies are told without originals, by agreement between seeds")
     agreement.add_argument("--out", type=Path, default=Path("outputs/agreement"), help="folder for agreement.json and agreement.md (%(default)s)")
     match = actions.add_parser("match", help="what an index of training pictures finds: whole and partial copies, altered pictures")

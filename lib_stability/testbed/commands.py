@@ -135,6 +135,16 @@ def scatter(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def late(arguments: argparse.Namespace) -> int:
+    """What damping does from a noise level on, and what sampling again makes of it."""
+    from .evidence import late as measuring
+
+    with tqdm(desc="runs", unit="run") as bar:
+        result = measuring.measure(model.Testbed.load(), storage.read(MAIN.profile), arguments.out, tick=bar.update)
+    print(f"{measuring.report(result)}\n\nWritten to {arguments.out}/")
+    return 0
+
+
 def lora(arguments: argparse.Namespace) -> int:
     """Train the testbed's LoRAs, write them for web UIs, or measure what tells their copies."""
     if arguments.work == "export":

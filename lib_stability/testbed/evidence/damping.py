@@ -11,10 +11,12 @@ from ...guard.damping import Damping
 from ...guard.guard import UNKNOWN_NEGATIVE, Guard
 from ...guard.options import Options
 from ...guard.probe import Probe
+from ...guard.recalling import Recalled
 from ...guard.verdict import Verdict
 from ...profile import scatter
 from ...profile.profiles import Profile
 from ..network import finished
+from ..network.again import again
 from ..network.batches import batches
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser
@@ -45,24 +47,32 @@ def generate(
     options: Options | None = None,
     tick: Callable[[int], None] = lambda n: None,
     negatives: Sequence[str] | None = None,
+    once: bool = False,
+    make: Callable[..., Guard] = Guard,
 ) -> Pictures:
-    """Sample and decode captions, guarded where a profile and options are given; the negative prompts are the setting's for `seed` unless given."""
+    """Sample and decode captions, guarded where a profile and options are given; the negative prompts are the setting's for `seed` unless given.
 
-    def guard_for(model: GuidedDenoiser) -> Guard:
+    In the mode "damp" images that damping came too late for are sampled again, as web UIs do by default; not with `once`.
+    """
+    doubt = "" if setting.negative == "none" else UNKNOWN_NEGATIVE
+
+    def guard_for(model: GuidedDenoiser, recalled: Sequence[Recalled | None] = ()) -> Guard:
         look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto", expected=model.expected)
         rewording = model.rewording() if options.damping.policy == "reword" else None
-        return Guard(
-            scatter.watch(profile, setting.sampler), options, look, doubt="" if setting.negative == "none" else UNKNOWN_NEGATIVE, rewording=rewording
-        )
+        return make(scatter.watch(profile, setting.sampler), options, look, doubt=doubt, rewording=rewording, recalled=recalled)
 
-    latents, pixels, verdicts, rows = [], [], [], 0
+    latents, pixels, verdicts, rows, first = [], [], [], 0, 0
     negatives = negatives_for(setting.negative, len(captions), seed, bed.variant.world) if negatives is None else negatives
-    seeds = range(seed, seed + len(captions))
-    for done in batches(bed, captions, seeds, negatives, guard_for if profile else None, **setting.sampling()):
-        latents.append(done.samples.latents)
-        pixels.append(finished.pictures(bed, done.samples.latents))
-        verdicts += done.guard.report() if done.guard else []
-        rows += done.samples.rows
+    seeds, sampling = range(seed, seed + len(captions)), setting.sampling()
+    for done in batches(bed, captions, seeds, negatives, guard_for if profile else None, **sampling):
+        part, first = slice(first, first + done.count), first + done.count
+        found, said, more = done.samples.latents, done.guard.report() if done.guard else [], 0
+        if done.guard and options.mode == "damp" and not once:
+            found, said, more = again(bed, done.samples, done.guard, captions[part], seeds[part], negatives[part], guard_for, **sampling)
+        latents.append(found)
+        pixels.append(finished.pictures(bed, found))
+        verdicts += said
+        rows += done.samples.rows + more
         tick(done.count)
     return Pictures(torch.cat(latents), torch.cat(pixels), verdicts, rows / len(captions))
 
@@ -109,6 +119,7 @@ def row(
         "ordinary_flagged": float(flagged.float().mean()),
         "unflagged_changed": float(changed.float().mean()),
         "rows_ratio": after.rows / before.rows,
+        "again": sum(verdict.again for verdict in after.verdicts) / len(items),
         **carriers(items, [verdict.carriers for verdict in after.verdicts]),
     }
 

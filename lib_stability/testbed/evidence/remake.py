@@ -100,6 +100,7 @@ STEPS = (
         ("regions/testbed-forge.json",),
     ),
     Step("scatter", 15, f"testbed scatter --out {_DOCS}", "testbed.evidence.scatter", _MAIN, _in(_DOCS, "scatter.json", "scatter.md")),
+    Step("late", 8, f"testbed late --out {_DOCS}", "testbed.evidence.late", _MAIN, _in(_DOCS, "late.json", "late.md")),
     Step("study", 10, f"testbed study --out {_DOCS}/study.json", "testbed.evidence.study", _TESTBED, _in(_DOCS, "study.json")),
     Step(
         "detection",
