@@ -1,7 +1,7 @@
 """Tables in documents are those of the files that commands write: between two marks stands what is in the file.
 
-``<!-- evaluation/late.md -->`` begins a table, ``<!-- end -->`` ends it; ``<!-- evaluation/tables.md 2 -->`` asks for a file's second table alone. Paths
-are from the document's folder. ``python -m lib_stability.testbed.evidence.pasting`` renews them all. The standard library alone.
+``<!-- evaluation/late.md -->`` begins a table, ``<!-- end -->`` ends it; ``<!-- evaluation/tables.md 2 -->`` asks for a file's second table alone.
+Paths are from the document's folder. ``python -m lib_stability.testbed.evidence.pasting`` renews them all. The standard library alone.
 """
 
 from __future__ import annotations

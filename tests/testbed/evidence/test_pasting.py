@@ -29,7 +29,7 @@ def test_marks_hold_what_the_file_says(tmp_path):
 
 def test_what_is_not_there_is_an_error(tmp_path):
     (tmp_path / "one.md").write_text(FILE)
-    with pytest.raises(ValueError, match="one.md has 2 tables, not 3"):
+    with pytest.raises(ValueError, match=r"one\.md has 2 tables, not 3"):
         pasting.pasted("<!-- one.md 3 -->\n<!-- end -->", tmp_path)
     with pytest.raises(FileNotFoundError):
         pasting.pasted("<!-- two.md -->\n<!-- end -->", tmp_path)
