@@ -6,20 +6,31 @@ and steps are few. Deviations of their evaluations are divided by a width, so th
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..guard.region import StabilityRegion
 from .profiles import Profile
 
-#: By how much the highest deviations of ordinary runs are larger than those of all of a calibration's samplers: on the testbed, at the level Medium
-#: or High, whichever is more, and nothing below 1; ``python -m lib_stability testbed scatter``.
-WIDTHS: dict[str, float] = {
-    "DPM2 a": 2.3,
-    "DPM++ 3M SDE": 1.8,
-    "DPM++ 2M SDE": 1.5,
-    "DPM++ 2S a": 1.2,
-    "DPM++ SDE": 1.2,
-    "Euler a": 1.1,
-    "PNDM": 1.1,
-    "PLMS": 1.1,  # the same method under its other name
+
+class Scatter(NamedTuple):
+    """Of a sampler: its `width` in runs of :data:`STEPS` steps, and the evaluations that it makes in a step."""
+
+    width: float
+    order: int = 1
+
+
+#: Steps that the widths are for. What noise and extrapolation do in a step is the less the smaller the step: what is above 1 falls with their number.
+STEPS = 12
+#: By how much the highest deviations of ordinary runs are larger than those of all of a calibration's samplers, at the level High; samplers of which
+#: less than a tenth more was seen are not here. Measured on the testbed in runs of 12 and of 20 steps: ``python -m lib_stability testbed scatter``.
+WIDTHS: dict[str, Scatter] = {
+    "DPM2 a": Scatter(2.4, 2),
+    "DPM++ 3M SDE": Scatter(1.9),
+    "DPM++ 2M SDE": Scatter(1.3),
+    "DPM++ 2S a": Scatter(1.2, 2),
+    "DPM++ SDE": Scatter(1.2, 2),
+    "PNDM": Scatter(1.2),
+    "PLMS": Scatter(1.2),  # the same method under its other name
 }
 #: What hosts before AUTOMATIC1111 1.9 put behind a sampler's name.
 SCHEDULES = ("karras", "exponential", "polyexponential")
@@ -31,19 +42,21 @@ def family(sampler: str) -> str:
     return name if name and last.lower() in SCHEDULES else sampler.strip()
 
 
-def width(profile: Profile, sampler: str) -> float:
-    """By what deviations under a sampler are divided, 1 or more.
+def width(profile: Profile, sampler: str, evaluations: int) -> float:
+    """By what deviations under a sampler are divided in a pass of so many evaluations, 1 or more.
 
     1 for a profile that was calibrated by this sampler alone, whose thresholds are its own; for flow models, which no sampler adds noise to; and for
     priors, whose thresholds are assumed.
     """
     told = profile.provenance.get("samplers")
     own = {family(name) for name in told if isinstance(name, str)} if isinstance(told, list) else set()
-    if not own or own == {family(sampler)} or profile.watch.parameterisation == "flow":
+    known = WIDTHS.get(family(sampler))
+    if known is None or not own or own == {family(sampler)} or profile.watch.parameterisation == "flow":
         return 1.0
-    return WIDTHS.get(family(sampler), 1.0)
+    # To two digits: passes of nearly as many evaluations share their tables.
+    return round(1 + (known.width - 1) * min(1.0, STEPS * known.order / max(evaluations, 1)), 2)
 
 
-def watch(profile: Profile, sampler: str) -> StabilityRegion:
-    """The profile's watch region for passes of this sampler."""
-    return profile.watch.widened(width(profile, sampler))
+def watch(profile: Profile, sampler: str, evaluations: int) -> StabilityRegion:
+    """The profile's watch region for passes of this sampler and so many evaluations."""
+    return profile.watch.widened(width(profile, sampler, evaluations))

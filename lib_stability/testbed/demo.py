@@ -130,7 +130,13 @@ def main(arguments: argparse.Namespace) -> int:
         look = Probe(profile.probe, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance, model.expected)
         rewording = model.rewording() if settings.damping == "reword" else None
         doubt = UNKNOWN_NEGATIVE if arguments.negative else ""
-        return Guard(scatter.watch(profile, arguments.sampler), replace(settings.to_options(), locate=True), look, doubt=doubt, rewording=rewording)
+        return Guard(
+            scatter.watch(profile, arguments.sampler, model.expected),
+            replace(settings.to_options(), locate=True),
+            look,
+            doubt=doubt,
+            rewording=rewording,
+        )
 
     with tqdm(total=2 * -(-len(todo) // BATCH) * arguments.steps, desc="unguarded", unit="step") as bar:
         plain, *_ = _generate(bed, todo, arguments, None, bar.update)

@@ -80,7 +80,7 @@ def test_samplers_that_scatter_more_are_judged_by_a_wider_region(generate, monke
     hires |= {"hr_cfg": 7.5} if FORGE else {}
 
     def scores(**widths: float):
-        monkeypatch.setattr(scatter, "WIDTHS", {name.replace("_", " "): width for name, width in widths.items()})
+        monkeypatch.setattr(scatter, "WIDTHS", {name.replace("_", " "): scatter.Scatter(width) for name, width in widths.items()})
         found = said(generate({}, prompt=MEMORIZED, sampler_name="Euler", **FULL, **hires).infotexts[0])
         return [one.score for one in found[1:3]]
 

@@ -59,7 +59,7 @@ def generate(
     def guard_for(model: GuidedDenoiser, recalled: Sequence[Recalled | None] = ()) -> Guard:
         look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto", expected=model.expected)
         rewording = model.rewording() if options.damping.policy == "reword" else None
-        return make(scatter.watch(profile, setting.sampler), options, look, doubt=doubt, rewording=rewording, recalled=recalled)
+        return make(scatter.watch(profile, setting.sampler, model.expected), options, look, doubt=doubt, rewording=rewording, recalled=recalled)
 
     latents, pixels, verdicts, rows, first = [], [], [], 0, 0
     negatives = negatives_for(setting.negative, len(captions), seed, bed.variant.world) if negatives is None else negatives

@@ -21,13 +21,15 @@ from ...guard.trajectory import Trajectory
 from ...profile import scatter
 from ...profile.profiles import Profile
 from ..network.model import Testbed
+from ..network.sample import evaluations_of
 from . import tables
 from .calibrate import RUNS, SAMPLERS, SEED, Ordinary, ordinary_runs
 
 #: Samplers beside those of the calibration, and runs of each.
 OTHERS, EACH = ("DPM++ SDE", "Heun", "DDIM", "PNDM"), 100
-#: Levels that so few runs can show.
-LEVELS = ("medium", "high")
+#: The level by which widths are set: the least that so few runs show well.
+LEVEL = "high"
+SHOWN = ("medium", "high")
 
 
 def highest(region: StabilityRegion, run: Trajectory) -> float:
@@ -38,17 +40,22 @@ def highest(region: StabilityRegion, run: Trajectory) -> float:
 
 
 def rows(profile: Profile, runs: Sequence[Ordinary]) -> list[dict]:
-    """One row a sampler, of runs that the watch judges and that are no copies."""
-    limits = {level: thresholds(profile.watch, level).mild for level in LEVELS}
+    """One row a sampler and number of steps, of runs that the watch judges and that are no copies."""
+    limits = {level: thresholds(profile.watch, level).mild for level in SHOWN}
     found = []
-    for sampler in dict.fromkeys(one.sampler for one in runs):
-        own = [one.watch for one in runs if one.sampler == sampler and not one.copy and np.mean(one.watch.guidance) >= LEAST_GUIDANCE]
-        high = np.array([highest(profile.watch, run) for run in own])
-        ratio = {level: float(np.quantile(high, 1 - TARGETS[level])) / limit for level, limit in limits.items()}
-        width = scatter.width(profile, sampler)
+    for sampler, steps in dict.fromkeys((one.sampler, one.steps) for one in runs):
+        own = [one for one in runs if (one.sampler, one.steps) == (sampler, steps) and not one.copy and np.mean(one.watch.guidance) >= LEAST_GUIDANCE]
+        high = np.array([highest(profile.watch, one.watch) for one in own])
+        width = scatter.width(profile, sampler, evaluations_of(sampler, steps))
         flagged = {level: [float((high > limit).mean()), float((high > width * limit).mean())] for level, limit in limits.items()}
-        found.append({"sampler": sampler, "runs": len(own), "ratio": ratio, "width": width, "flagged": flagged})
+        ratio = float(np.quantile(high, 1 - TARGETS[LEVEL])) / limits[LEVEL]
+        found.append({"sampler": sampler, "steps": steps, "runs": len(own), "ratio": ratio, "width": width, "flagged": flagged})
     return found
+
+
+def needed(found: Sequence[dict], sampler: str) -> float:
+    """The width in runs of :data:`.scatter.STEPS` steps that a sampler's rows ask for."""
+    return 1 + float(np.mean([(one["ratio"] - 1) * one["steps"] / scatter.STEPS for one in found if one["sampler"] == sampler]))
 
 
 def measure(bed: Testbed, profile: Profile, out: Path, tick: Callable[[int], None] = lambda n: None, runs: Sequence[Ordinary] | None = None) -> dict:
@@ -65,9 +72,9 @@ def measure(bed: Testbed, profile: Profile, out: Path, tick: Callable[[int], Non
 
 def report(result: dict) -> str:
     """The rows as Markdown."""
-    head = ["sampler", "ordinary runs", "scatter at Medium", "at High", "width", "flagged at Medium, at High without it", "with it"]
+    head = ["sampler", "steps", "ordinary runs", "scatter", "width", "flagged at Medium, High", "with the width"]
     lines = []
     for one in result["rows"]:
-        plain, wide = (", ".join(tables.rate(one["flagged"][level][number]) for level in LEVELS) for number in (0, 1))
-        lines.append([one["sampler"], str(one["runs"]), *(f"{one['ratio'][level]:.2f}" for level in LEVELS), f"{one['width']:g}", plain, wide])
+        plain, wide = (", ".join(tables.rate(one["flagged"][level][number]) for level in SHOWN) for number in (0, 1))
+        lines.append([one["sampler"], str(one["steps"]), str(one["runs"]), f"{one['ratio']:.2f}", f"{one['width']:g}", plain, wide])
     return tables.markdown(head, lines)

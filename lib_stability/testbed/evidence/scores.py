@@ -65,7 +65,7 @@ def statistics(profile: Profile, more: StabilityRegion, setting: Setting, taken:
     """Deviations ``(runs, evaluations)`` by the statistic's name, NaN where it does not look."""
     watched = judges(setting) == "watch"
     watch, probe = (
-        (scatter.watch(profile, setting.sampler), ("rate", "clean"), None),
+        (scatter.watch(profile, setting.sampler, taken.columns["sigma"].shape[1]), ("rate", "clean"), None),
         (profile.probe, ("virtual_rate", "virtual_clean"), profile.probe_guidance),
     )
     region, names, scale = watch if watched else probe

@@ -156,7 +156,7 @@ class Pass:
         if profile is not None and flow and unguided and not described.distilled:
             doubt = self._doubt or UNGUIDED  # also where a prompt has parts, whose weights add up to more; the probe may judge all the same
         parameterisation = "flow" if flow else "sigma"
-        region = scatter.watch(profile, host.sampler_name(denoiser)) if profile else None
+        region = scatter.watch(profile, host.sampler_name(denoiser), host.evaluations(denoiser) or USUAL) if profile else None
         rewording = None
         if self._versions and not self.guards:
             scale = profile.probe_guidance if probe else 1.0
