@@ -50,10 +50,10 @@ PROBE = [
 ]
 DAMPING = [
     Setting(),
+    Setting(negative="words", probe=True),
     Setting("DPM++ 2M", "uniform", 20, 6.0),
     Setting("Euler a"),
     Setting("Heun", "uniform", 15, 5.0),
-    Setting(negative="words", probe=True),
 ]
 PARTS = ("detection", "damping")
 POLICIES = [Damping(), Damping("directional"), Damping("radial")]
