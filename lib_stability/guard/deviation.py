@@ -60,3 +60,12 @@ class Expected(NamedTuple):
         width = self.mean * self.spread
         late = sigma <= LATE if rule == "late rate" else None
         return ZScores(torch.stack(tuple(measured), 1).sub_(self.mean).div_(width), self.inside, width, rule, late)
+
+
+def at_scale(table: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
+    """Rows of a, b, c, spread and guided spread along dimension 2 as mean and spread at a guidance scale, see :func:`.fitting.spread_at`."""
+    a, b, c, spread, *guided = table.unbind(2)
+    square = (a + guidance * (b + guidance * c)).clamp_min(1e-12)
+    if guided:
+        spread = torch.hypot(spread, guided[0] * (1 - a / square))
+    return torch.stack((square.sqrt(), spread), 2)

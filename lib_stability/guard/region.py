@@ -10,7 +10,7 @@ import torch
 
 from ..validation import Field
 from . import fitting, norms
-from .deviation import LATE, Expected, ZScores
+from .deviation import LATE, Expected, ZScores, at_scale
 from .deviation import SCORES as SCORE_RULES
 from .trajectory import Trajectory, checked
 
@@ -174,7 +174,7 @@ class StabilityRegion:
             if key not in self._scales:
                 if len(self._scales) >= MAX_SCALES:
                     self._scales.clear()
-                self._scales[key] = _at_scale(self.tables(device), guidance)
+                self._scales[key] = at_scale(self.tables(device), guidance)
             return self._scales[key]
         if where not in self._tables:
             curves = [self.curves_[n] for n in STATISTICS]
@@ -201,7 +201,7 @@ class StabilityRegion:
             inside = inside & (sigma > 0) & (sigma <= 1)
         held = held.nan_to_num(0.0)
         if isinstance(guidance, torch.Tensor):
-            pairs = _at_scale(self.tables(sigma.device)[held.long()], guidance[:, None, None])
+            pairs = at_scale(self.tables(sigma.device)[held.long()], guidance[:, None, None])
             inside = inside & torch.isfinite(guidance)
         else:
             pairs = self.tables(sigma.device, float(guidance))[held.long()]
@@ -294,15 +294,6 @@ class StabilityRegion:
             self.curves_[name] = fitting.Curves(np.stack(columns, 1), spread, guided)
         self.scores_ = np.sort(root["reference_scores"].numbers(*SCORES, least=0, most=MAX_SCORES))
         return self
-
-
-def _at_scale(table: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
-    """Rows of a, b, c, spread and guided spread along dimension 2 as mean and spread at a guidance scale, see :func:`.fitting.spread_at`."""
-    a, b, c, spread, *guided = table.unbind(2)
-    square = (a + guidance * (b + guidance * c)).clamp_min(1e-12)
-    if guided:
-        spread = torch.hypot(spread, guided[0] * (1 - a / square))
-    return torch.stack((square.sqrt(), spread), 2)
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -226,9 +226,8 @@ def _verdict(
         STRONG if len(strong) else MILD,
         what.trouble.beside_flag(*whole, watched) or (_BARE if damped and changed and what.bare else ""),
     )
-    at = flagged[detector]
-    when = "" if what.elements <= 0 else LATE_FLAG if _decided(what, at, index) else EARLY_FLAG
-    return replace(stable, verdict=verdict, flagged_at=at + 1, flag=when, stopped_at=stopped, reason=reason)
+    flag = "" if what.elements <= 0 else LATE_FLAG if _decided(what, flagged[detector], index) else EARLY_FLAG
+    return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, flag=flag, stopped_at=stopped, reason=reason)
 
 
 def _highest(one: _Seen, index: int, until: int) -> float:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 COLOURS = 256
 
@@ -23,8 +19,8 @@ def save(path: Path, picture: Image.Image, dotted: bool = True) -> None:
     found.save(path, "PNG", optimize=True)
 
 
-def save_figure(path: Path, figure: Figure, dpi: int = 110) -> None:
-    """Write a figure of matplotlib's, whose colours are few."""
+def save_figure(path: Path, figure, dpi: int = 110) -> None:
+    """Write a figure of matplotlib's (``matplotlib.figure.Figure``), whose colours are few."""
     held = io.BytesIO()
     figure.savefig(held, format="png", dpi=dpi)
     held.seek(0)

@@ -18,10 +18,10 @@ from torch import nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from ..network import eight_bits
 from ..network.model import Testbed, alphas_cumprod
 from ..network.train_kinds import draw_batch, make_latents
 from ..network.unet_training import save_state
+from ..world import eight_bits
 from . import wide_time
 from .wide_networks import UNET_SPREADS
 

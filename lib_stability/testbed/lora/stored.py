@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...networks import files
-from ..network import eight_bits
+from ..world import eight_bits
 
 _PARTS = ("down", "up")
 #: Its matrices are thin: from so many numbers on eight bits save something.

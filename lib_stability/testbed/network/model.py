@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from ..world import eight_bits
 from ..world.kinds import all_words
-from . import eight_bits
 from .variants import MAIN, PLAIN, VARIANTS, Variant
 
 MAX_TOKENS = 77

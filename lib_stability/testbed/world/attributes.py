@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 
-from ..network import eight_bits
+from . import eight_bits
 from .scenes import COLOURS, SHAPES, SIZES, Scene, pixels_of, random_scene
 
 ATTRIBUTES = {"size": SIZES, "colour": tuple(COLOURS), "shape": SHAPES}

@@ -12,10 +12,10 @@ from lib_stability.profile import profiles, storage
 from lib_stability.shell.cli import main
 from lib_stability.testbed.export import forge, ldm_checkpoint, ldm_names, wide_networks, wide_norms, wide_time
 from lib_stability.testbed.export.wide_channels import Spread, helmert
-from lib_stability.testbed.network import eight_bits, train_kinds
+from lib_stability.testbed.network import train_kinds
 from lib_stability.testbed.network.model import TEXT_CONFIG, UNET_CONFIG, VAE_CONFIG, Testbed, tokenize
 from lib_stability.testbed.network.sample import sample
-from lib_stability.testbed.world import captions, judge
+from lib_stability.testbed.world import captions, eight_bits, judge
 
 UNET = UNET_CONFIG | {"block_out_channels": (320, 640, 640), "cross_attention_dim": 768, "attention_head_dim": 8}
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lib_stability.testbed.network import eight_bits
-from lib_stability.testbed.network.eight_bits import SCALE, packed, unpacked
+from lib_stability.testbed.world import eight_bits
+from lib_stability.testbed.world.eight_bits import SCALE, packed, unpacked
 
 
 @pytest.fixture
