@@ -24,13 +24,16 @@ PROBED = {"probe": "always"}
 #: Name, settings of the guard, fields of the job.
 JOBS = [
     ("no guard", None, {}),
+    ("no guard, negative prompt", None, {"negative_prompt": "green star"}),
     ("report, watch alone", {"probe": "never"}, {}),
+    ("report, flagged", {}, {"prompt": COPY}),
     ("probe, no negative prompt", PROBED, {}),
     ("probe, negative prompt", {}, {"negative_prompt": "green star"}),
     ("no guard, CFG 1", None, {"cfg_scale": 1.0}),
     ("probe, CFG 1", {}, {"cfg_scale": 1.0}),
     ("probe, CFG 1, negative prompt", {}, {"cfg_scale": 1.0, "negative_prompt": "green star"}),
     ("damp, nothing flagged", {"mode": "damp"}, {}),
+    ("damp, nothing flagged, negative prompt", {"mode": "damp"}, {"negative_prompt": "green star"}),
     ("damp, flagged", {"mode": "damp"}, {"prompt": COPY}),
     ("damp, flagged, negative prompt", {"mode": "damp"}, {"prompt": COPY, "negative_prompt": "green star"}),
 ]
