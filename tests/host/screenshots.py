@@ -31,7 +31,7 @@ from lib_stability.testbed.world.kinds import memorized, ordinary_samples  # noq
 PREFIX = "memorization_guard_"
 TAB = f"#{PREFIX}tab_"
 COPY = memorized()[0].caption
-#: Seen to be steered away in both hosts.
+#: Seen to be steered away in AUTOMATIC1111; in Forge it was damped, and could not be told.
 STEERED = next(item.caption for item in memorized() if item.name == "bruno")
 ORDINARY = [caption for caption, _ in ordinary_samples(24, 1_000_000, "calibration")]
 #: Theme and width.
