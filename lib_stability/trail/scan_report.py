@@ -28,6 +28,7 @@ STYLE = (
 .mg-scan.mg-scan.mg-scan :is(td, th) { border-bottom: 1px solid #8884; padding: .25em .5em; text-align: left; vertical-align: top; }
 .mg-scan.mg-scan.mg-scan td.number { text-align: right; font-variant-numeric: tabular-nums; }
 .mg-scan td.caption { overflow-wrap: anywhere; }
+.mg-scan td.verdict { white-space: nowrap; }
 .mg-scan svg { display: block; }
 .mg-scan img { display: block; max-width: 6em; max-height: 6em; }
 """
@@ -95,7 +96,8 @@ def table(rows: Sequence[dict], about: dict | None) -> str:
         cells = [f"<td class='number'>{rank}</td>", f"<td>{_picture(row)}</td>" * pictured, f"<td class='caption'>{_caption(row)}</td>"]
         cells += [f"<td class='number'>{html.escape(str(row.get('count', 1)))}</td>" * counted, f"<td>{_bar(row, limit(row), most)}</td>"]
         cells += [f"<td class='number'>{'–' if row[name] is None else f'{row[name]:.1f}'}</td>" for name in ("median", "max")]
-        cells.append(f"<td>{html.escape(row['verdict'])}, {html.escape(str(row['above']))}/{len(row['scores'])}</td>")
+        above = f", {html.escape(str(row['above']))}/{len(row['scores'])}" if row["median"] is not None else ""
+        cells.append(f"<td class='verdict'>{html.escape(row['verdict'])}{above}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</table>")
     if len(ordered) > SHOWN:

@@ -67,3 +67,4 @@ def test_a_page_of_captions_that_nothing_judges():
     rows = [{**ROWS[1], "reason": "networks that no profile knows (mine 1)"}]
     page = scan_report.page(rows, None)
     assert "None of 1 captions could be judged: networks that no profile knows (mine 1)" in page
+    assert "<td class='verdict'>not judged</td>" in page
