@@ -20,6 +20,7 @@ from ..host.language import number, say
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
 from . import flagged, judges
+from .reasons import label, plain
 
 #: What a person can do where a pass was not judged for one of these reasons.
 _ADVICE = {UNGUIDED: texts.ADVICE_UNGUIDED, UNFIT: texts.ADVICE_UNFIT}
@@ -111,7 +112,8 @@ def lines(text: str) -> str:
         parts.append(f"<p class='{_CLASS}-{kind(found.inner).replace(' ', '-')}'>{said}</p>")
     parts.append(flagged.buttons([found.first, found.hires]))
     if ledgering.trouble():
-        parts.append(f"<p class='{_CLASS}-not-judged'>{html.escape(ledgering.trouble())}.</p>")
+        lost = html.escape(say(texts.SENTENCE, said=ledgering.trouble()))
+        parts.append(f"<p class='{_CLASS}-not-judged'>{lost}</p>")
     return "".join(parts)
 
 
@@ -130,13 +132,13 @@ def _replaced(params: dict[str, str]) -> list[str]:
     if not told:
         return []
     of = replaced(params)
-    return [say(texts.REPLACED, seed=of) if of else say(texts.NOT_REPLACED, reason=say(told.removeprefix("no - ")))]
+    return [say(texts.REPLACED, seed=of) if of else say(texts.NOT_REPLACED, reason=plain(told.removeprefix("no - ")))]
 
 
 def _sentences(verdict: Verdict) -> list[str]:
     """In plain words: what the verdict comes to, what it lacks, what can be done."""
     if not verdict.flagged and verdict.reason:
-        said = [say(texts.WHY, reason=_reason(verdict.reason))]
+        said = [say(texts.WHY, reason=plain(verdict.reason))]
     else:
         said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
     if verdict.flag and not verdict.damped and not verdict.stopped_at:
@@ -144,7 +146,7 @@ def _sentences(verdict: Verdict) -> list[str]:
     if kind(verdict) == "again":
         said.append(say(texts.NO_LONGER if verdict.steered else texts.UNTOLD))
     if verdict.flagged and verdict.reason:
-        said.append(say(texts.BESIDE, reason=_reason(verdict.reason)))
+        said.append(say(texts.BESIDE, reason=plain(verdict.reason)))
     if verdict.unwatched:
         said.append(_unwatched(verdict))
     return said + [say(_ADVICE[reason]) for reason in (verdict.reason,) if reason in _ADVICE]
@@ -175,7 +177,7 @@ def _details(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen |
     """The terms behind the line, folded up: numbers, what was done, what judged, the run step by step."""
     said = _terms(verdict, seen)
     judge = last_job.judged_by(params, hires)
-    said += [say(texts.JUDGE, name=judge)] if judge else []
+    said += [say(texts.JUDGE, name=label(judge))] if judge else []
     if not said and seen is None:
         return ""
     told = "".join(f"<li>{html.escape(say(texts.SENTENCE, said=one))}</li>" for one in said)
@@ -232,11 +234,6 @@ def _map(params: dict[str, str], hires: bool, verdict: Verdict) -> str:
     return f"<details class='{_CLASS}-which'><summary>{html.escape(title)}</summary>{overlay.svg(*found, title, _drawn)}</details>"
 
 
-def _reason(text: str) -> str:
-    """A reason in plain words of the page's language, where there are any."""
-    return say(texts.REASONS.get(text, text))
-
-
 def _unwatched(verdict: Verdict) -> str:
     """What a verdict is worth that the watch has no part in, or only a part."""
     judged, why = verdict.unwatched.split(" - ", 1)
@@ -246,9 +243,9 @@ def _unwatched(verdict: Verdict) -> str:
         return regions
     if judged != "off":
         done, of = judged.split("/")
-        said = say(texts.PARTLY_WATCHED, done=done, of=of, reason=_reason(why))
+        said = say(texts.PARTLY_WATCHED, done=done, of=of, reason=plain(why))
     else:
-        said = say(texts.UNWATCHED, reason=_reason(why))
+        said = say(texts.UNWATCHED, reason=plain(why))
     return f"{said} {regions}".rstrip()
 
 
