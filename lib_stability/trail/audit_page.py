@@ -45,7 +45,7 @@ TEXTS = {
     "profile": "profile {name}",
 }
 #: What a badge says more: parts of the picture that nobody has looked at alone.
-PARTS_UNSEEN = "without its regions"
+PARTS_UNSEEN = "regions not looked at"
 
 
 def label(group: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import copy
 import html
 import json
+import pickle
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +17,15 @@ import translating
 from test_calibrating import folder  # noqa: F401
 from test_judging import FULL, MEMORIZED
 
+from lib_stability import sentences
+from lib_stability.guard.sensitivity import thresholds
 from lib_stability.guard.verdict import NOT_JUDGED, OUTCOMES, REGIONS
 from lib_stability.profile import displacing, networks
 from lib_stability.profile.profiles import Model
+from lib_stability.trail import audit_page, containers, reading
 from lib_stability.trail.audit_table import Table
 from lib_stability.trail.image_row import COLUMNS
-from lib_stability.webui.host import texts
+from lib_stability.webui.host import language, texts
 from lib_stability.webui.job import indexes
 from lib_stability.webui.job.library import LIBRARY
 from lib_stability.webui.page import flagged, judges, panel, serving, tab_audit, tab_calibrate, tab_match, tab_parts, tab_profiles, tab_scan
@@ -306,6 +313,7 @@ def audited() -> list[dict]:
         {"verdict": "strong", "damped": 3, "evaluations": 20, "flagged_at": 2, "score": 9.0, "outcome": one, "score_after": 1.0} for one in OUTCOMES
     ]
     rows += [{"verdict": "strong", "stopped_at": 3, "flagged_by": "probe", "hires_verdict": "mild", "inner_verdict": "stable", "inner_score": 1.0}]
+    rows += [{"verdict": "stable", "watch": f"20/20 - {REGIONS}"}]
     rows += [{"verdict": "stable", "watch": f"off - guidance changed by another extension and {REGIONS}"}]
     rows += [{"verdict": "stable", "replaced": told} for told in ("seed 4 (strong) - 2 tries", "no - interrupted")]
     rows += [{"verdict": "no verdict", "problem": one} for one in ("no infotext", "guard off", "guard on, no verdict in it")]
@@ -458,3 +466,45 @@ def test_errors_of_a_calibration(made_up, host, folder, monkeypatch):  # noqa: F
         task = api_jobs.latest("calibrate")
         assert ident and task.wait(60) and task.state == "failed"
         assert english(html.escape(task.line()), *same, *(repr(one) for one in same), "<lora:no:1>", "'no'") == []
+
+
+# -- what such texts are made of ----------------------------------------------------------------------------------------------------------
+
+
+def test_sentences_know_what_they_are_made_of():
+    said = sentences.Sentence("{name} of {runs} runs", name="Mine", runs=sentences.Figure("1,200"))
+    assert said == "Mine of 1,200 runs" and copy.deepcopy(said).values == said.values and pickle.loads(pickle.dumps(said)).text == said.text
+    assert sentences.reason(ValueError(said)).text == said.text and sentences.reason(ValueError("x")) == "x"
+    assert sentences.joined(", ", ["", said, "", "x"]) == "Mine of 1,200 runs, x" and sentences.joined(", ", []) == ""
+    assert sentences.listed(["a", "b", "c"]) == "a and b and c" and sentences.listed([]) == "" and sentences.listed(["{a}"]) == "{a}"
+    assert sentences.recognised("error A in the b", ["error {kind}"]).values == {"kind": "A in the b"} and sentences.recognised("x", ["y"]) is None
+
+
+def test_what_a_user_has_written_is_no_place_for_values(made_up):
+    """Braces in a name."""
+    said = sentences.Sentence(texts.SERVED["missing"], name="{runs} {0}")
+    assert said.endswith("{runs} {0}") and language.say(said).endswith("{runs} {0}")
+
+
+def test_the_marks_of_numbers_are_the_languages(host, options):
+    options.set("localization", "de_DE")
+    assert language.say(sentences.Sentence(audit_page.TEXTS["read"], count=sentences.Figure("1,234"))) == "1.234 Dateien gelesen"
+    assert language.say(thresholds(LIBRARY.profiles()[0].watch, "medium").describe()).startswith("z > ")
+
+
+def test_all_that_files_are_called_broken_for_has_texts():
+    """Read from the source of whatever reads them."""
+    for name in ("containers", "imagetext", "image_row"):
+        tree = ast.parse(Path(audit_page.__file__).with_name(f"{name}.py").read_text(encoding="utf-8"))
+        raised = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Unreadable"]
+        plain = [one.args[0].value for one in raised if isinstance(one.args[0], ast.Constant)]
+        assert raised and set(plain) <= set(texts.PROBLEMS)
+    assert sentences.recognised(containers.TOO_LONG, texts.PROBLEMS) and {reading._TWICE, reading._TOO_MANY} <= set(texts.PROBLEMS)
+
+
+def test_parts_that_nobody_looked_at_are_seen_at_a_glance(made_up):
+    """The badge of a picture whose regions other extensions gave prompts of their own is not that of a stable one."""
+    told = "x\nSteps: 1, Seed: 2, Size: 8x8, MG verdict: {}, MG watch: 20/20 - " + REGIONS + ", MG version: 1"
+    kinds = [panel._kind_of(told.format(word)) for word in ("stable", "strong")]
+    assert kinds == ["partly", "strong"] and texts.BADGES["partly"] != texts.BADGES["stable"]
+    assert "memorization-guard-partly" in panel.lines(told.format("stable")) and english(panel.lines(told.format("stable"))) == []

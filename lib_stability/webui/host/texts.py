@@ -56,6 +56,7 @@ BADGES = {
     "again": "sampled again",
     "copy": "near a copy",
     "replaced": "replaced",
+    "partly": "in part",
 }
 WHY = "Not judged: {reason}."
 BESIDE = "Not everything could be looked at: {reason}."

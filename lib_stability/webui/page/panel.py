@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...guard.history import Point
-from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STEERED, Verdict
+from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STABLE, STEERED, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
 from ...trail.image_row import became
@@ -84,14 +84,14 @@ def _question(text: str | None) -> Question:
 def kind(verdict: Verdict) -> str:
     """What a verdict comes to for whoever looks at the finished picture: one of :data:`.texts.BADGES`."""
     if not verdict.flagged:
-        return verdict.verdict
+        return "partly" if verdict.verdict == STABLE and verdict.unwatched.endswith(REGIONS) else verdict.verdict
     if verdict.stopped_at:
         return "blanked"
     return became(verdict.damped, verdict.outcome) or verdict.verdict
 
 
 #: The gravest last.
-_GRAVITY = ("stable", "replaced", "steered", "blanked", NOT_JUDGED, "again", "damped", "mild", "copy", "strong")
+_GRAVITY = ("stable", "replaced", "partly", "steered", "blanked", NOT_JUDGED, "again", "damped", "mild", "copy", "strong")
 
 
 @lru_cache(maxsize=512)
@@ -140,7 +140,7 @@ def _sentences(verdict: Verdict) -> list[str]:
     if not verdict.flagged and verdict.reason:
         said = [say(texts.WHY, reason=plain(verdict.reason))]
     else:
-        said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
+        said = [say(texts.ENDED.get(kind(verdict)) or texts.VERDICTS[verdict.verdict])]
     if verdict.flag and not verdict.damped and not verdict.stopped_at:
         said.append(say(texts.EARLY if verdict.flag == EARLY_FLAG else texts.LATE))
     if kind(verdict) == "again":
