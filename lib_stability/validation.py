@@ -8,6 +8,18 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .sentences import Figure, Sentence
+
+#: What a field has to be: the parts of refusals that people may see in the page.
+TEXTS = {
+    "lacks": "lacks the field {key}",
+    "choice": "has to be one of {allowed}",
+    "text": "has to be a text of at most {most} characters",
+    "characters": "holds characters that are not allowed here",
+    "whole": "has to be a whole number from {low} to {high}",
+    "number": "has to be a number",
+    "range": "has to be from {low} to {high}",
+}
 #: Names that people see; never used as paths all the same.
 NAME = re.compile(r"\w(?:[\w .+()\[\]-]{0,98}[\w.+()\[\]-])?")
 
@@ -23,12 +35,12 @@ class Field:
         self.value, self.path = value, path
 
     def fail(self, reason: str) -> NoReturn:
-        raise ValidationError(f"{self.path}: {reason}")
+        raise ValidationError(Sentence("{path}: {reason}", path=self.path, reason=reason if isinstance(reason, Sentence) else Sentence(reason)))
 
     def __getitem__(self, key: str) -> Field:
         found = self.mapping()
         if key not in found:
-            self.fail(f"lacks the field {key!r}")
+            self.fail(Sentence(TEXTS["lacks"], key=repr(key)))
         return Field(found[key], f"{self.path}.{key}")
 
     def get(self, key: str, default: object) -> Field:
@@ -54,33 +66,33 @@ class Field:
 
     def choice(self, allowed: Sequence[str]) -> str:
         if not isinstance(self.value, str) or self.value not in allowed:
-            self.fail(f"has to be one of {', '.join(allowed)}")
+            self.fail(Sentence(TEXTS["choice"], allowed=", ".join(allowed)))
         return self.value
 
     def text(self, most: int = 2000, pattern: re.Pattern | None = None) -> str:
         if not isinstance(self.value, str) or len(self.value) > most:
-            self.fail(f"has to be a text of at most {most} characters")
+            self.fail(Sentence(TEXTS["text"], most=most))
         if pattern and not pattern.fullmatch(self.value):
-            self.fail("holds characters that are not allowed here")
+            self.fail(TEXTS["characters"])
         return self.value
 
     def name(self) -> str:
         """A name made of letters, digits, spaces and ``.+()[]-_``, not path-like; several spaces in a row are one, as in an infotext."""
         text = self.text(most=100, pattern=NAME)
         if ".." in text:
-            self.fail("holds characters that are not allowed here")
+            self.fail(TEXTS["characters"])
         return " ".join(text.split())
 
     def integer(self, low: int, high: int) -> int:
         if not isinstance(self.value, int) or isinstance(self.value, bool) or not low <= self.value <= high:
-            self.fail(f"has to be a whole number from {low} to {high}")
+            self.fail(Sentence(TEXTS["whole"], low=low, high=high))
         return self.value
 
     def number(self, low: float, high: float) -> float:
         if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
-            self.fail("has to be a number")
+            self.fail(TEXTS["number"])
         if not low <= self.value <= high:  # also refuses NaN
-            self.fail(f"has to be from {low:g} to {high:g}")
+            self.fail(Sentence(TEXTS["range"], low=Figure(f"{low:g}"), high=Figure(f"{high:g}")))
         return float(self.value)
 
     def numbers(self, low: float, high: float, least: int, most: int) -> np.ndarray:

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..sentences import spoken
+
 #: A window's side over the shorter side of the latent.
 WINDOW = 1 / 16
 #: A position counts as memorized where the map exceeds this; ``testbed locate`` chooses 1.63 on captions of its own.
@@ -93,11 +95,6 @@ SOMEWHERE = "{share} % of the picture is above {times} times an ordinary norm (u
 PLACES = {"everywhere": "nearly everywhere"} | {
     name: f"mostly {name}" for name in ("top left", "top", "top right", "left", "middle", "right", "bottom left", "bottom", "bottom right")
 }
-
-
-def spoken(text: str, **values: str) -> str:
-    """An English text as it stands, the values put in."""
-    return text.format(**values)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ..sentences import Figure, Sentence
 from .region import StabilityRegion
 
 #: Target false-alarm rate of each level: the share of ordinary runs that it may flag.
@@ -18,6 +19,13 @@ TAU_RANGE = (0.1, 1000.0)
 STRONG_SHARE = 0.1
 #: A prior has no reference runs: a run is taken for this many independent looks at a normal deviate.
 PRIOR_LOOKS = 5
+#: What a threshold costs, for people: by what that is known.
+TEXTS = {
+    "measured": "z > {threshold}, expected false alarms {share} % (measured on its reference runs)",
+    "extrapolated": "z > {threshold}, expected false alarms {share} % (extrapolated from its few reference runs)",
+    "supposed": "z > {threshold}, expected false alarms {share} % (assumed, a prior has no reference runs)",
+    "below": "below {share}",
+}
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,12 @@ class Thresholds:
 
     def describe(self) -> str:
         """For people: the threshold and what it costs."""
-        source = "extrapolated from its few reference runs" if self.extrapolated else "measured on its reference runs"
-        source = source if self.measured else "assumed, a prior has no reference runs"
+        known = "supposed" if not self.measured else "extrapolated" if self.extrapolated else "measured"
         percent = 100 * self.false_alarms
-        shown = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}" if percent >= 0.01 else "below 0.01"
-        return f"z > {self.mild:.2f}, expected false alarms {shown} % ({source})"
+        share: str = Figure(f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}")
+        if percent < 0.01:
+            share = Sentence(TEXTS["below"], share=Figure("0.01"))
+        return Sentence(TEXTS[known], threshold=Figure(f"{self.mild:.2f}"), share=share)
 
 
 class Tail:

@@ -13,10 +13,19 @@ from uuid import uuid4
 
 import numpy as np
 
+from ..sentences import Sentence, listed
 from ..trail import audit
 from . import opening, search, store, threshold
 from .describing import Describer, same
 from .store import About, Source
+
+#: Why an index cannot be made.
+TEXTS = {
+    "others": "{name} was made with {made}, not with {loaded}: load that, or choose another index",
+    "missing": "{folder} is no folder",
+    "none": "name a folder of pictures",
+    "empty": "{folders} holds no picture",
+}
 
 #: Pictures that are described at a time, and threads that decode them.
 BATCH, THREADS = 16, 4
@@ -56,14 +65,12 @@ def build(
     with store.locked(folder):
         before = store.read(folder) if (folder / store.NAME).exists() else None
         if before is not None and not (before.kind == describer.kind and same(np.float32(before.print), describer.print)):
-            raise ValueError(
-                f"{folder.name} was made with {before.made_with or before.kind}, not with {describer.name or describer.kind}: "
-                "load that, or choose another index"
-            )
+            made, have = before.made_with or before.kind, describer.name or describer.kind
+            raise ValueError(Sentence(TEXTS["others"], name=folder.name, made=made, loaded=have))
         named = tuple(os.path.abspath(one) for one in tops) or (before.tops if before else ())
         missing = [one for one in named if not os.path.isdir(one)]
         if missing or not named:
-            raise ValueError(f"{missing[0]} is no folder" if missing else "name a folder of pictures")
+            raise ValueError(Sentence(TEXTS["missing"], folder=missing[0]) if missing else Sentence(TEXTS["none"]))
         return _Building(folder, named, describer, before, tick, admits).run(batch)
 
 
@@ -76,7 +83,7 @@ class _Building:
     def run(self, batch: int) -> Built:
         present = self._present()
         if not present:
-            raise ValueError(f"{' and '.join(self.tops)} holds no picture")
+            raise ValueError(Sentence(TEXTS["empty"], folders=listed(self.tops)))
         done = self._known()
         todo = [one for path, one in present.items() if done.get(path, (None,))[0] != one]
         gone = sum(path not in present for path in done)

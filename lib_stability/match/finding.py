@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..sentences import Sentence
 from ..validation import ValidationError
 from . import opening
 from .describing import Describer, asked, same
 from .search import Index
 from .store import Source
+
+OTHERS = "index: {name} was made with {made}; what is loaded now, {loaded}, describes pictures in another way"
 
 
 class Near(NamedTuple):
@@ -39,7 +42,7 @@ def fitting(index: Index, describer: Describer) -> None:
     """ValidationError where an index was made with other weights than those at hand."""
     if index.about.kind != describer.kind or not same(np.float32(index.about.print), describer.print):
         made, have = index.about.made_with or index.about.kind, describer.name or describer.kind
-        raise ValidationError(f"index: {index.folder.name} was made with {made}; what is loaded now, {have}, describes pictures in another way")
+        raise ValidationError(Sentence(OTHERS, name=index.folder.name, made=made, loaded=have))
 
 
 def near(index: Index, describer: Describer, squares: Sequence[np.ndarray], count: int = 5) -> list[list[Near]]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..sentences import Sentence
 from ..validation import ValidationError
 from . import store
 
@@ -48,7 +49,7 @@ class Index:
                 if isinstance(error, ValidationError):
                     raise
                 if attempt == _ATTEMPTS - 1:
-                    raise ValidationError(f"index: {Path(folder).name} is damaged; delete it and make it again") from None
+                    raise ValidationError(Sentence(store.TEXTS["damaged"], name=Path(folder).name)) from None
 
     def _open(self, folder: Path) -> None:
         self.folder, self.about = folder, store.read(folder)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..sentences import Figure, Sentence, joined, recognised
 from ..validation import Field, ValidationError
 from .describing import KINDS, same
 
@@ -24,6 +25,20 @@ NAME, VERSION, LOCK = "index.json", 1, "index.lock"
 FORMAT = "Memorization Guard match index"
 JOURNAL_ROWS, JOURNAL_FILES = "journal.rows", "journal.files"
 PARTS = ("rows", "coarse", "basis", "files", "lines")
+#: What people are told of an index, of one without a threshold too, and why it cannot be read or written.
+TEXTS = {
+    "rows": "{count} pictures by {name}",
+    "problems": "{count} files could not be read",
+    "part": "not complete",
+    "limit": "copies are those above {likeness}",
+    "no limit": "no threshold for copies: {reason}",
+    "few": "{count} pictures are too few to tell, {least} are wanted",
+    "alike": "its pictures are too much alike to tell copies from others",
+    "none": "index: {name} is no index; make one with: {command}",
+    "damaged": "index: {name} is damaged; delete it and make it again",
+    "written": "another program is writing the index {name}",
+    "died": "another program is writing the index {name}, or has died: then delete {file} there",
+}
 #: Numbers of a row at most, and rows.
 MOST_NUMBERS, MOST_ROWS = 8192, 100_000_000
 
@@ -87,10 +102,12 @@ class About:
 
     def describe(self) -> str:
         """One line for people."""
-        known = "no threshold for copies: " + self.why if self.limit is None else f"copies are those above {self.limit:.2f}"
-        broken = f", {self.problems:,} files could not be read" if self.problems else ""
-        rest = "" if self.complete else ", not complete"
-        return f"{self.rows:,} pictures by {self.made_with or self.kind}{broken}{rest}; {known}"
+        facts = [Sentence(TEXTS["rows"], count=Figure(f"{self.rows:,}"), name=self.made_with or self.kind)]
+        facts += [Sentence(TEXTS["problems"], count=Figure(f"{self.problems:,}"))] if self.problems else []
+        facts += [] if self.complete else [Sentence(TEXTS["part"])]
+        why = recognised(self.why, (TEXTS["few"], TEXTS["alike"])) or self.why
+        known = Sentence(TEXTS["no limit"], reason=why) if self.limit is None else Sentence(TEXTS["limit"], likeness=Figure(f"{self.limit:.2f}"))
+        return joined("; ", [joined(", ", facts), known])
 
 
 def read(folder: Path) -> About:
@@ -104,7 +121,7 @@ def read(folder: Path) -> About:
     try:
         text = (folder / NAME).read_text(encoding="utf-8")
     except (OSError, ValueError):
-        raise ValidationError(f"index: {folder.name} is no index; make one with: python -m lib_stability match index") from None
+        raise ValidationError(Sentence(TEXTS["none"], name=folder.name, command="python -m lib_stability match index")) from None
     try:
         root = Field(json.loads(text), "index").object()
     except (ValueError, RecursionError):
@@ -233,13 +250,13 @@ def locked(folder: Path) -> Iterator[None]:
         lock = FileLock(str(folder / LOCK), timeout=0)
         lock.acquire()
     except Timeout:
-        raise ValueError(f"another program is writing the index {folder.name}") from None
+        raise ValueError(Sentence(TEXTS["written"], name=folder.name)) from None
     except (NotImplementedError, OSError):  # a file system without locks
         lock = SoftFileLock(str(folder / f"{LOCK}.soft"), timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise ValueError(f"another program is writing the index {folder.name}, or has died: then delete {LOCK}.soft there") from None
+            raise ValueError(Sentence(TEXTS["died"], name=folder.name, file=f"{LOCK}.soft")) from None
     try:
         yield
     finally:

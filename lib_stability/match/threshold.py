@@ -15,7 +15,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from . import search
+from ..sentences import Sentence
+from . import search, store
 
 #: Share of unrelated pictures that may be called copies.
 RATE = 0.01
@@ -36,12 +37,12 @@ LEAST, MOST_ALIKE, CAUTION = 8, 0.1, 5
 def calibrate(rows: np.ndarray) -> tuple[float | None, str]:
     """The threshold for an index of these rows, or None and why."""
     if len(rows) < FEWEST:
-        return None, f"{len(rows)} pictures are too few to tell, {FEWEST} are wanted"
+        return None, Sentence(store.TEXTS["few"], count=len(rows), least=FEWEST)
     sample = np.asarray(rows[search.sampled(len(rows), PAIRED)], np.float32)
     found = (sample @ sample.T)[np.triu_indices(len(sample), 1)]
     unlike = found[found < ALIKE]
     if len(found) - len(unlike) > TOO_MANY * len(found):
-        return None, "its pictures are too much alike to tell copies from others"
+        return None, Sentence(store.TEXTS["alike"])
     # On this scale a likeness near 1 is far from the others, and the tail all but falls at one rate.
     common, rare = FROM, max(TO, PAIRS / len(unlike))
     low, high = (math.atanh(min(float(one), ALIKE)) for one in np.quantile(unlike, [1 - common, 1 - rare]))
@@ -53,12 +54,12 @@ def calibrate(rows: np.ndarray) -> tuple[float | None, str]:
 def of_few(rows: np.ndarray, mirrored: np.ndarray) -> tuple[float | None, str]:
     """The threshold for a small set of pictures, given as rows and as rows of their mirror images, or None and why."""
     if len(rows) < LEAST:
-        return None, f"{len(rows)} pictures are too few to tell, {LEAST} are wanted"
+        return None, Sentence(store.TEXTS["few"], count=len(rows), least=LEAST)
     above = np.triu_indices(len(rows), 1)
     found = np.concatenate([(rows @ other.T)[above] for other in (rows, mirrored)])
     unlike = found[found < ALIKE]
     if len(found) - len(unlike) > MOST_ALIKE * len(found):
-        return None, "its pictures are too much alike to tell copies from others"
+        return None, Sentence(store.TEXTS["alike"])
     scale = np.arctanh(np.clip(unlike, -ALIKE, ALIKE))
     limit = scale.mean() + scale.std() * NormalDist().inv_cdf(1 - RATE / CAUTION / (_VIEWS * len(rows)))
     return round(min(math.tanh(float(limit)), ALIKE), 4), ""

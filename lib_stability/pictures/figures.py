@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,12 @@ import torch
 from PIL import Image, ImageDraw
 
 from ..guard.region import STATISTICS, StabilityRegion, Trajectory
+from ..sentences import Figure, spoken
 from . import palette
 
 LABELS = {"rate": "update norm per radian of noise angle, RMS(v)", "clean": "clean prediction, RMS(D)"}
+#: What else is written into the picture of a region.
+BAND_LABEL, NOISE, TITLE = "region, ±{spreads} spreads", "sigma (sampling runs to the right)", "Stability region at guidance {guidance}"
 #: Colour-blind safe, and told apart by line style as well.
 BAND, ORDINARY, FLAGGED = "#4477aa", "#228833", "#cc3311"
 
@@ -25,34 +28,50 @@ def region(
     ordinary: Sequence[Trajectory] = (),
     flagged: Sequence[Trajectory] = (),
     title: str = "",
+    say: Callable[..., str] = spoken,
 ) -> None:
     """Both norms over noise level: the region's mean and its band up to `threshold` spreads at one guidance scale, and runs drawn over it.
 
-    Where runs differ in guidance from `guidance` the band is not theirs; draw runs of one scale.
+    Where runs differ in guidance from `guidance` the band is not theirs; draw runs of one scale. `say` finds the words of another language; where no
+    font has its letters they stay English.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    write = _drawable(say)
     sigma = torch.tensor(np.exp(shape.knots_) if shape.parameterisation == "sigma" else 1 / (1 + np.exp(-shape.knots_)), dtype=torch.float32)
     mean, spread, _ = (value.numpy() for value in shape.look_up(sigma, guidance))
     figure, panels = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     for column, (panel, name) in enumerate(zip(panels, STATISTICS)):
         top = mean[:, column] * (1 + threshold * spread[:, column])
         low = np.maximum(mean[:, column] * (1 - threshold * spread[:, column]), 0)
-        panel.fill_between(sigma, low, top, color=BAND, alpha=0.25, label=f"region, ±{threshold:.2g} spreads")
+        panel.fill_between(sigma, low, top, color=BAND, alpha=0.25, label=write(BAND_LABEL, spreads=Figure(f"{threshold:.2g}")))
         panel.plot(sigma, mean[:, column], color=BAND, lw=1.5)
         for runs, colour, style, label in ((ordinary, ORDINARY, "--", "ordinary runs"), (flagged, FLAGGED, "-", "memorized runs")):
             for index, run in enumerate(runs):
                 panel.plot(run.sigma, getattr(run, name), style, color=colour, lw=0.8, alpha=0.7, label=label if index == 0 else None)
-        panel.set(xscale="log", xlabel="sigma (sampling runs to the right)", ylabel=LABELS[name])
+        panel.set(xscale="log", xlabel=write(NOISE), ylabel=write(LABELS[name]))
         panel.invert_xaxis()
         panel.grid(alpha=0.2)
     panels[0].legend(fontsize=8)
-    figure.suptitle(title or f"Stability region at guidance {guidance:g}")
+    figure.suptitle(write(title) if title else write(TITLE, guidance=Figure(f"{guidance:g}")))
     palette.save_figure(path, figure)
     plt.close(figure)
+
+
+def _drawable(say: Callable[..., str]) -> Callable[..., str]:
+    """The same words, English where the font would draw boxes in the place of letters."""
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+
+    def write(text: str, **values: object) -> str:
+        said = say(text, **values)
+        return said if all(font.get_char_index(ord(letter)) for letter in said) else spoken(text, **values)
+
+    return write
 
 
 def scatter(path: Path, rows: Sequence[dict], title: str) -> None:

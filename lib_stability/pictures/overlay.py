@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..guard.locality import LocalMap, spoken
+from ..guard.locality import LocalMap
+from ..sentences import spoken
 
 #: The colour of what exceeds ordinary norms, readable over grey and on light and dark pages, and how much of it covers the picture at most.
 COLOUR, COVER = (224, 72, 62), 0.6

@@ -14,6 +14,7 @@ import torch
 from ..guard.norms import Norms, measure
 from ..guard.probe import REFERENCE_GUIDANCE, looks
 from ..guard.region import StabilityRegion, Trajectory
+from ..sentences import Sentence
 from ..version import __version__
 from .profiles import FEW, Model, Profile
 
@@ -22,16 +23,18 @@ GUIDANCE_RANGE = (1.0, 15.0)
 #: Likewise of the scale that a distilled model is told, and the one that its probe looks at: among those that such models are used at, and the least
 #: that a profile may have.
 DISTILLED_RANGE, DISTILLED_REFERENCE = (1.0, 10.0), 5.0
+#: What is said of one that rests on few runs.
+CAUTION = (
+    "Only {runs} reference runs: below {few} the thresholds, above all those of Low and of strong, rest on extrapolation. "
+    "That is a trial, which serves only where it is chosen by name. Take 200 for keeps."
+)
 
 
 def caution(runs: int) -> str:
     """What to say of a calibration from so few `runs`; "" from :data:`FEW` on."""
     if runs >= FEW:
         return ""
-    return (
-        f"Only {runs} reference runs: below {FEW} the thresholds, above all those of Low and of strong, rest on extrapolation. "
-        "That is a trial, which serves only where it is chosen by name. Take 200 for keeps."
-    )
+    return Sentence(CAUTION, runs=runs, few=FEW)
 
 
 class Recorder:

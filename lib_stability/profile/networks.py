@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from ..sentences import Sentence, joined
 from ..validation import Field
 
 #: A weight this near to the calibrated one is served. On the testbed a profile made at 0.8 then flags at most 1.3 % of ordinary runs at Medium, as
@@ -21,6 +22,8 @@ TOLERANCE = 0.1
 MOST, WEIGHTS = 16, (-100.0, 100.0)
 #: How the reason begins where nothing serves networks that are on.
 UNKNOWN = "networks that no profile knows"
+#: What people are told.
+TEXTS = {"unknown": f"{UNKNOWN} ({{networks}})", "more": "{count} more"}
 _SHA256 = re.compile(r"[0-9a-f]{64}|")
 
 
@@ -110,7 +113,7 @@ def describe(networks: Networks, longest: int = 10**6) -> str:
     said = sorted(map(str, networks))
     for count in range(len(said), 0, -1):
         left = len(said) - count
-        text = " + ".join(said[:count]) + (f" + {left} more" if left else "")
+        text = joined(" + ", [*said[:count], *([Sentence(TEXTS["more"], count=left)] if left else [])])
         if len(text) <= longest:
             return text
     return said[0][: max(longest - 1, 0)] + "…" if said else ""
@@ -126,4 +129,4 @@ def key(networks: Networks) -> str:
 
 def unknown(networks: Networks) -> str:
     """Why nothing serves them."""
-    return f"{UNKNOWN} ({describe(networks, 44)})"
+    return Sentence(TEXTS["unknown"], networks=describe(networks, 44))

@@ -7,9 +7,20 @@ from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path
 
+from ..sentences import Sentence
 from ..validation import ValidationError
 from . import older, private, profiles, storage
 from .naming import file_name
+
+#: Why something cannot be done.
+TEXTS = {
+    "taken": "{file}.name: {name} is the name of a bundled profile",
+    "none": "no profile is named {name}",
+    "bundled": "{name} is bundled and cannot be deleted",
+    "nothing older": "{name} has no older versions",
+    "one older": "{name} has 1 older version",
+    "older": "{name} has {count} older versions",
+}
 
 
 def find(name: str, folder: Path) -> list[Path]:
@@ -52,7 +63,7 @@ def offered(path: Path, bundled: Path = storage.BUNDLED) -> profiles.Profile:
     """
     profile = storage.read(path)
     if find(profile.name, bundled):
-        raise ValidationError(f"{path.name}.name: {profile.name!r} is the name of a bundled profile")
+        raise ValidationError(Sentence(TEXTS["taken"], file=path.name, name=repr(profile.name)))
     # What thresholds cost is reckoned from the scores again, whatever the file says.
     return replace(profile, origin="imported", provenance={**profile.provenance, "origin": "imported"})
 
@@ -98,7 +109,7 @@ def hand_out(name: str, target: Path, folders: list[Path], measured_by: str = ""
     """
     found = [path for folder in folders for path in find(name, folder)]
     if not found:
-        raise ValueError(f"no profile is named {name!r}")
+        raise ValueError(Sentence(TEXTS["none"], name=repr(name)))
     # Where it comes from is for whoever imports it to say.
     storage.write(private.public(storage.read(found[-1]), measured_by, hardware), target)
 
@@ -113,7 +124,7 @@ def delete(name: str, folder: Path, bundled: Path = storage.BUNDLED) -> list[Pat
     """
     found = find(name, folder)
     if not found:
-        raise ValueError(f"{name!r} is bundled and cannot be deleted" if find(name, bundled) else f"no profile is named {name!r}")
+        raise ValueError(Sentence(TEXTS["bundled" if find(name, bundled) else "none"], name=repr(name)))
     for path in found:
         path.unlink(missing_ok=True)
     older.forget(name, folder)
@@ -130,7 +141,9 @@ def back(name: str, folder: Path, number: int = 1) -> profiles.Profile:
     """
     found = older.versions(name, folder)
     if not 1 <= number <= len(found):
-        raise ValueError(f"{name!r} has {len(found) or 'no'} older version{'' if len(found) == 1 else 's'}")
+        raise ValueError(
+            Sentence(TEXTS[("nothing older", "one older")[len(found)] if len(found) < 2 else "older"], name=repr(name), count=len(found))
+        )
     chosen, profile = found[number - 1]
     older.put(profile, place(name, folder, file_name(profile.name)))
     chosen.unlink(missing_ok=True)

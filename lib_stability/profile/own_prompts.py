@@ -16,6 +16,7 @@ import torch
 from ..guard.norms import Norms
 from ..guard.region import StabilityRegion, Trajectory
 from ..guard.sensitivity import thresholds
+from ..sentences import Figure, Sentence
 from .profiles import Profile
 
 #: Prompts of which so large a share of the words (of both together) is the same are near-copies; those of the bundled list stay below.
@@ -30,6 +31,16 @@ FAIR = {"calibrated": 0.1, "prior": 0.5}
 EARLY = 2
 #: Fewest runs that are judged as a group, and how many standard deviations above its share their number may lie.
 JUDGED, DEVIATIONS = 16, 2.0
+#: Why they are refused, and what a profile of prompts is that nothing could judge.
+TEXTS = {
+    "same": "prompts: {count} of {of} say nearly the same as another, like {one} and {other}",
+    "few": "prompts: {count} different ones are too few for {runs} runs, at least {least} are needed; none at all means the bundled ones",
+    "memorized": (
+        "{name} ({standing}) flags {count} of {runs} of these runs, of ordinary ones at most {most}: the prompts look like ones "
+        "whose pictures the model has memorized. Leave prompts empty, then the bundled ones run"
+    ),
+    "doubt": "own prompts, and nothing to judge their runs by",
+}
 
 #: Words; scripts without spaces count by the letter.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]+")
@@ -68,11 +79,9 @@ def check(prompts: Sequence[str], runs: int) -> None:
     different, least = len(prompts) - len(near), max(LEAST, -(-runs // MOST_RUNS))
     if len(near) > MOST_NEAR * len(prompts):
         copied, first = (prompts[index][:80] for index in near[0])
-        raise ValueError(f"prompts: {len(near)} of {len(prompts)} say nearly the same as another, like {copied!r} and {first!r}")
+        raise ValueError(Sentence(TEXTS["same"], count=len(near), of=len(prompts), one=repr(copied), other=repr(first)))
     if different < least:
-        raise ValueError(
-            f"prompts: {different} different ones are too few for {runs} runs, at least {least} are needed; none at all means the bundled ones"
-        )
+        raise ValueError(Sentence(TEXTS["few"], count=different, runs=runs, least=least))
 
 
 def judged(judge: Profile, watch: Sequence[Trajectory], probe: Sequence[Trajectory]) -> int:
@@ -97,7 +106,4 @@ def suspicion(judge: Profile, watch: Sequence[Trajectory], probe: Sequence[Traje
     flagged, fair = judged(judge, watch, probe), FAIR[judge.kind]
     if flagged <= runs * fair + DEVIATIONS * (runs * fair * (1 - fair)) ** 0.5:
         return ""
-    return (
-        f"{judge.name} ({judge.standing}) flags {flagged} of {runs} of these runs, of ordinary ones at most {fair:.0%}: the prompts look like ones "
-        "whose pictures the model has memorized. Leave prompts empty, then the bundled ones run"
-    )
+    return Sentence(TEXTS["memorized"], name=judge.name, standing=judge.standing, count=flagged, runs=runs, most=Figure(f"{fair:.0%}"))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..guard.probe import REFERENCE_GUIDANCE
 from ..guard.region import SCORED_GUIDANCE, StabilityRegion
 from ..guard.sensitivity import false_alarm_table
+from ..sentences import Sentence, joined
 from ..validation import Field
 from . import networks as extra
 from . import plausibility
@@ -29,6 +30,22 @@ ANY = "any"
 FEW = 100
 #: The profile setting that leaves the choice to :func:`choose`; no profile may be called so.
 AUTO = "Auto"
+#: What :attr:`Profile.standing` may be; of one that was read from no folder without the first word.
+STANDINGS = tuple(f"{origin} {kind}".strip() for origin in (*ORIGINS, "") for kind in ("calibration", "trial", "prior"))
+#: What people are told of models and profiles, and why one serves.
+TEXTS = {
+    "speaks": "{prediction} prediction",
+    "distilled": "{prediction} prediction with distilled guidance",
+    "few": "only {runs} reference runs",
+    "runs": "{runs} runs",
+    "told": "distilled guidance",
+    "with": "with {networks}",
+    "checkpoint": "made for this checkpoint",
+    "networks": "made for this checkpoint and these networks",
+    "family": "made for the family {family}",
+    "general": "no profile for this checkpoint or family, a general prior",
+    "none": "no profile for {speaks} fits",
+}
 _SHA256 = re.compile(r"[0-9a-f]{64}|")
 _FAMILY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
 
@@ -57,7 +74,7 @@ class Model:
     @property
     def speaks(self) -> str:
         """For people: the kind of its prediction, and of its guidance."""
-        return f"{self.prediction} prediction" + (" with distilled guidance" if self.distilled else "")
+        return Sentence(TEXTS["distilled" if self.distilled else "speaks"], prediction=self.prediction)
 
     def to_json(self) -> dict:
         """As a file has it, where the profile's provenance tells of distilled guidance."""
@@ -130,22 +147,22 @@ class Profile:
         # Runs left out as copies were made all the same.
         left_out = self.provenance.get("left_out")
         made = self.runs + (min(max(left_out, 0), self.runs // 19) if type(left_out) is int else 0)
-        few = f"only {self.runs} reference runs" if made < FEW else ""
-        return few or str(self.provenance.get("trial") or "")
+        return Sentence(TEXTS["few"], runs=self.runs) if made < FEW else Sentence(str(self.provenance.get("trial") or ""))
 
     @property
     def standing(self) -> str:
         """For people: "bundled prior", "own calibration", "imported trial", …"""
         kind = "trial" if self.trial else "calibration" if self.kind == "calibrated" else self.kind
-        return f"{self.origin} {kind}".strip()
+        return Sentence(f"{self.origin} {kind}".strip())
 
     @property
     def evidence(self) -> str:
         """For people: what it is and what it rests on."""
-        facts = [self.standing, f"{self.runs} runs" if self.kind == "calibrated" else "", "distilled guidance" if self.model.distilled else ""]
-        facts.append(f"with {extra.describe(self.model.networks)}" if self.model.networks else "")
+        facts = [self.standing, Sentence(TEXTS["runs"], runs=self.runs) if self.kind == "calibrated" else ""]
+        facts.append(Sentence(TEXTS["told"]) if self.model.distilled else "")
+        facts.append(Sentence(TEXTS["with"], networks=extra.describe(self.model.networks)) if self.model.networks else "")
         facts.append(str(self.provenance.get("date") or "")[:10])
-        return ", ".join(fact for fact in facts if fact)
+        return joined(", ", facts)
 
     def to_json(self) -> dict:
         """The file's content as plain JSON values."""
@@ -261,14 +278,14 @@ def choose(
     ranked = sorted(fitting, key=lambda profile: (profile.kind == "calibrated", not profile.negative, -away[id(profile)], profile.weight))
     for profile in reversed(ranked):
         if sha256 and profile.model.sha256 == sha256:
-            return profile, "made for this checkpoint" + (" and these networks" if networks else "")
+            return profile, Sentence(TEXTS["networks" if networks else "checkpoint"])
     if networks:
         return None, extra.unknown(networks)
     # A calibration of another checkpoint is not a guess at this one unless it names no hash.
     for profile in reversed(ranked):
         if family and profile.model.family == family and not profile.model.sha256:
-            return profile, f"made for the family {family}"
+            return profile, Sentence(TEXTS["family"], family=family)
     for profile in reversed(ranked):
         if profile.model.family == ANY and not profile.model.sha256:
-            return profile, "no profile for this checkpoint or family, a general prior"
-    return None, f"no profile for {Model(family, prediction, distilled=distilled).speaks} fits"
+            return profile, Sentence(TEXTS["general"])
+    return None, Sentence(TEXTS["none"], speaks=Model(family, prediction, distilled=distilled).speaks)

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+from ..sentences import reason
 from ..validation import ValidationError
 from .profiles import ORIGINS, Profile
 
@@ -149,7 +150,7 @@ def load_all(folders: Iterable[Path]) -> tuple[list[Profile], list[str]]:
         try:
             found.append(read(path))
         except (OSError, ValidationError) as error:
-            refused.append(str(error))
+            refused.append(reason(error))
     for message in refused:
         log.warning("Memorization Guard: profile refused: %s", message)
     return found, refused

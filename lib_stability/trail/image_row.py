@@ -48,6 +48,16 @@ COLUMNS = (
     *(prefix + name for prefix in PASSES for name in _VALUES),
     *("mode", "sensitivity", "profile", "region", "grid", "replaced", "prompt_hash", "model", "model_hash", "seed", "version", "problem"),
 )
+#: What may be wrong with a file, here and in the modules that read it.
+PROBLEMS = (
+    *("no infotext", "guard off", "guard on, no verdict in it", "cannot be read ({kind})", "pictures of this kind are not read: {kind}"),
+    *("is empty", "ends early", "its structure makes no sense", "is no PNG, JPEG, WebP, AVIF, HEIF, JPEG XL or GIF"),
+    *("holds a text or header of more than {count} bytes", "is not text in UTF-8", "its text is not UTF-8", "its text cannot be decompressed"),
+    *("the checksum of its text is wrong", "its EXIF makes no sense", "its EXIF ends early", "keeps its EXIF compressed, which cannot be read here"),
+    *("keeps its EXIF in a way that cannot be read here", "holds no metadata box", "holds too many boxes", "holds too many chunks"),
+    *("holds too many segments", "holds too many blocks", "the text says more than one verdict, the graver counts"),
+    "the text holds so many parameters that only a flag in them is believed",
+)
 #: No name or number of a host is longer.
 _LONGEST = 300
 

@@ -12,11 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from ..sentences import Sentence
+
 NAME = "ledger.lost"
 #: Of that file nobody reads more: some ten thousand losses.
 _MOST = 1 << 20
 #: Per folder, what only this process knows.
 _lost: dict[Path, Loss] = {}
+TEXTS = {"one": "1 line could not be written ({reason})", "many": "{count} lines could not be written ({reason})"}
 
 
 class Loss(NamedTuple):
@@ -25,8 +28,13 @@ class Loss(NamedTuple):
     count: int
     why: str
 
+    @property
+    def sentence(self) -> Sentence:
+        """For people."""
+        return Sentence(TEXTS["one" if self.count == 1 else "many"], count=self.count, reason=self.why)
+
     def __str__(self) -> str:
-        return f"{self.count} {'line' if self.count == 1 else 'lines'} could not be written ({self.why})"
+        return str(self.sentence)
 
     def after(self, before: Loss | None) -> Loss:
         """Both together."""

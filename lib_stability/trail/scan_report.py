@@ -7,6 +7,7 @@ import html
 import io
 from collections.abc import Callable, Sequence
 
+from ..sentences import Figure, Sentence, spoken
 from . import generated_report, shares_report
 
 #: Rows that the page shows; the CSV has all.
@@ -37,6 +38,22 @@ STYLE = (
 )
 COLOURS = {"stable": "#4477aa", "mild": "#ee9933", "strong": "#cc3311"}
 _WIDTH = 160
+#: What people are told of a ranking, and its heads.
+TEXTS = {
+    "none": "None of {count} captions could be judged: {reason}",
+    "flagged": (
+        "{count} of {of} captions flagged: the median score over {seeds} seed(s) is above {threshold} ({sensitivity}) "
+        "by the profile {profile}, checkpoint {checkpoint}"
+    ),
+    "end": "{said}.",
+    "more": "{count} more are not shown.",
+    "with": "with {networks}",
+    "above": "{verdict}, {count}/{of}",
+    "median": "median {score}",
+    "no profile": "no profile",
+}
+LEVELS = ("low", "medium", "high", "paper", "custom")
+HEADS = {"picture": "Picture", "caption": "Caption", "times": "Times", "score": "Score", "median": "Median", "most": "Max"}
 #: Stands for what rows were judged by where no profile did.
 _NOTHING = {"threshold": 1.0}
 
@@ -75,33 +92,52 @@ def cell(value: object) -> object:
 def summary(rows: Sequence[dict], about: dict | None) -> str:
     """One line: how many captions are flagged, and by what; `about` is None where no profile judged any."""
     if about is None:
-        return f"None of {len(rows)} captions could be judged: {next((row['reason'] for row in rows if row.get('reason')), 'no profile')}"
-    flagged = sum(row["verdict"] in ("mild", "strong") for row in rows)
-    return (
-        f"{flagged} of {len(rows)} captions flagged: the median score over {about['seeds']} seed(s) is above {about['threshold']:g} "
-        f"({about['sensitivity']}) by the profile {about['profile']}, checkpoint {about['checkpoint']}"
+        why = next((row["reason"] for row in rows if row.get("reason")), Sentence(TEXTS["no profile"]))
+        return Sentence(TEXTS["none"], count=len(rows), reason=why)
+    return Sentence(
+        TEXTS["flagged"],
+        count=sum(row["verdict"] in ("mild", "strong") for row in rows),
+        of=len(rows),
+        seeds=about["seeds"],
+        threshold=Figure(f"{about['threshold']:g}"),
+        sensitivity=Sentence(about["sensitivity"]),
+        profile=about["profile"],
+        checkpoint=about["checkpoint"],
     )
 
 
-def table(rows: Sequence[dict], about: dict | None) -> str:
+def table(rows: Sequence[dict], about: dict | None, say: Callable[..., str] = spoken) -> str:
     """The ranking as an HTML table with a bar for each caption: median, a dot for every seed, and a line at the threshold; beside it the training
-    picture and how often training shows it, where that is known."""
+    picture and how often training shows it, where that is known. `say` finds the page's words."""
     ordered = ranked(rows)
     limit = _limits(about)
     most = max([(about or _NOTHING)["threshold"], *map(limit, rows), *(row["max"] for row in rows if row["max"] is not None)]) * 1.05
     pictured, counted = any(row.get("thumbnail") for row in rows), any(row.get("count", 1) > 1 for row in rows)
-    heads = ["", *["Picture"] * pictured, "Caption", *["Times"] * counted, "Score", "Median", "Max", ""]
-    lines = [f"<p>{html.escape(summary(rows, about))}.</p><table><tr>{''.join(f'<th>{text}</th>' for text in heads)}</tr>"]
+    named = {name: html.escape(say(text)) for name, text in HEADS.items()}
+    heads = [
+        "",
+        *[named["picture"]] * pictured,
+        named["caption"],
+        *[named["times"]] * counted,
+        *(named[one] for one in ("score", "median", "most")),
+        "",
+    ]
+    told = html.escape(say(TEXTS["end"], said=summary(rows, about)))
+    lines = [f"<p>{told}</p><table><tr>{''.join(f'<th>{text}</th>' for text in heads)}</tr>"]
     for rank, row in enumerate(ordered[:SHOWN], start=1):
-        cells = [f"<td class='number'>{rank}</td>", f"<td>{_picture(row)}</td>" * pictured, f"<td class='caption'>{_caption(row)}</td>"]
-        cells += [f"<td class='number'>{html.escape(str(row.get('count', 1)))}</td>" * counted, f"<td>{_bar(row, limit(row), most)}</td>"]
-        cells += [f"<td class='number'>{'–' if row[name] is None else f'{row[name]:.1f}'}</td>" for name in ("median", "max")]
-        above = f", {html.escape(str(row['above']))}/{len(row['scores'])}" if row["median"] is not None else ""
-        cells.append(f"<td class='verdict'>{html.escape(row['verdict'])}{above}</td>")
+        cells = [f"<td class='number'>{rank}</td>", f"<td>{_picture(row)}</td>" * pictured, f"<td class='caption'>{_caption(row, say)}</td>"]
+        cells += [f"<td class='number'>{html.escape(str(row.get('count', 1)))}</td>" * counted, f"<td>{_bar(row, limit(row), most, say)}</td>"]
+        cells += [
+            f"<td class='number'>{'–' if row[name] is None else say('{score}', score=Figure(f'{row[name]:.1f}'))}</td>" for name in ("median", "max")
+        ]
+        told = say(Sentence(row["verdict"]))
+        if row["median"] is not None:
+            told = say(TEXTS["above"], verdict=Sentence(row["verdict"]), count=row["above"], of=len(row["scores"]))
+        cells.append(f"<td class='verdict'>{html.escape(told)}</td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     lines.append("</table>")
     if len(ordered) > SHOWN:
-        lines.append(f"<p>{len(ordered) - SHOWN} more are not shown.</p>")
+        lines.append(f"<p>{html.escape(say(TEXTS['more'], count=len(ordered) - SHOWN))}</p>")
     return f"<div class='mg-scan'>{''.join(lines)}</div>"
 
 
@@ -115,15 +151,15 @@ def _picture(row: dict) -> str:
     return f"<img src='{html.escape(shown)}' alt='{html.escape(row.get('picture', ''))}'>" if shown else ""
 
 
-def _caption(row: dict) -> str:
-    beside = [f"with {row['networks']}" if row.get("networks") else "", row.get("reason") or "", row.get("picture") or ""]
+def _caption(row: dict, say: Callable[..., str]) -> str:
+    beside = [Sentence(TEXTS["with"], networks=row["networks"]) if row.get("networks") else "", row.get("reason") or "", row.get("picture") or ""]
     told = row.get("explained")
     beside += [shares_report.said(told)] if told else []
-    small = "".join(f"<br><small>{html.escape(one)}</small>" for one in beside if one)
-    return (shares_report.shaded(told) if told else html.escape(row["caption"])) + small
+    small = "".join(f"<br><small>{html.escape(say(one))}</small>" for one in beside if one)
+    return (shares_report.shaded(told, say) if told else html.escape(row["caption"])) + small
 
 
-def _bar(row: dict, threshold: float, most: float) -> str:
+def _bar(row: dict, threshold: float, most: float, say: Callable[..., str]) -> str:
     def place(score: float) -> float:
         return round(max(score, 0.0) / most * _WIDTH, 1)
 
@@ -131,8 +167,8 @@ def _bar(row: dict, threshold: float, most: float) -> str:
     parts = [f"<rect width='{place(row['median'] or 0.0)}' y='3' height='8' fill='{colour}'/>"]
     parts += [f"<circle cx='{place(score)}' cy='7' r='1.8' fill='currentColor'/>" for score in row["scores"] if score is not None]
     parts.append(f"<path d='M{place(threshold)} 0v14' stroke='currentColor' stroke-dasharray='2'/>")
-    label = "not judged" if row["median"] is None else f"median {row['median']:.1f}"
-    return f"<svg width='{_WIDTH}' height='14' role='img' aria-label='{label}'>{''.join(parts)}</svg>"
+    label = say("not judged") if row["median"] is None else say(TEXTS["median"], score=Figure(f"{row['median']:.1f}"))
+    return f"<svg width='{_WIDTH}' height='14' role='img' aria-label='{html.escape(label)}'>{''.join(parts)}</svg>"
 
 
 def page(rows: Sequence[dict], about: dict | None, how: str = "") -> str:

@@ -12,6 +12,7 @@ import logging
 from functools import lru_cache
 from pathlib import Path
 
+from ...sentences import Figure, Sentence, reason
 from . import host
 
 log = logging.getLogger(__name__)
@@ -22,10 +23,22 @@ FOLDER = Path(__file__).resolve().parents[3] / "localizations"
 _MARKS = {"de": str.maketrans(",.", ".,")}
 
 
-def say(text: str, **values: object) -> str:
-    """One of :mod:`.texts` in the page's language, the values put in; English where that language is not there."""
+def say(text: str, /, **values: object) -> str:
+    """One of :mod:`.texts`, or a sentence of another room's, in the page's language, the values put in; English where that language is not there."""
+    if isinstance(text, Sentence):
+        text, values = text.text, {**text.values, **values}
     found = _table(_chosen()).get(text, text)
-    return found.format(**values) if values else found
+    return found.format(**{name: _value(one) for name, one in values.items()}) if values else found
+
+
+def _value(value: object) -> object:
+    """What stands in a sentence: another one, a number, or what is the same in every language."""
+    return say(value) if isinstance(value, Sentence) else number(value) if isinstance(value, Figure) else value
+
+
+def told(error: BaseException) -> str:
+    """What an error says, in the page's language where it was raised with a sentence."""
+    return say(reason(error))
 
 
 def number(text: str) -> str:

@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from ...profile.networks import Network, Networks, ordered
+from ...sentences import Sentence, joined, listed
 from ...wording import TAG, without_tags
-from . import host
+from . import host, texts
 
 LORA, HYPERNETWORK = "lora", "hypernet"
 #: What no host tells more of.
@@ -170,7 +171,7 @@ def wanted(text: str) -> Networks:
     """
     rest = without_tags(text).strip(" ,;\n\t")
     if rest:
-        raise ValueError(f"networks: {rest[:60]!r} is not the tag of a network, such as <lora:name:0.8>")
+        raise ValueError(Sentence(texts.NETWORKS_ON["no tag"], tag=repr(rest[:60])))
     found = [_wanted(*tag.groups()) for tag in TAG.finditer(text)]
     return ordered(one for one in found if one.unet or one.text)
 
@@ -188,18 +189,15 @@ def _wanted(kind: str, told: str) -> Network:
             sys.modules["networks"].list_available_networks()  # as the hosts do: it may have come a moment ago
         file = getattr(_entry(name), "filename", None)
     else:
-        raise ValueError(f"networks: the web UI has no networks of the kind <{kind}:…> that can be told apart")
+        raise ValueError(Sentence(texts.NETWORKS_ON["kind"], tag=f"<{kind}:…>"))
     if file is None:
-        raise ValueError(f"networks: the web UI finds no network called {name!r} for <{kind}:{told}>")
+        raise ValueError(Sentence(texts.NETWORKS_ON["none"], name=repr(name), tag=f"<{kind}:{told}>"))
     if owner == HYPERNETWORK:
         return _network(file, weight, weight, HYPERNETWORK)
     unet, text, more = _parse(items)
     foreign = more.removeprefix("dyn=").partition(":")[2] if more.startswith("dyn=") else more
     if foreign:
-        raise ValueError(
-            f"networks: {foreign} in <{kind}:{told}> is not the web UI's own to apply; the extension that does takes no part here, "
-            "so that what such tags make cannot be judged"
-        )
+        raise ValueError(Sentence(texts.NETWORKS_ON["foreign"], part=foreign, tag=f"<{kind}:{told}>"))
     return _network(file, unet, text, more)
 
 
@@ -231,5 +229,5 @@ def differ(wanted: Iterable[Network], found: Iterable[Network]) -> str:
         return ""
     missing = [str(one) for one in wanted if one.rank not in {other.rank for other in found}]
     extra = [str(one) for one in found if one.rank not in {other.rank for other in wanted}]
-    said = [f"the web UI has not applied {' and '.join(missing)}"] if missing else []
-    return "; ".join([*said, *([f"{' and '.join(extra)} {'are' if len(extra) > 1 else 'is'} on and was not asked for"] if extra else [])])
+    said = [Sentence(texts.NETWORKS_ON["missing"], networks=listed(missing))] if missing else []
+    return joined("; ", [*said, *([Sentence(texts.NETWORKS_ON["many" if len(extra) > 1 else "one"], networks=listed(extra))] if extra else [])])

@@ -10,8 +10,9 @@ from functools import cache
 
 import torch
 
+from ...sentences import Sentence
 from ...wording import without_tags
-from . import host
+from . import host, texts
 from .memory import is_out_of_memory
 
 #: Schedules that keep to the noise levels of a flow model, two kinds and what stands in for each: those whose last evaluation comes the earlier the
@@ -195,7 +196,7 @@ def _prepared(p: object, schedule: str, distilled_scale: float) -> None:
 
 def _refuse_cut_off(state: object) -> None:
     if state.interrupted or state.skipped or getattr(state, "stopping_generation", False):
-        raise Cancelled("interrupted in the web UI")
+        raise Cancelled(Sentence(texts.INTERRUPTED))
 
 
 @contextlib.contextmanager

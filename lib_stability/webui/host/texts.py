@@ -6,8 +6,21 @@ leave texts with one untranslated.
 
 from __future__ import annotations
 
-from ...guard import locality
+from ... import sentences, validation
+from ...guard import locality, sensitivity, verdict
+from ...match import building, finding, store
+from ...profile import calibration, displacing, networks, own_profiles, own_prompts, profiles
+from ...trail import audit_page, image_row, ledger_loss, scan_report, shares_report
 
+# -- of the rooms that know of no page ----------------------------------------------------------------------------------------------------
+
+#: What they say in :class:`...sentences.Sentence`, and where they are handed the page's words.
+SAID = (
+    *(sensitivity.TEXTS, profiles.STANDINGS, profiles.TEXTS, networks.TEXTS, displacing.TEXTS, calibration.CAUTION),
+    *(own_prompts.TEXTS, own_profiles.TEXTS, validation.TEXTS, sentences.AND),
+    *(scan_report.TEXTS, scan_report.HEADS, shares_report.TEXTS, audit_page.TEXTS, audit_page.PARTS_UNSEEN, audit_page.CHANGED, scan_report.LEVELS),
+    *(store.TEXTS, building.TEXTS, finding.OTHERS, ledger_loss.TEXTS),
+)
 # -- the verdict under a picture ----------------------------------------------------------------------------------------------------------
 
 VERDICTS = {
@@ -43,6 +56,7 @@ BADGES = {
     "again": "sampled again",
     "copy": "near a copy",
     "replaced": "replaced",
+    "partly": "in part",
 }
 WHY = "Not judged: {reason}."
 BESIDE = "Not everything could be looked at: {reason}."
@@ -88,6 +102,11 @@ MAPPED = (
     *("norm of the prediction when the image was flagged", "ordinary", "{times} times and more"),
     *("line: {times} times an ordinary norm", "the map alone: its picture is not at hand"),
 )
+#: In the plot of a profile, :mod:`...pictures.figures`.
+PLOTTED = (
+    *("update norm per radian of noise angle, RMS(v)", "clean prediction, RMS(D)"),
+    *("region, ±{spreads} spreads", "sigma (sampling runs to the right)"),
+)
 WHERE = (locality.NOWHERE, locality.SOMEWHERE, *locality.PLACES.values())
 NOTHING_TO_EXPLAIN = "Nothing is shown that has a prompt."
 
@@ -111,8 +130,83 @@ OFFER = "A calibration measures it, in the background: about {minutes} min for {
 OFFER_HOURS = "A calibration measures it, in the background: about {hours} h for {runs} images here."
 OFFER_LATER = "A calibration measures it, in the background ({runs} images). How long that takes here is said after the first generation."
 NOW, WHEN_IDLE, CHOOSE, GO_BACK = "Calibrate now", "Calibrate when idle (tonight)", "More choices", "Go back"
+#: Why a profile serves, or none does; and profiles with whose they are, and networks that they were made with or do not know.
+SERVED = {
+    "unknown": "the checkpoint's prediction type is unknown",
+    "missing": "no profile is called {name}",
+    "other": "the profile {name} is for {wanted}, the checkpoint has {found}",
+    "chosen": "chosen by name",
+    "with": "the profile {name} is for this checkpoint with {networks}",
+}
+LABELS = {
+    (True, True): "{name} ({standing} with {networks}) which does not know {ignored}",
+    (False, True): "{name} ({standing}) which does not know {ignored}",
+    (True, False): "{name} ({standing} with {networks})",
+    (False, False): "{name} ({standing})",
+}
 DATE = "{day} {month} {year}"
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+
+# -- what cannot be done, and why ---------------------------------------------------------------------------------------------------------
+
+ROLES = {
+    "not yours": (
+        "This web UI is open to others: only its administrator calibrates, imports and deletes. Name them in {variable} where the web UI is started, "
+        "or use the shell: {command}. {file} says more."
+    ),
+    "elsewhere": "A page of another site asks for this; only the web UI's own page and origins named in {option} may.",
+}
+OPTIONS = {
+    "switch": "has to be true or false",
+    "multiple": "has to be a multiple of 8",
+    "list": "has to be a list of at most {most} texts",
+    "empty": "holds no text",
+    "uploaded": "that file was not uploaded",
+}
+NETWORKS_ON = {
+    "no tag": "networks: {tag} is not the tag of a network, such as <lora:name:0.8>",
+    "kind": "networks: the web UI has no networks of the kind {tag} that can be told apart",
+    "none": "networks: the web UI finds no network called {name} for {tag}",
+    "foreign": (
+        "networks: {part} in {tag} is not the web UI's own to apply; the extension that does takes no part here, "
+        "so that what such tags make cannot be judged"
+    ),
+    "missing": "the web UI has not applied {networks}",
+    "one": "{networks} is on and was not asked for",
+    "many": "{networks} are on and was not asked for",
+}
+FOLDERS = {
+    "none": "folder: {folder} is no folder",
+    "name": "folder: has to be the name of a folder",
+    "up": "folder: '..' is not allowed in it",
+    "closed": "folder: only this web UI's output folders, and what --gradio-allowed-path names, may be looked into",
+    "nothing": "folder: this web UI has no output folder that exists and is open; --gradio-allowed-path opens one",
+    "no longer": "folder: what this index was made of may no longer be looked into; --gradio-allowed-path opens folders",
+}
+CALIBRATIONS = {
+    "folder": "profiles cannot be written to {folder}: {reason}; choose another folder in Settings, Memorization Guard",
+    "negative": "negative_prompt: guidance is distilled into this checkpoint, which is told none at CFG 1; leave it empty",
+    "prompts": "prompts: nothing is left of them without extra networks",
+    "numbers": "{count} of {of} runs gave numbers that are not finite; half precision may be too little here",
+    "kept": "the profile could not be written to {folder} ({reason}); it is kept as {file}, import it",
+    "hash": "the checkpoint has no SHA-256, so no profile could be told to be its own",
+    "refused": "refused: {reason}",
+    "sampler": "the sampler {name} is not made for flow models here; choose another one, Euler for instance",
+    "scheduler": "the scheduler {name} gives the noise level {levels}, flow models have those above 0 and up to 1",
+}
+SCANS = {
+    "none": "no profile to scan with: {reason}; calibrate this checkpoint first",
+    "none with": "no profile to scan with: {reason}; calibrate this checkpoint first with these networks: {networks}",
+    "no probe": "the profile {name} has no probe region",
+    "judged by": "judged by {label}",
+}
+INDEXES = {
+    "none": "index: there is none of this name",
+    "yet": "index: there is none yet; make one in the tab, under Training pictures",
+    "picture": "is no picture that can be read ({reason})",
+    "detector": "by: no copy detector is there; put its TorchScript file, {files}, into {folder}",
+    "another": "another checkpoint or autoencoder was loaded meanwhile; load the first one again and go on",
+}
 
 # -- the accordion ------------------------------------------------------------------------------------------------------------------------
 
@@ -152,7 +246,9 @@ SECTIONS = {
     "glossary": "Glossary",
 }
 ALL_PROFILES = "All {count} profiles"
+YES, NO = "yes", "no"
 HEADS = ("Name", "Kind", "Family", "Prediction", "Second look", "Medium")
+PLOT = "{name}, CFG scale {scale}, {level}"
 PROFILE, SHAPE = "Profile", "Ordinary images (the band) from noise to picture"
 EXPORT, DELETE, DELETE_REALLY, KEEP = "Export", "Delete…", "Delete it for good", "Keep it"
 LEFT = "Left as it is."
@@ -206,6 +302,7 @@ MORE = "More choices"
 NOTHING_RUNS = "Nothing is running."
 ROWS_DOWNLOADABLE = "{count} rows are ready to be downloaded."
 AUDIT_GONE, AUDIT_FIRST = "This audit is no longer kept: start it again.", "Audit a folder first."
+LEDGER = "Ledger: {missed}"
 KINDS = {"calibration": "Calibration", "scan": "Scan", "audit": "Audit", "explanation": "Explanation", "generation": "Generation", "index": "Index"}
 STATES = {
     "done": "{kind} done",
@@ -214,6 +311,17 @@ STATES = {
     "running": "{kind}: {done} of {total} {unit}",
 }
 UNITS = {"calibration": "images", "scan": "looks", "audit": "files", "explanation": "looks", "generation": "images", "index": "files"}
+CANCELLED, INTERRUPTED = "cancelled", "interrupted in the web UI"
+#: While one task runs no other of its lane is begun.
+BUSY = {
+    "calibration": "a calibration is running; wait for it or cancel it",
+    "scan": "a scan is running; wait for it or cancel it",
+    "audit": "an audit is running; wait for it or cancel it",
+    "explanation": "an explanation is running; wait for it or cancel it",
+    "generation": "a generation is running; wait for it or cancel it",
+    "index": "an index is running; wait for it or cancel it",
+    "task": "a task is running; wait for it or cancel it",
+}
 LEFT_SECONDS = "about {count} s left"
 LEFT_MINUTES = "about {count} min left"
 
@@ -276,8 +384,9 @@ CHOICES = (
     *("Verdict only", "Verdict and numbers", "Verdict, numbers and profile"),
     *("Several in turn", "All output folders", "All", "Stable", "Mild", "Strong", "Not judged", "Without a verdict", "Broken"),
 )
-#: Why an image was not judged, where that is always the same: as infotext, ledger and API say it, and in plain words.
+#: Why an image was not judged, or what its verdict lacks: as infotext, ledger and API say it, with places for values, and in plain words.
 REASONS = {
+    "{reason} - {judged}/{of} judged": "{reason}; {judged} of {of} steps were judged",
     "no guidance and no probe": "the CFG scale is too low, and the second look is off",
     "guidance above the region": "the CFG scale is higher than what was measured",
     "ended before the last look": "it ended before the last look",
@@ -286,13 +395,36 @@ REASONS = {
     "guided by a picture too": "a picture guides it, too",
     "no probe and a negative prompt that the region does not know": "the second look is off, and nothing was measured with this negative prompt",
     "a negative prompt that the region does not know": "nothing was measured with this negative prompt",
+    "no probe and a part of the prompt with negative weight": "the second look is off, and a part of the prompt has a negative weight",
+    "a part of the prompt with negative weight": "a part of the prompt has a negative weight",
     "no probe and guidance changed by another extension": "the second look is off, and another extension changes guidance",
     "guidance changed by another extension": "another extension changes guidance",
+    "damped without what another extension adds": "it was damped without what another extension adds",
     "flow model without guidance and no probe": "a flow model without CFG, and the second look is off",
     "sampler not made for flow models": "the sampler is not made for flow models",
+    "networks that no profile knows ({networks})": "nothing was measured with these networks: {networks}",
     "nothing sampled": "nothing was sampled",
+    "nothing judged": "nothing was judged",
+    "numbers not finite": "numbers came out that are none",
+    "noise level outside the region": "a noise level that nothing was measured at",
+    "interrupted": "it was interrupted",
+    "skipped": "it was skipped",
     "a grid of several jobs": "a grid of several jobs",
+    "bad setting {setting}": "a setting makes no sense: {setting}",
+    "error {kind} in the {part}": "an error ({kind}) in this part: {part}",
+    "error {kind}": "an error ({kind})",
 }
+#: How a damped image ended, and what was replaced: likewise.
+OUTCOMES = {
+    **{one: one for one in verdict.OUTCOMES},
+    "seed {seed} ({verdict}) - 1 try": "in the place of seed {seed} ({verdict}), at the first try",
+    "seed {seed} ({verdict}) - {count} tries": "in the place of seed {seed} ({verdict}), after {count} tries",
+    "no - {reason}": "no, {reason}",
+    verdict.REGIONS: "regions of another extension were not looked at one by one",
+    "{reason} and " + verdict.REGIONS: "{reason}, and regions of another extension were not looked at one by one",
+}
+#: What is wrong with a file of an audit.
+PROBLEMS = {one: one for one in image_row.PROBLEMS} | {"{problem}; {more}": "{problem}; {more}"}
 
 
 def everything() -> list[str]:

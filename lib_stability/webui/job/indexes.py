@@ -11,8 +11,9 @@ from PIL import Image
 from ...match import describing, finding, opening, store
 from ...match.describing import Describer
 from ...match.finding import Near
+from ...sentences import Sentence, reason
 from ...validation import Field, ValidationError
-from ..host import encoding
+from ..host import encoding, texts
 from . import places
 
 #: A copy detector's file that lies beside the indexes describes for those that were made by it.
@@ -47,7 +48,7 @@ def known() -> dict[str, store.About | str]:
         try:
             found[name] = store.read(home() / name)
         except ValidationError as error:
-            found[name] = str(error)
+            found[name] = reason(error)
     return found
 
 
@@ -65,7 +66,7 @@ def by_detector() -> Describer:
     """What describes by the copy detector; ValidationError where there is none."""
     path = detector()
     if path is None:
-        raise ValidationError(f"by: no copy detector is there; put its TorchScript file, {DETECTORS}, into {home()}")
+        raise ValidationError(Sentence(texts.INDEXES["detector"], files=DETECTORS, folder=home()))
     key = str(path), path.stat().st_mtime_ns
     if key not in _loaded:
         _loaded.clear()
@@ -92,7 +93,7 @@ def nearest(picture: Image.Image, name: str = "", count: int = 5) -> tuple[str, 
             return one, _nearest(picture, folder(one), count)
         except ValidationError as error:
             trouble = trouble or error
-    raise trouble or ValidationError("index: there is none yet; make one in the tab, under Training pictures")
+    raise trouble or ValidationError(Sentence(texts.INDEXES["yet"]))
 
 
 def _nearest(picture: Image.Image, place: Path, count: int) -> list[Near]:
@@ -118,7 +119,7 @@ def same_throughout(how: Callable[[], Describer], alive: Callable[[], None] = la
                 found.append(how().rows(asked[start : start + FEW]))
         rows = np.concatenate(found)
         if not describing.same(rows[-1], print):
-            raise ValueError("another checkpoint or autoencoder was loaded meanwhile; load the first one again and go on")
+            raise ValueError(Sentence(texts.INDEXES["another"]))
         return rows[:-1]
 
     return Describer(first.kind, first.side, rows, first.name)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...guard.verdict import Verdict
+from ...sentences import Sentence
 from ...trail import ledger, ledger_loss
 from ...trail.image_row import HIRES, INNER, describe, prompt_hash
+from ..host import texts
 from . import job, places, plainly, renewing, saved_files, settings, wholes
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ def wanted() -> bool:
 def trouble() -> str:
     """What could not be written since the last line, for people; "" where nothing was lost."""
     missed = ledger_loss.lost(_folder()) if wanted() else None
-    return f"Ledger: {missed}" if missed else ""
+    return Sentence(texts.LEDGER, missed=missed.sentence) if missed else ""
 
 
 def saved(found: job.Job, p: object, where: tuple[int, int], name: str) -> None:

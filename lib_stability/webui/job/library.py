@@ -10,7 +10,9 @@ from ...profile import networks
 from ...profile.displacing import Outlook, outlook
 from ...profile.profiles import ANY, AUTO, Model, Profile, choose
 from ...profile.storage import BUNDLED, listed, load_all
+from ...sentences import Sentence
 from ...trail.infotext import Settings
+from ..host import texts
 from . import places
 
 GENERAL, NOTHING = "Judge by a general prior", "Do not judge"
@@ -32,9 +34,9 @@ class Served:
     def label(self) -> str:
         """For people: the profile, whose it is, and the networks that it was made with, or does not know."""
         # Cut so that the end, which says where a profile comes from, is never lost.
-        known = f" with {networks.describe(self.profile.model.networks, 40)}" if self.profile.model.networks else ""
-        ignored = f" which does not know {networks.describe(self.ignored, 40)}" if self.ignored else ""
-        return f"{self.profile.name[:60]} ({self.profile.standing}{known}){ignored}"
+        known, ignored = (networks.describe(one, 40) for one in (self.profile.model.networks, self.ignored))
+        text = texts.LABELS[bool(known), bool(ignored)]
+        return Sentence(text, name=self.profile.name[:60], standing=self.profile.standing, networks=known, ignored=ignored)
 
     def describe(self, settings: Settings) -> str:
         """One line for people: profile, kind, and what the chosen level costs."""
@@ -102,19 +104,19 @@ class Library:
 
     def _serve(self, name: str, model: Model, general: bool) -> Served:
         if not model.prediction:
-            return Served(None, "the checkpoint's prediction type is unknown")
+            return Served(None, Sentence(texts.SERVED["unknown"]))
         if name != AUTO:
             named = [profile for profile in self.profiles() if profile.name == name]
             if not named:
-                return Served(None, f"no profile is called {name}")
+                return Served(None, Sentence(texts.SERVED["missing"], name=name))
             wanted = model.prediction, model.distilled
             fitting = [profile for profile in named if (profile.model.prediction, profile.model.distilled) == wanted]
             if not fitting:
-                return Served(None, f"the profile {name} is for {named[-1].model.speaks}, the checkpoint has {model.speaks}")
+                return Served(None, Sentence(texts.SERVED["other"], name=name, wanted=named[-1].model.speaks, found=model.speaks))
             near = [profile for profile in fitting if networks.distance(profile.model.networks, model.networks) is not None]
             if not near:
                 return Served(None, _unknown(fitting[-1], model))
-            return Served(near[-1], "chosen by name")
+            return Served(near[-1], Sentence(texts.SERVED["chosen"]))
         offered = [profile for profile in self.profiles() if general or profile.model.family != ANY]
         return Served(*choose(offered, model.sha256, model.family, model.prediction, model.distilled, model.networks))
 
@@ -123,7 +125,7 @@ def _unknown(profile: Profile, model: Model) -> str:
     """Why a profile chosen by name does not serve the networks that are on, or their absence."""
     if model.networks:
         return networks.unknown(model.networks)
-    return f"the profile {profile.name} is for this checkpoint with {networks.describe(profile.model.networks)}"
+    return Sentence(texts.SERVED["with"], name=profile.name, networks=networks.describe(profile.model.networks))
 
 
 LIBRARY = Library()

@@ -21,7 +21,8 @@ from ...guard.probe import REFERENCE_GUIDANCE, virtual
 from ...guard.region import Trajectory
 from ...profile.calibration import Recorder
 from ...profile.profiles import Model
-from ..host import host, probing
+from ...sentences import Sentence
+from ..host import host, probing, texts
 from ..host.encodings import ENCODINGS
 from .standing import Standing
 
@@ -90,10 +91,10 @@ class Recording(Standing):
         """A profile of noise levels that the model does not know would serve, and judge by garbage."""
         p, sigma = call.denoiser.p, call.sigma
         if host.unfit_for_flow(call.denoiser):
-            raise ValueError(f"the sampler {p.sampler_name} is not made for flow models here; choose another one, Euler for instance")
+            raise ValueError(Sentence(texts.CALIBRATIONS["sampler"], name=p.sampler_name))
         if not bool(((sigma > 0) & (sigma <= 1)).all()):
             found = ", ".join(f"{level:.4g}" for level in sorted(set(sigma.tolist())))
-            raise ValueError(f"the scheduler {p.scheduler} gives the noise level {found}, flow models have those above 0 and up to 1")
+            raise ValueError(Sentence(texts.CALIBRATIONS["scheduler"], name=p.scheduler, levels=found))
 
     def check(self) -> None:
         """After the job: raise what went wrong while it sampled."""

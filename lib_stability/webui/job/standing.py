@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import torch
 
 from ...profile.profiles import Model
-from ..host import host, networks
+from ...sentences import Sentence, joined
+from ..host import host, networks, texts
 from ..host.sampling import Cancelled
 from . import job
 
@@ -47,7 +48,7 @@ class Standing:
             raise RuntimeError(f"the checkpoint was changed from {self.expected.checkpoint} to {described.checkpoint}")
         trouble = networks.differ(self.expected.networks, networks.active(p.sd_model, p)) if self.expected is not None else ""
         if trouble:
-            raise ValueError(f"networks: {trouble}")
+            raise ValueError(joined(": ", ("networks", trouble)))
         return described
 
     def step(self, call: SimpleNamespace) -> torch.Tensor | None:
@@ -58,7 +59,7 @@ class Standing:
             return None
         try:
             if self.stop is not None and self.stop.is_set():
-                raise Cancelled("cancelled")
+                raise Cancelled(Sentence(texts.CANCELLED))
             self.evaluations += 1
             found = self._step(call)
             if self._tick is not None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ...guard.verdict import Verdict
+from ...sentences import reason
 from ...trail import shares_report
 from ...trail.reading import verdicts_of
 from ...validation import Field, ValidationError
@@ -82,12 +83,17 @@ def words(sent: str | None) -> Iterator[str]:
     try:
         body = body_of(found)
     except ValidationError as error:
-        yield line(str(error))
+        yield line(reason(error))
         return
     for said, task in follow("explain", body):
         yield said
         if task is not None:
-            yield f"<style>{shares_report.STYLE}</style>" + "".join(map(shares_report.block, task.result["rows"]))
+            yield explained(task.result["rows"])
+
+
+def explained(rows: Iterable[dict]) -> str:
+    """Prompts with their words shaded, and what to leave out."""
+    return f"<style>{shares_report.STYLE}</style>" + "".join(shares_report.block(row, say) for row in rows)
 
 
 def body_of(found: object) -> dict:
@@ -121,5 +127,5 @@ def picture(sent: str | None, request: object = None) -> str:
         image = matching.picture(Field(shown(sent).picture, "picture"))
         asked, near = matching.find(image, str(settings.option("match_index", "") or ""))
     except ValueError as error:
-        return line(str(error))
+        return line(reason(error))
     return nearest.cards(asked, near, not roles.refusal(request))

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...guard.history import Point
-from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STEERED, Verdict
+from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STABLE, STEERED, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
 from ...trail.image_row import became
@@ -20,6 +20,7 @@ from ..host.language import number, say
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
 from . import flagged, judges
+from .reasons import label, plain
 
 #: What a person can do where a pass was not judged for one of these reasons.
 _ADVICE = {UNGUIDED: texts.ADVICE_UNGUIDED, UNFIT: texts.ADVICE_UNFIT}
@@ -83,14 +84,14 @@ def _question(text: str | None) -> Question:
 def kind(verdict: Verdict) -> str:
     """What a verdict comes to for whoever looks at the finished picture: one of :data:`.texts.BADGES`."""
     if not verdict.flagged:
-        return verdict.verdict
+        return "partly" if verdict.verdict == STABLE and verdict.unwatched.endswith(REGIONS) else verdict.verdict
     if verdict.stopped_at:
         return "blanked"
     return became(verdict.damped, verdict.outcome) or verdict.verdict
 
 
 #: The gravest last.
-_GRAVITY = ("stable", "replaced", "steered", "blanked", NOT_JUDGED, "again", "damped", "mild", "copy", "strong")
+_GRAVITY = ("stable", "replaced", "partly", "steered", "blanked", NOT_JUDGED, "again", "damped", "mild", "copy", "strong")
 
 
 @lru_cache(maxsize=512)
@@ -111,7 +112,8 @@ def lines(text: str) -> str:
         parts.append(f"<p class='{_CLASS}-{kind(found.inner).replace(' ', '-')}'>{said}</p>")
     parts.append(flagged.buttons([found.first, found.hires]))
     if ledgering.trouble():
-        parts.append(f"<p class='{_CLASS}-not-judged'>{html.escape(ledgering.trouble())}.</p>")
+        lost = html.escape(say(texts.SENTENCE, said=ledgering.trouble()))
+        parts.append(f"<p class='{_CLASS}-not-judged'>{lost}</p>")
     return "".join(parts)
 
 
@@ -130,21 +132,21 @@ def _replaced(params: dict[str, str]) -> list[str]:
     if not told:
         return []
     of = replaced(params)
-    return [say(texts.REPLACED, seed=of) if of else say(texts.NOT_REPLACED, reason=say(told.removeprefix("no - ")))]
+    return [say(texts.REPLACED, seed=of) if of else say(texts.NOT_REPLACED, reason=plain(told.removeprefix("no - ")))]
 
 
 def _sentences(verdict: Verdict) -> list[str]:
     """In plain words: what the verdict comes to, what it lacks, what can be done."""
     if not verdict.flagged and verdict.reason:
-        said = [say(texts.WHY, reason=_reason(verdict.reason))]
+        said = [say(texts.WHY, reason=plain(verdict.reason))]
     else:
-        said = [say({**texts.VERDICTS, **texts.ENDED}[kind(verdict)])]
+        said = [say(texts.ENDED.get(kind(verdict)) or texts.VERDICTS[verdict.verdict])]
     if verdict.flag and not verdict.damped and not verdict.stopped_at:
         said.append(say(texts.EARLY if verdict.flag == EARLY_FLAG else texts.LATE))
     if kind(verdict) == "again":
         said.append(say(texts.NO_LONGER if verdict.steered else texts.UNTOLD))
     if verdict.flagged and verdict.reason:
-        said.append(say(texts.BESIDE, reason=_reason(verdict.reason)))
+        said.append(say(texts.BESIDE, reason=plain(verdict.reason)))
     if verdict.unwatched:
         said.append(_unwatched(verdict))
     return said + [say(_ADVICE[reason]) for reason in (verdict.reason,) if reason in _ADVICE]
@@ -175,7 +177,7 @@ def _details(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen |
     """The terms behind the line, folded up: numbers, what was done, what judged, the run step by step."""
     said = _terms(verdict, seen)
     judge = last_job.judged_by(params, hires)
-    said += [say(texts.JUDGE, name=judge)] if judge else []
+    said += [say(texts.JUDGE, name=label(judge))] if judge else []
     if not said and seen is None:
         return ""
     told = "".join(f"<li>{html.escape(say(texts.SENTENCE, said=one))}</li>" for one in said)
@@ -232,11 +234,6 @@ def _map(params: dict[str, str], hires: bool, verdict: Verdict) -> str:
     return f"<details class='{_CLASS}-which'><summary>{html.escape(title)}</summary>{overlay.svg(*found, title, _drawn)}</details>"
 
 
-def _reason(text: str) -> str:
-    """A reason in plain words of the page's language, where there are any."""
-    return say(texts.REASONS.get(text, text))
-
-
 def _unwatched(verdict: Verdict) -> str:
     """What a verdict is worth that the watch has no part in, or only a part."""
     judged, why = verdict.unwatched.split(" - ", 1)
@@ -246,9 +243,9 @@ def _unwatched(verdict: Verdict) -> str:
         return regions
     if judged != "off":
         done, of = judged.split("/")
-        said = say(texts.PARTLY_WATCHED, done=done, of=of, reason=_reason(why))
+        said = say(texts.PARTLY_WATCHED, done=done, of=of, reason=plain(why))
     else:
-        said = say(texts.UNWATCHED, reason=_reason(why))
+        said = say(texts.UNWATCHED, reason=plain(why))
     return f"{said} {regions}".rstrip()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...validation import ValidationError
 from ..host import host, texts
-from ..host.language import say
+from ..host.language import say, told
 from ..job import arguments, settings
 from ..job.library import LIBRARY, Served
 from ..tasks import api_jobs, roles
@@ -20,7 +20,7 @@ def profile_line(profile: str, sensitivity: str, tau: float) -> str:
     try:
         chosen = arguments.parse([{"profile": profile, "sensitivity": sensitivity, "tau": tau}])
     except ValidationError as error:
-        return _block("nothing", html.escape(str(error)) + refused)
+        return _block("nothing", html.escape(told(error)) + refused)
     served = served_by(chosen.profile)
     if served is None:
         return _block("nothing", html.escape(say(texts.NOT_LOADED)) + refused)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ...trail import audit_page
-from ...trail.audit_table import GROUPS
+from ...trail.audit_table import GROUPS, Table
 from ..host import texts
 from ..host.language import number, say
 from ..tasks import api_jobs, auditing, folders
+from . import reasons
 from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, kept, line, pressable, runs, text, to_offer
 
 #: First choices of folder and filter.
@@ -36,7 +37,12 @@ def start(chosen: str, typed: str) -> Iterator[tuple]:
 def _summary(ident: str) -> str:
     found, task = auditing.kept(ident), api_jobs.latest("audit")
     seconds = task.result["seconds"] if task is not None and task.id == ident and task.result else None
-    return "" if found is None else audit_page.summary(found.table, seconds)
+    return "" if found is None else counted(found.table, seconds)
+
+
+def counted(table: Table, seconds: float | None) -> str:
+    """How many pictures there are of each verdict."""
+    return audit_page.summary(table, seconds, reasons.told)
 
 
 def turn(ident: str, shown: str, number: int) -> tuple[str, int, str, object]:
@@ -49,7 +55,7 @@ def turn(ident: str, shown: str, number: int) -> tuple[str, int, str, object]:
         return line(say(texts.AUDIT_GONE)) if ident else "", 0, "", nothing
     number = min(max(int(number), 0), audit_page.pages(found.table, group) - 1)
     said = audit_page.position(found.table, group, number)
-    return audit_page.page(found.table, group, number, found.options.admits), number, line(said) if said else "", nothing
+    return audit_page.page(found.table, group, number, found.options.admits, reasons.told), number, line(said) if said else "", nothing
 
 
 def able(ident: str, shown: str, number: int) -> list:

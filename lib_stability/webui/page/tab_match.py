@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterator
 
 from ...match import describing, store
+from ...sentences import reason
 from ...validation import ValidationError
 from ..host import texts
 from ..host.language import number, say
@@ -23,12 +24,13 @@ _KIND = "match/index"
 
 def table() -> str:
     """All indexes, a line each."""
-    rows = [f"<li><b>{html.escape(name)}</b>: {html.escape(_said(one))}</li>" for name, one in indexes.known().items()]
+    rows = [f"<li><b>{html.escape(name)}</b>: {html.escape(said(one))}</li>" for name, one in indexes.known().items()]
     return f"<ul>{''.join(rows)}</ul>" if rows else line(say(texts.NO_INDEX))
 
 
-def _said(one: store.About | str) -> str:
-    return one if isinstance(one, str) else f"{one.describe()}; {one.updated}"
+def said(one: store.About | str) -> str:
+    """An index in words, or what is wrong with it."""
+    return say(one) if isinstance(one, str) else f"{say(one.describe())}; {one.updated}"
 
 
 def choices() -> list[str]:
@@ -73,7 +75,7 @@ def delete(name: str | None, request: object = None) -> tuple:
         matching.delete((name or "").strip())
         said = line(say(texts.INDEX_DELETED, name=name))
     except ValueError as error:
-        said = line(str(error))
+        said = line(reason(error))
     return said, table(), gr.update(choices=indexes.names(), value=None)
 
 
@@ -86,7 +88,7 @@ def find(picture: object, name: str | None, request: object = None) -> str:
     try:
         asked, near = matching.find(picture, (name or "").strip())
     except (ValidationError, ValueError) as error:
-        return line(str(error))
+        return line(reason(error))
     return nearest.cards(asked, near, not roles.refusal(request))
 
 

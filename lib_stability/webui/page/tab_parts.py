@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ...sentences import Sentence, reason
 from ...validation import ValidationError
 from ..host import texts
 from ..host.language import say
@@ -77,8 +78,8 @@ def help_line(said: str) -> object:
 
 
 def line(said: str) -> str:
-    """One line for people."""
-    return f"<p class='memorization-guard-progress'>{html.escape(said)}</p>"
+    """One line for people; a sentence of another room's in the page's language."""
+    return f"<p class='memorization-guard-progress'>{html.escape(say(said) if isinstance(said, Sentence) else said)}</p>"
 
 
 def progress(task: Task) -> str:
@@ -103,7 +104,7 @@ def begin(kind: str, body: dict) -> tuple[str, str]:
     try:
         task = api_jobs.start(kind, body)
     except (ValidationError, Busy) as error:
-        return line(str(error)), ""
+        return line(reason(error)), ""
     return progress(task), task.id
 
 

@@ -13,20 +13,23 @@ from PIL import Image
 from ...guard.sensitivity import Thresholds, thresholds
 from ...pictures import figures
 from ...profile import older, own_profiles, profiles
+from ...sentences import Figure, Sentence
 from ...trail import scan_report
 from ...validation import ValidationError
 from ..host import texts
-from ..host.language import number, say
+from ..host.language import number, say, told
 from ..job import settings
 from ..job.library import LIBRARY
 from ..tasks import folders, roles
 from . import serving
 from .tab_parts import QUIET, asking, button, id_of, kept, line, pressable, to_offer
 
+#: CFG scale that the plot is of.
+GUIDANCE = 7.5
 #: Colour of trials, readable on light and dark.
 _TRIAL = "#b7791f"
-#: The plot drawn last, and of which profile.
-_drawn: list[tuple[profiles.Profile, Image.Image]] = []
+#: The plot drawn last, of which profile and with which title.
+_drawn: list[tuple[profiles.Profile, str, Image.Image]] = []
 
 
 def serving_profile() -> profiles.Profile | None:
@@ -49,8 +52,8 @@ def table() -> str:
 
 
 def _row(one: profiles.Profile, mark: str) -> str:
-    limit = thresholds(one.watch, "medium").describe()
-    cells = (mark + one.name, one.evidence, one.model.family, one.model.prediction, "yes" if one.probe else "no", limit)
+    limit, probe = say(thresholds(one.watch, "medium").describe()), say(texts.YES if one.probe else texts.NO)
+    cells = (mark + one.name, say(one.evidence), one.model.family, one.model.prediction, probe, limit)
     colour = f" style='color: {_TRIAL}'" if one.trial else ""
     return f"<tr{colour}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>"
 
@@ -69,12 +72,13 @@ def plot(name: str) -> Image.Image | None:
     profile = _called(name)
     if profile is None:
         return None
-    if _drawn and _drawn[0][0] is profile:
-        return _drawn[0][1]
+    title = Sentence(texts.PLOT, name=name, scale=Figure(f"{GUIDANCE:g}"), level=Sentence("Medium"))
+    if _drawn and _drawn[0][:2] == (profile, say(title)):
+        return _drawn[0][2]
     file = io.BytesIO()
-    figures.region(file, profile.watch, 7.5, thresholds(profile.watch, "medium").mild, title=f"{name}, guidance 7.5, Medium")
-    _drawn[:] = [(profile, Image.open(file))]
-    return _drawn[0][1]
+    figures.region(file, profile.watch, GUIDANCE, thresholds(profile.watch, "medium").mild, title=title, say=say)
+    _drawn[:] = [(profile, say(title), Image.open(file))]
+    return _drawn[0][2]
 
 
 def show(name: str | None) -> tuple[str, object]:
@@ -147,7 +151,7 @@ def ask_import(upload: object, request: object = None) -> tuple[str, object, str
         path = _path(upload)
         found = LIBRARY.outlook(own_profiles.offered(path, LIBRARY.folders[0])) if path else None
     except (ValidationError, OSError) as error:
-        return line(f"Refused: {error}"), gr.update(), table(), hidden, hidden
+        return line(say(texts.REFUSED, reason=told(error))), gr.update(), table(), hidden, hidden
     if found is None or not found.displaced:
         return *bring(upload, request), hidden, hidden
     shown = gr.update(visible=True)
@@ -166,7 +170,7 @@ def _path(upload: object) -> Path | None:
         return None
     path = os.path.realpath(getattr(upload, "name", upload))
     if not _was_uploaded(path):
-        raise ValidationError("that file was not uploaded")
+        raise ValidationError(Sentence(texts.OPTIONS["uploaded"]))
     return Path(path)
 
 
@@ -188,7 +192,7 @@ def bring(upload: object, request: object = None) -> tuple[str, object, str]:
     try:
         name, _ = own_profiles.bring(_path(upload), LIBRARY.folders[-1], LIBRARY.folders[0])
     except (ValidationError, OSError) as error:
-        return line(f"Refused: {error}"), gr.update(), table()
+        return line(say(texts.REFUSED, reason=told(error))), gr.update(), table()
     return line(say(texts.IMPORTED_NOW, name=name)), gr.update(choices=names(), value=name), table()
 
 
@@ -222,11 +226,11 @@ def delete(name: str, request: object = None) -> tuple[str, str, object, object,
         if roles.refusal(request):
             raise ValueError(roles.refusal(request))
         if not name:
-            raise ValueError(say(texts.CHOOSE_FIRST))
+            raise ValueError(Sentence(texts.CHOOSE_FIRST))
         own_profiles.delete(name, LIBRARY.folders[-1], LIBRARY.folders[0])
         said = say(texts.DELETED, name=name)
     except (ValueError, OSError) as error:
-        said = str(error)
+        said = told(error)
     return line(said), "", hidden, hidden, gr.update(choices=names(), value=None), table()
 
 
@@ -236,11 +240,11 @@ def back(name: str | None, request: object = None) -> tuple[str, str]:
         if roles.refusal(request):
             raise ValueError(roles.refusal(request))
         if not name:
-            raise ValueError(say(texts.CHOOSE_FIRST))
+            raise ValueError(Sentence(texts.CHOOSE_FIRST))
         profile = own_profiles.back(name, LIBRARY.folders[-1])
         said = say(texts.BACK, name=name, evidence=profile.evidence)
     except (ValueError, OSError) as error:
-        said = str(error)
+        said = told(error)
     return line(said), table()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ...trail import scan_report
 from ..host import texts
+from ..host.language import say
 from ..tasks import api_jobs, json_options, scanning
 from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, kept, lines, pressable, runs, slider, state_of, text
 
@@ -24,7 +25,7 @@ def scan(captions: str, seeds: float, networks: str = "", width: float = 0, heig
 
 
 def _ranking(result: dict) -> str:
-    return f"<style>{scan_report.STYLE}</style>{scan_report.table(result['rows'], result)}"
+    return f"<style>{scan_report.STYLE}</style>{scan_report.table(result['rows'], result, say)}"
 
 
 def again() -> tuple:

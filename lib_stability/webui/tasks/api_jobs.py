@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...sentences import Sentence
 from ...trail.audit import plain
 from ...trail.audit_table import GROUPS
 from ...validation import Field, ValidationError
+from ..host import texts
 from . import auditing, bodies, calibrating, explaining, folders, matching, picturing, scanning
 from .background import Busy, Task
 
@@ -39,7 +41,7 @@ def start(kind: str, body: dict) -> Task:
     options, make = _KINDS[kind]
     task, before = make(options.parse(body)), latest(kind)
     if before is not None and before.state == "running" and before.waits:  # it has left its lane to others
-        raise Busy(f"{'an' if kind == 'audit' else 'a'} {before.kind} is running; wait for it or cancel it")
+        raise Busy(Sentence(texts.BUSY[before.kind]))
     task.start()
     _latest[kind] = task
     return task

@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...sentences import Sentence
 from ...trail import audit
 from ...trail.audit_table import Table
 from ...trail.image_row import Item, examine_all
 from ...validation import ValidationError
+from ..host import texts
 from . import folders, json_options
 from .background import FILES, Task
 
@@ -49,7 +51,7 @@ class Options:
             return cls(text, (top,), tuple(roots))
         tops = tuple(Path(root.path) for root in folders.offered())
         if not tops:
-            raise ValidationError("folder: this web UI has no output folder that exists and is open; --gradio-allowed-path opens one")
+            raise ValidationError(Sentence(texts.FOLDERS["nothing"]))
         return cls("", tops, tuple(folders.opened()))
 
     def admits(self, path: str) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
+from ...sentences import Sentence, reason
 from ..host import texts
 from ..host.language import say
 from ..host.sampling import Cancelled
@@ -61,7 +62,7 @@ class Task:
         """
         if not _lanes[self.lane].acquire(blocking=False):
             kind = getattr(_running.get(self.lane), "kind", "task")
-            raise Busy(f"{'an' if kind[0] in 'aei' else 'a'} {kind} is running; wait for it or cancel it")
+            raise Busy(Sentence(texts.BUSY.get(kind, texts.BUSY["task"])))
         _running[self.lane], self._holds = self, True
         self._thread = threading.Thread(target=self._run, name=f"memorization guard {self.kind}", daemon=True)
         self._thread.start()
@@ -73,11 +74,11 @@ class Task:
             self.result = self._work(self)
             state = "done"
         except Cancelled as error:
-            state, self.error = "cancelled", str(error)
+            state, self.error = "cancelled", reason(error)
         except Exception as error:
             expected = isinstance(error, ValueError)
             log.log(logging.WARNING if expected else logging.ERROR, "Memorization Guard: %s failed: %s", self.kind, error, exc_info=not expected)
-            self.error = str(error) or type(error).__name__
+            self.error = reason(error) or type(error).__name__
         finally:
             self._work = None
             if self._holds:
@@ -95,7 +96,7 @@ class Task:
             self._first = time.monotonic(), self.work
         self._measure()
         if self.stop.is_set():
-            raise Cancelled("cancelled")
+            raise Cancelled(Sentence(texts.CANCELLED))
 
     def _measure(self) -> None:
         """Estimate anew what is left. Small rises are noise: people are told what counts down."""
@@ -119,7 +120,7 @@ class Task:
             yield
             while not _lanes[self.lane].acquire(timeout=1):
                 if self.stop.is_set():
-                    raise Cancelled("cancelled")
+                    raise Cancelled(Sentence(texts.CANCELLED))
             _running[self.lane], self._holds = self, True
         finally:
             self.waits, self._first, self._estimate = 0.0, None, None

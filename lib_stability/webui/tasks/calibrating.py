@@ -18,7 +18,8 @@ from ...profile.calibration import DISTILLED_RANGE, DISTILLED_REFERENCE, GUIDANC
 from ...profile.displacing import Outlook, planned
 from ...profile.networks import describe, key
 from ...profile.profiles import AUTO, FEW, Model, Profile
-from ..host import host, networks, sampling
+from ...sentences import Sentence, reason
+from ..host import host, networks, sampling, texts
 from ..job.library import LIBRARY
 from ..job.recording import Recording
 from . import idle, json_options
@@ -86,29 +87,28 @@ def run(options: Options, running: Task) -> dict:
     try:
         storage.try_to_write(folder)
     except OSError as error:
-        said = f"profiles cannot be written to {folder}: {error.strerror or error}"
-        raise ValueError(f"{said}; choose another folder in Settings, Memorization Guard") from None
+        raise ValueError(Sentence(texts.CALIBRATIONS["folder"], folder=folder, reason=error.strerror or error)) from None
     if options.when_idle:
         idle.wait(running)
     model = replace(checkpoint(), networks=networks.wanted(options.networks))
     if model.distilled and options.negative_prompt:
-        raise ValueError("negative_prompt: guidance is distilled into this checkpoint, which is told none at CFG 1; leave it empty")
+        raise ValueError(Sentence(texts.CALIBRATIONS["negative"]))
     size = json_options.size(options, model.family)
     prompts = [text for text in map(sampling.plain, options.prompts or reference.prompts(options.runs)) if text][: options.runs]
     if not prompts:
-        raise ValueError("prompts: nothing is left of them without extra networks")
+        raise ValueError(Sentence(texts.CALIBRATIONS["prompts"]))
     judge = LIBRARY.serve(AUTO, model).profile if options.prompts else None
     if options.prompts:
         own_prompts.check(prompts, options.runs)
     watch, probe, batch = _sample(options, running, model, prompts, size, judge)
     sound = _sound(watch, probe)
     if len(sound) < (1 - MOST_BROKEN) * len(watch):
-        raise ValueError(f"{len(watch) - len(sound)} of {len(watch)} runs gave numbers that are not finite; half precision may be too little here")
+        raise ValueError(Sentence(texts.CALIBRATIONS["numbers"], count=len(watch) - len(sound), of=len(watch)))
     parameterisation = "flow" if model.prediction == "flow" else "sigma"
     _refuse_copies(judge, [watch[i] for i in sound], [probe[i] for i in sound])
     left_out = {sound[i] for i in trimming.copies([probe[i] for i in sound], parameterisation)}
     kept = [i for i in sound if i not in left_out]
-    doubt = "own prompts, and nothing to judge their runs by" if options.prompts and judge is None else ""
+    doubt = own_prompts.TEXTS["doubt"] if options.prompts and judge is None else ""
     profile = fit_profile(
         profile_name(model, options.negative_prompt, len(kept) + len(left_out), bool(doubt)),
         model,
@@ -159,7 +159,8 @@ def _keep(profile: Profile, path: Path) -> None:
     except OSError as error:
         spare = Path(tempfile.mkdtemp(prefix="memorization-guard-")) / path.name
         storage.write(profile, spare)
-        raise ValueError(f"the profile could not be written to {path.parent} ({error.strerror or error}); it is kept as {spare}, import it") from None
+        why = error.strerror or error
+        raise ValueError(Sentence(texts.CALIBRATIONS["kept"], folder=path.parent, reason=why, file=spare)) from None
 
 
 def checkpoint() -> Model:
@@ -174,9 +175,9 @@ def checkpoint() -> Model:
     sampling.hash_of(loaded)
     model = host.describe(loaded)
     if not model.prediction:
-        raise ValueError("the checkpoint's prediction type is unknown")
+        raise ValueError(Sentence(texts.SERVED["unknown"]))
     if not model.sha256:
-        raise ValueError("the checkpoint has no SHA-256, so no profile could be told to be its own")
+        raise ValueError(Sentence(texts.CALIBRATIONS["hash"]))
     return model
 
 
@@ -239,7 +240,7 @@ def _refuse_copies(judge: Profile | None, watch: list[Trajectory], probe: list[T
     sound = _sound(watch, probe)
     reason = own_prompts.suspicion(judge, [watch[i] for i in sound], [probe[i] for i in sound]) if judge else ""
     if reason:
-        raise ValueError(f"refused: {reason}")
+        raise ValueError(Sentence(texts.CALIBRATIONS["refused"], reason=reason))
 
 
 def _sound(watch: list[Trajectory], probe: list[Trajectory]) -> list[int]:
@@ -288,7 +289,7 @@ def outlook(options: Options, hashing: bool = True) -> Outlook:
     try:
         model = replace(host.describe(loaded), networks=networks.wanted(options.networks))
     except ValueError as error:
-        return Outlook([str(error)], [])
+        return Outlook([reason(error)], [])
     if not model.prediction or not model.sha256:
         return Outlook([], [])
     name = profile_name(model, options.negative_prompt, options.runs)

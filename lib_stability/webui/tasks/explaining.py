@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 
 from ...guard.verdict import MILD, STABLE, STRONG
 from ...profile import reference
+from ...sentences import Sentence
+from ...trail import shares_report
 from ...validation import Field
 from ...wording import parts, stages, without
 from . import json_options, scanning
@@ -22,6 +24,8 @@ from .background import Task
 CAPTIONS, WORDS = 64, 75
 #: Of how many words all pairs are tried where no single one will do, and rewordings that are tried once more on other seeds.
 PAIRED, CONFIRMED = 6, 3
+#: Why there is nothing to leave out.
+ONE_WORD, NO_PART = (Sentence(shares_report.TEXTS[name]) for name in ("one word", "no part"))
 #: Words that a rewording leaves out.
 Removed = frozenset[int]
 
@@ -127,7 +131,7 @@ def _explained(prompt: _Prompt, scores: _Scores) -> dict:
     (whole,) = scores([prompt.caption])
     told = {name: whole[name] for name in ("caption", "verdict", "median", "threshold", "networks", "reason") if name in whole}
     if whole["median"] is None or not prompt.parts:
-        note = "" if whole["median"] is None else "there are not two words to tell apart"
+        note = "" if whole["median"] is None else ONE_WORD
         return {**told, "words": [], "suggestion": None, "note": note}
     rows = scores(prompt.singles())
     shares = [_share(whole["median"], row["median"]) for row in rows]
@@ -139,7 +143,7 @@ def _explained(prompt: _Prompt, scores: _Scores) -> dict:
         return {**told, "words": words, "suggestion": None, "note": ""}
     removed = _smallest(prompt, shares, scores)
     if removed is None:
-        return {**told, "words": words, "suggestion": None, "note": "no part that was left out makes it stable: describe the picture in other words"}
+        return {**told, "words": words, "suggestion": None, "note": NO_PART}
     text = prompt.lacking(removed)
     suggestion = {"text": text, "without": prompt.words(removed), "median": scores([text])[0]["median"]}
     return {**told, "words": words, "suggestion": suggestion, "note": ""}

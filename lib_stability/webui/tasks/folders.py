@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...sentences import Sentence
 from ...validation import ValidationError
-from ..host import host, visitors
+from ..host import host, texts, visitors
 
 #: The host's options ``outdir_…``, and those of them that ``--hide-ui-dir-config`` keeps visitors from changing on every host.
 _RESTRICTED = ("samples", "txt2img_samples", "img2img_samples", "extras_samples", "grids", "txt2img_grids", "save", "init_images")
@@ -76,7 +77,7 @@ def resolve(text: str) -> tuple[Path, list[Root]]:
     roots = opened()
     path = permitted(text, roots, _base())
     if not os.path.isdir(path):
-        raise ValidationError(f"folder: {text} is no folder")
+        raise ValidationError(Sentence(texts.FOLDERS["none"], folder=text))
     return Path(path), roots
 
 
@@ -86,12 +87,12 @@ def permitted(text: str, roots: Iterable[Root], base: str) -> str:
     The name alone is looked at first: a path elsewhere, on another machine perhaps, is not touched.
     """
     if not text or len(text) > MOST or "\0" in text:
-        raise ValidationError("folder: has to be the name of a folder")
+        raise ValidationError(Sentence(texts.FOLDERS["name"]))
     if ".." in text.replace("\\", "/").split("/"):
-        raise ValidationError("folder: '..' is not allowed in it")
+        raise ValidationError(Sentence(texts.FOLDERS["up"]))
     roots, path = list(roots), os.path.abspath(os.path.join(base, text))
     if not any(_within(path, form) for root in roots for form in (root.path, root.real)) or not is_open(path, roots):
-        raise ValidationError("folder: only this web UI's output folders, and what --gradio-allowed-path names, may be looked into")
+        raise ValidationError(Sentence(texts.FOLDERS["closed"]))
     return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from ...sentences import Sentence
+from ..host import texts
 from ..host.sampling import Cancelled
 from .background import Task
 
@@ -32,6 +34,6 @@ def wait(running: Task) -> None:
         since = time.monotonic()
         while time.monotonic() - since < 60 * MINUTES:
             if running.stop.wait(_PAUSE):
-                raise Cancelled("cancelled")
+                raise Cancelled(Sentence(texts.CANCELLED))
             if busy():
                 since = time.monotonic()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from ...profile import reference
+from ...sentences import Sentence
 from ...validation import Field
+from ..host.texts import OPTIONS as WORDS
 
 #: Range of a picture's side; 0 stands for the family's own.
 SIDE = (64, 4096)
@@ -44,7 +46,7 @@ def text(found: dict[str, Field], name: str, most: int) -> str:
 def yes_or_no(field: Field) -> bool:
     """True or false."""
     if not isinstance(field.value, bool):
-        field.fail("has to be true or false")
+        field.fail(WORDS["switch"])
     return field.value
 
 
@@ -55,7 +57,7 @@ def sides(found: dict[str, Field]) -> dict[str, int]:
         if name in found and found[name].value != 0:
             values[name] = found[name].integer(*SIDE)
             if values[name] % 8:
-                found[name].fail("has to be a multiple of 8")
+                found[name].fail(WORDS["multiple"])
     return values
 
 
@@ -68,9 +70,9 @@ def size(options: object, family: str) -> tuple[int, int]:
 def texts(field: Field, least: int = 0) -> tuple[str, ...]:
     """A list of texts without repetitions; blank ones are left out."""
     if not isinstance(field.value, list) or len(field.value) > reference.MAX_PROMPTS:
-        field.fail(f"has to be a list of at most {reference.MAX_PROMPTS} texts")
+        field.fail(Sentence(WORDS["list"], most=reference.MAX_PROMPTS))
     found = [Field(text, f"{field.path}[{number}]").text(reference.MAX_LENGTH).strip() for number, text in enumerate(field.value)]
     found = [text for text in dict.fromkeys(found) if text]
     if len(found) < least:
-        field.fail("holds no text")
+        field.fail(WORDS["empty"])
     return tuple(found)

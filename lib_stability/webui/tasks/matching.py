@@ -14,8 +14,9 @@ from PIL import Image
 
 from ...match import building, describing, opening, store
 from ...match.finding import Near
+from ...sentences import Sentence, reason
 from ...validation import Field, ValidationError
-from ..host import encoding, sampling
+from ..host import encoding, sampling, texts
 from ..job import indexes
 from . import folders, json_options
 from .background import Task
@@ -57,7 +58,7 @@ class Options:
         roots = tuple(folders.opened())
         closed = [top for top in about.tops if not folders.is_open(top, roots)]
         if closed:
-            raise ValidationError("folder: what this index was made of may no longer be looked into; --gradio-allowed-path opens folders")
+            raise ValidationError(Sentence(texts.FOLDERS["no longer"]))
         return cls(name, "", about.kind if about.kind in BY else by, (), roots)
 
     def admits(self, path: str) -> bool:
@@ -105,7 +106,7 @@ def picture(text: Field) -> Image.Image:
     except (opening.Unreadable, binascii.Error, ValueError) as error:
         if isinstance(error, ValidationError):
             raise
-        text.fail(f"is no picture that can be read ({error})")
+        text.fail(Sentence(texts.INDEXES["picture"], reason=reason(error)))
 
 
 def find(image: Image.Image, name: str = "", count: int = 5) -> tuple[str, list[Near]]:
@@ -135,7 +136,7 @@ def delete(name: str) -> None:
     """Delete an index, and no picture; ValidationError where there is none of this name, ValueError where it is being written."""
     place = indexes.folder(name)
     if not (place / store.NAME).is_file():
-        raise ValidationError("index: there is none of this name")
+        raise ValidationError(Sentence(texts.INDEXES["none"]))
     with store.locked(place):
         (place / store.NAME).unlink()
     shutil.rmtree(place, ignore_errors=True)

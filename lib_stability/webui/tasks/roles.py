@@ -11,16 +11,14 @@ import os
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from ..host import host
+from ...sentences import Sentence
+from ..host import host, texts
 from . import folders
 
 #: Names of accounts of the page, separated by commas; :data:`LOCAL` stands for whoever sits at the web UI's own machine.
 NAMED, LOCAL = "MEMORIZATION_GUARD_ADMINISTRATORS", "@local"
-NOT_YOURS = (
-    f"This web UI is open to others: only its administrator calibrates, imports and deletes. Name them in {NAMED} where the web UI is started, "
-    "or use the shell: python -m lib_stability profiles --help. SECURITY.md says more."
-)
-FROM_ELSEWHERE = "A page of another site asks for this; only the web UI's own page and origins named in --cors-allow-origins may."
+NOT_YOURS = Sentence(texts.ROLES["not yours"], variable=NAMED, command="python -m lib_stability profiles --help", file="SECURITY.md")
+FROM_ELSEWHERE = Sentence(texts.ROLES["elsewhere"], option="--cors-allow-origins")
 #: What tells that somebody stands between the web UI and who asks.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip")
 _NAMES = ("localhost", "127.0.0.1", "::1")

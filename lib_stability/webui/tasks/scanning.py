@@ -19,10 +19,11 @@ from ...guard.verdict import NOT_JUDGED
 from ...profile import reference
 from ...profile.networks import describe
 from ...profile.profiles import Model, Profile
+from ...sentences import Sentence
 from ...trail.captions.entry import escaped
 from ...validation import Field
 from ...wording import tags
-from ..host import host, networks, sampling
+from ..host import host, networks, sampling, texts
 from ..job import settings
 from ..job.library import LIBRARY, Served
 from ..job.recording import Recording
@@ -96,7 +97,7 @@ class _Group:
     @property
     def why(self) -> str:
         """Why nothing judges them."""
-        return self.served.why if self.served.profile is None else f"the profile {self.served.profile.name} has no probe region"
+        return self.served.why if self.served.profile is None else Sentence(texts.SCANS["no probe"], name=self.served.profile.name)
 
 
 def _groups(options: Options, model: Model) -> list[_Group]:
@@ -124,8 +125,8 @@ def run(options: Options, running: Task) -> dict:
     groups = _groups(options, model)
     judged = [group for group in groups if group.profile is not None]
     if not judged:
-        how = f" with these networks: {groups[0].tags}" if groups[0].model.networks else ""
-        raise ValueError(f"no profile to scan with: {groups[0].why}; calibrate this checkpoint first{how}")
+        known = "none with" if groups[0].model.networks else "none"
+        raise ValueError(Sentence(texts.SCANS[known], reason=groups[0].why, networks=groups[0].tags))
     size, began = json_options.size(options, model.family), time.monotonic()
     total = sum(len(group.captions) for group in judged) * options.seeds
     batch, done = options.batch_size, 0
@@ -179,8 +180,13 @@ def _rows(group: _Group, seeds: int) -> list[dict]:
         return [{"caption": caption, **nothing, **told} for caption in group.captions]
     told |= {"threshold": round(group.limits.mild, 4)}
     if group.served.ignored:
-        told["reason"] = f"judged by {group.served.label}"
+        told["reason"] = judged_by(group.served)
     return [{**row(caption, group.scores[i * seeds : (i + 1) * seeds], group.limits), **told} for i, caption in enumerate(group.captions)]
+
+
+def judged_by(served: Served) -> str:
+    """Which profile judged where it does not know all networks that are on."""
+    return Sentence(texts.SCANS["judged by"], label=served.label)
 
 
 def _scores(profile: Profile, recording: Recording) -> list[float | None]:
