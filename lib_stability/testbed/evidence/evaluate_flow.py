@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import getitem
+
 from ..network.setting import Setting
 from ..network.variants import Variant
+from . import tables
+from .detection import ORDINARY
 from .evaluate import FULL, QUICK
 from .evaluation_rows import Size
 
@@ -41,3 +46,64 @@ def size_of(variant: Variant, quick: bool = False) -> Size:
     if not variant.flow:
         return QUICK if quick else FULL
     return Size(1, 48, 1, TEACHER[1:2], STUDENT_PROBE[:1], DAMPING[:1], 1) if quick else SIZES[variant.name]
+
+
+def report(result: dict) -> str:
+    """The evaluation in short, as Markdown: by setting, by kind (over the settings that the watch judges), and what damping leaves."""
+    rows = [row for row in result["detection"] if row["kind"] != ORDINARY]
+    settings: dict[tuple, list[dict]] = {}
+    for row in rows:
+        settings.setdefault(tuple(row[name] for name in tables.SETTING), []).append(row)
+    lines = []
+    for found in settings.values():
+        one, told = found[0], [row for row in found if row["auc"] is not None]
+        cells = [f"{one['sampler']} {one['schedule']} {one['steps']}", f"{one['guidance']:g}", one["negative"]]
+        cells += [
+            "probe too" if one["probe"] and one["detector"] == "watch" else one["detector"],
+            tables.rate(one["levels"]["medium"]["false_alarms"]),
+        ]
+        cells += [tables.rate(_mean(found, "copies"), 0), tables.rate(_mean(told, "levels", "medium", "caught"), 0)]
+        lines.append(cells + [_worst(told, name, form) for name, form in (("auc", "{:.4f}"), ("tpr_at_1pct_fpr", "{:.2f}"))])
+    head = [
+        "sampler, steps",
+        "scale",
+        "negative",
+        "by",
+        "false alarms",
+        "runs that are copies",
+        "of them caught",
+        "worst AUC",
+        "worst TPR at 1 % FPR",
+    ]
+    kinds = []
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        watched = [row for row in rows if row["kind"] == kind and row["detector"] == "watch" and not row["probe"]]
+        told = [row for row in watched if row["auc"] is not None]
+        cells = [kind, tables.rate(_mean(watched, "copies"), 0), tables.rate(_mean(told, "levels", "medium", "caught"), 0)]
+        cells += [f"{_mean(told, 'auc'):.4f}, {min(row['auc'] for row in told):.4f}"]
+        kinds.append([*cells, f"{_mean(told, 'tpr_at_1pct_fpr'):.2f}, {min(row['tpr_at_1pct_fpr'] for row in told):.2f}"])
+    by_kind = ["kind", "runs that are copies", "of them caught", "AUC: mean, least", "TPR at 1 % FPR: mean, least"]
+    damped = [
+        [
+            row["kind"],
+            f"{row['sampler']} {row['steps']}, {row['guidance']:g}",
+            f"{tables.rate(row['copies_before'], 0)} → {tables.rate(row['copies_after'], 0)} ({tables.rate(row['copies_by_chance'], 0)})",
+            f"{tables.rate(row['attributes'], 0)} ({tables.rate(row['attributes_ordinary'], 0)})",
+            f"{row['error'] / row['error_ordinary']:.2f}",
+            tables.rate(row["unflagged_changed"], 0),
+        ]
+        for row in result["damping"]
+    ]
+    damping = ["kind", "sampler, scale", "copies before → after (by chance)", "attributes (ordinary)", "error, ratio", "unflagged changed"]
+    return "\n\n".join(tables.markdown(*one) for one in ((head, lines), (by_kind, kinds), (damping, damped)))
+
+
+def _mean(rows: list[dict], *path: str) -> float:
+    """Mean of a field that lies at a path in each row."""
+    return sum(reduce(getitem, path, row) for row in rows) / max(len(rows), 1)
+
+
+def _worst(rows: list[dict], name: str, form: str) -> str:
+    """The least of a field, and whose it is."""
+    least = min(rows, key=lambda row: row[name], default=None)
+    return "–" if least is None else f"{form.format(least[name])} ({least['kind']})" if least[name] < 1 else form.format(1)
