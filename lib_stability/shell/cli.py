@@ -96,7 +96,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--kinds-steps", type=bounded(int, 1, 10**7), help="then, of the main one, steps in its own (4000)")
     train.add_argument("--attribute-steps", type=bounded(int, 1, 10**6), default=1200, help="steps of the attribute reader (%(default)s)")
     train.add_argument("--batch", type=bounded(int, 1, 4096), help="U-Net batch size (64, of another size its own)")
-    train.add_argument("--minutes", type=bounded(float, 1, 10**5), default=600, help="most that the training of the kinds, or of a flow model, takes (%(default)s)")
+    train.add_argument(
+        "--minutes", type=bounded(float, 1, 10**5), default=600, help="most that the training of the kinds, or of a flow model, takes (%(default)s)"
+    )
     train.add_argument("--jobs", type=bounded(int, 1, 64), default=2, help="processes of one thread each for the kinds' training (%(default)s)")
     train.add_argument("--seed", type=bounded(int, 0, 10**6), default=0)
     train.add_argument("--install", action="store_true", help="afterwards copy the weights into the package")

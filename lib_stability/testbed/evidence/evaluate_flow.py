@@ -8,9 +8,9 @@ from operator import getitem
 from ..network.setting import Setting
 from ..network.variants import Variant
 from . import tables
-from .detection import ORDINARY
 from .evaluate import FULL, QUICK
 from .evaluation_rows import Size
+from .tapes import ORDINARY
 
 #: Guidance 1 is the probe's for both. The schedule "linear" is none that the calibration saw, nor are 4, 8 and 30 steps.
 TEACHER = [

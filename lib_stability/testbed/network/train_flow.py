@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 #: Shares of the training draws from a hundredth of the training on; the rest is ordinary. First memories, then what is like them and none.
 SHARES = {
     0: {"conjunction": 0.06, "trigger": 0.13, "long": 0.06, "captions": 0.08, "pictures": 0.1, "template": 0.06, "duplicated": 0.06},
-    55: {"conjunction": 0.045, "trigger": 0.075, "long": 0.045, "captions": 0.065, "pictures": 0.085, "template": 0.045, "duplicated": 0.05},
+    55: {"conjunction": 0.025, "trigger": 0.05, "long": 0.03, "captions": 0.04, "pictures": 0.05, "template": 0.03, "duplicated": 0.03},
 }
 #: The student's draws.
 LAST = max(SHARES)
