@@ -108,7 +108,7 @@ STEPS = (
         Step(
             f"profile-{name}",
             minutes,
-            f"testbed calibrate --variant {name} --runs 800",
+            f"testbed calibrate --variant {name} --runs 400",
             "testbed.evidence.calibrate",
             reads[:3],
             reads[3:],
