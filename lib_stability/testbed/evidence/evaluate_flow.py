@@ -25,11 +25,11 @@ TEACHER = [*(Setting("Euler", "simple", 20, w) for w in (2.0, 3.5, 5.0, 7.0)), *
 TEACHER_PROBE = [Setting("Euler", "simple", 20, 1.0, probe=True), Setting("Euler", "simple", 20, 3.5, "words", True)]
 STUDENT = [*(Setting("Euler", "simple", 20, g) for g in (2.0, 3.5, 6.0)), *SHARED]
 STUDENT_PROBE = [Setting("Euler", "simple", 20, g, probe=True) for g in (1.0, 2.0, 3.5, 6.0)]
-DAMPING = [Setting("Euler", "simple", 20, 3.5), Setting("DPM++ 2M", "beta", 20, 4.5)]
+DAMPING = [Setting("Euler", "simple", 20, 3.5)]
 #: Policies beside the default are the main evaluation's business.
 SIZES = {
-    "flow": Size(2, 120, 2, TEACHER, TEACHER_PROBE, DAMPING, 1),
-    "distilled": Size(2, 120, 2, STUDENT, STUDENT_PROBE, DAMPING, 1),
+    "flow": Size(2, 100, 2, TEACHER, TEACHER_PROBE, DAMPING, 1),
+    "distilled": Size(2, 100, 2, STUDENT, STUDENT_PROBE, DAMPING, 1),
 }
 
 
