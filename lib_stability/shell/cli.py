@@ -242,7 +242,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print(f"  {level}: watch {sensitivity.thresholds(profile.watch, level).describe()}")
         print(f"  {level}: probe {sensitivity.thresholds(profile.probe, level).describe()}")
     found = f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}"
-    print(f"\n{evaluate_flow.report(result) if variant.flow else found}\n\nWritten to {arguments.out}/")
+    if variant.flow:
+        found = evaluate_flow.report(result) + (f"\n\n{evaluate_flow.along(profile, tapes, size)}" if tapes else "")
+    print(f"\n{found}\n\nWritten to {arguments.out}/")
     return 0
 
 

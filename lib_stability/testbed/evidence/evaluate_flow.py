@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import getitem
+from pathlib import Path
 
+import numpy as np
+
+from ...guard.probe import LEAST_GUIDANCE
+from ...profile.profiles import Profile
+from ...ranking import auc
 from ..network.setting import Setting
 from ..network.variants import Variant
-from . import tables
+from . import detection, tables
 from .evaluate import FULL, QUICK
-from .evaluation_rows import Size
-from .tapes import ORDINARY
+from .evaluation_rows import Size, parts, tape_name
+from .tapes import ORDINARY, Tape
 
 #: Guidance 1 is the probe's for both. The schedule "linear" is none that the calibration saw, nor are 4 and 30 steps.
 SHARED = [
@@ -18,7 +24,9 @@ SHARED = [
     Setting("Euler", "simple", 4, 3.5),
     Setting("DPM++ 2M", "beta", 20, 4.5),
     Setting("Heun", "simple", 12, 5.0),
+    Setting("Euler a", "simple", 20, 3.5),
 ]
+EULER = ("Euler", "simple", 20)
 TEACHER = [*(Setting("Euler", "simple", 20, w) for w in (2.0, 3.5, 5.0, 7.0)), *SHARED]
 TEACHER_PROBE = [Setting("Euler", "simple", 20, w, probe=True) for w in (1.0, 3.5)]
 STUDENT = [*(Setting("Euler", "simple", 20, g) for g in (2.0, 3.5, 6.0)), *SHARED]
@@ -26,8 +34,8 @@ STUDENT_PROBE = [Setting("Euler", "simple", 20, g, probe=True) for g in (1.0, 2.
 DAMPING = [Setting("Euler", "simple", 20, 3.5)]
 #: Policies beside the default are the main evaluation's business.
 SIZES = {
-    "flow": Size(2, 72, 2, TEACHER, TEACHER_PROBE, DAMPING, 1),
-    "distilled": Size(2, 72, 2, STUDENT, STUDENT_PROBE, DAMPING, 1),
+    "flow": Size(2, 160, 2, TEACHER, TEACHER_PROBE, DAMPING, 1),
+    "distilled": Size(2, 160, 2, STUDENT, STUDENT_PROBE, DAMPING, 1),
 }
 
 
@@ -86,6 +94,22 @@ def report(result: dict) -> str:
     ]
     damping = ["kind", "sampler, scale", "copies before → after (by chance)", "attributes (ordinary)", "error, ratio", "unflagged changed"]
     return "\n\n".join(tables.markdown(*one) for one in ((head, lines), (by_kind, kinds), (damping, damped)))
+
+
+def along(profile: Profile, folder: Path, size: Size) -> str:
+    """Where on the path the signal is, as Markdown: by noise level the AUC of the watch's deviation at that evaluation alone, all kinds together, from
+    the tapes in `folder` of the Euler runs that differ in guidance alone."""
+    every = [part for part in parts(size, "detection", ()) if (part.setting.sampler, part.setting.schedule, part.setting.steps) == EULER]
+    columns, levels = {}, np.zeros(0)
+    for part in every:
+        if part.setting.guidance >= LEAST_GUIDANCE:
+            taken = Tape.load(folder / tape_name(part, size))
+            score, ordinary = detection.scores(profile.watch, taken), taken.kinds == ORDINARY
+            levels = taken.columns["sigma"][0]
+            columns[part.setting.guidance] = [auc(one[taken.copies & ~ordinary], one[~taken.copies & ordinary]) for one in score.T]
+    shown = [*range(0, len(levels) - 1, 3), len(levels) - 1]
+    lines = [[f"{levels[i]:.2f}", *(f"{column[i]:.3f}" for column in columns.values())] for i in shown]
+    return tables.markdown(["σ", *(f"scale {scale:g}" for scale in columns)], lines)
 
 
 def _mean(rows: list[dict], *path: str) -> float:

@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lib_stability.profile import storage
 from lib_stability.testbed.evidence import calibrate, evaluate, evaluate_flow, tables
-from lib_stability.testbed.evidence.evaluation_rows import Size
+from lib_stability.testbed.evidence.evaluation_rows import Size, parts, tape_name
+from lib_stability.testbed.evidence.tapes import COLUMNS, Tape
 from lib_stability.testbed.network import flow
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting, usual
@@ -75,3 +77,16 @@ def test_tables_and_documents_say_what_the_files_hold(variant):
 
 def _cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_where_on_the_path_the_signal_is_comes_from_the_tapes(tmp_path):
+    """A made-up tape whose copies stand out at the first evaluation alone."""
+    profile, size = storage.read(FLOW.profile), replace(evaluate_flow.SIZES["flow"], watch=[Setting("Euler", "simple", 20, 3.5), Setting("Heun")])
+    part, sigma = parts(size, "detection", ())[0], flow.sigmas("simple", 20)[:-1].numpy()
+    columns = {name: np.tile(sigma, (8, 1)) if name == "sigma" else np.full((8, 20), 3.5, np.float32) for name in COLUMNS}
+    columns["rate"] = 1 + 0.01 * np.random.default_rng(0).random((8, 20), np.float32)
+    columns["rate"][:4, 0] = 9
+    Tape(columns, np.array(["long"] * 4 + ["ordinary"] * 4), np.array([True] * 4 + [False] * 4)).save(tmp_path / tape_name(part, size), {})
+    rows = _cells(evaluate_flow.along(profile, tmp_path, size))
+    assert rows[0] == ["σ", "scale 3.5"] and [row[0] for row in rows[2:]] == ["1.00", "0.94", "0.88", "0.79", "0.67", "0.50", "0.25", "0.14"]
+    assert rows[2][1] == "1.000" and any(row[1] != "1.000" for row in rows[3:])
