@@ -97,8 +97,10 @@ def report(result: dict) -> str:
 
 
 def along(profile: Profile, folder: Path, size: Size) -> str:
-    """Where on the path the signal is, as Markdown: by noise level the AUC of the watch's deviation at that evaluation alone, all kinds together, from
-    the tapes in `folder` of the Euler runs that differ in guidance alone."""
+    """Where on the path the signal is, as Markdown: by noise level the AUC of the watch's deviation at that evaluation alone, all kinds together.
+
+    The runs are those of Euler that differ in guidance alone, on the tapes in `folder`.
+    """
     every = [part for part in parts(size, "detection", ()) if (part.setting.sampler, part.setting.schedule, part.setting.steps) == EULER]
     columns, levels = {}, np.zeros(0)
     for part in every:

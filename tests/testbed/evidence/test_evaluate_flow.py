@@ -88,5 +88,5 @@ def test_where_on_the_path_the_signal_is_comes_from_the_tapes(tmp_path):
     columns["rate"][:4, 0] = 9
     Tape(columns, np.array(["long"] * 4 + ["ordinary"] * 4), np.array([True] * 4 + [False] * 4)).save(tmp_path / tape_name(part, size), {})
     rows = _cells(evaluate_flow.along(profile, tmp_path, size))
-    assert rows[0] == ["σ", "scale 3.5"] and [row[0] for row in rows[2:]] == ["1.00", "0.94", "0.88", "0.79", "0.67", "0.50", "0.25", "0.14"]
-    assert rows[2][1] == "1.000" and any(row[1] != "1.000" for row in rows[3:])
+    assert rows[0] == ["σ", "scale 3.5"] and [row[0] for row in rows[1:]] == ["1.00", "0.94", "0.88", "0.79", "0.67", "0.50", "0.25", "0.14"]
+    assert rows[1][1] == "1.000" and any(row[1] != "1.000" for row in rows[2:])
