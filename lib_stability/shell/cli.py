@@ -56,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--quick", action="store_true", help="a subset, within 3 minutes on two cores")
     evaluate.add_argument("--only", choices=("detection", "damping"), help="run one part, and keep the other as the folder has it")
     evaluate.add_argument("--jobs", type=bounded(int, 1, 256), default=1, metavar="N", help="processes that share the rows (%(default)s)")
-    evaluate.add_argument("--profile", type=Path, default=TESTBED_PROFILE, help="profile to evaluate (%(default)s)")
+    variants = ("main", "flow", "distilled")
+    evaluate.add_argument("--variant", choices=variants, default="main", help="the testbed, a flow model, or its distilled student (%(default)s)")
+    evaluate.add_argument("--profile", type=Path, help="profile to evaluate (the variant's own)")
     evaluate.add_argument("--kept", type=Path, metavar="DIR", help="folder for rows that are made, from which an interrupted run goes on")
 
     compare = commands.add_parser("compare", help="the guard beside published detectors and mitigations of memorization, on the testbed")
@@ -86,22 +88,24 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--vae-full-steps", type=bounded(int, 1, 10**6), default=350, help="autoencoder steps on whole pictures (%(default)s)")
     train.add_argument(
         "--variant",
-        choices=("small", "main", "large", "plain"),
+        choices=("small", "main", "large", "plain", "flow", "distilled"),
         default="main",
-        help="latents of 8x8, 16x16, 32x32, or main's first half (%(default)s)",
+        help="latents of 8x8, 16x16, 32x32, main's first half, or the flow models, the teacher first (%(default)s)",
     )
     train.add_argument("--unet-steps", type=bounded(int, 1, 10**7), help="U-Net steps in the plain world (4800, of another size its own)")
     train.add_argument("--kinds-steps", type=bounded(int, 1, 10**7), help="then, of the main one, steps in its own (4000)")
     train.add_argument("--attribute-steps", type=bounded(int, 1, 10**6), default=1200, help="steps of the attribute reader (%(default)s)")
     train.add_argument("--batch", type=bounded(int, 1, 4096), help="U-Net batch size (64, of another size its own)")
-    train.add_argument("--minutes", type=bounded(float, 1, 10**5), default=600, help="most that the kinds' training takes (%(default)s)")
+    train.add_argument(
+        "--minutes", type=bounded(float, 1, 10**5), default=600, help="most that the training of the kinds, or of a flow model, takes (%(default)s)"
+    )
     train.add_argument("--jobs", type=bounded(int, 1, 64), default=2, help="processes of one thread each for the kinds' training (%(default)s)")
     train.add_argument("--seed", type=bounded(int, 0, 10**6), default=0)
     train.add_argument("--install", action="store_true", help="afterwards copy the weights into the package")
     calibrate = actions.add_parser("calibrate", help="fit the testbed's profile from reference runs")
     calibrate.add_argument("--runs", type=bounded(int, 8, 5000), default=1600, help="reference runs (%(default)s)")
     sizes = calibrate.add_mutually_exclusive_group()
-    sizes.add_argument("--variant", choices=("small", "main", "large"), default="main", help="(%(default)s)")
+    sizes.add_argument("--variant", choices=("small", "main", "large", "flow", "distilled"), default="main", help="(%(default)s)")
     sizes.add_argument("--forge", action="store_true", help="of the testbed as Forge's export has it")
     calibrate.add_argument("--out", type=Path, help="file to write (the bundled profile)")
     actions.add_parser("neighbours", help="how close ordinary runs come to training pictures: what the copy thresholds stand on")
@@ -222,18 +226,25 @@ def _match(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    profile = storage.read(arguments.profile)
-    from ..testbed.evidence import evaluate, evaluation_rows, remake, tables
+    from ..testbed.evidence import evaluate, evaluate_flow, evaluation_rows, remake, tables
+    from ..testbed.network import model, variants
 
-    size = evaluate.QUICK if arguments.quick else evaluate.FULL
-    kept = evaluation_rows.Kept(arguments.kept, remake.rests_on("detection", profile.to_json())) if arguments.kept else None
-    tapes = arguments.kept / f"tapes-{remake.rests_on('tapes')}" if arguments.kept else None
-    result = evaluate.evaluate(size, arguments.out, profile, None, arguments.only, arguments.jobs, kept, tapes)
+    variant = variants.VARIANTS[arguments.variant]
+    profile, size = storage.read(arguments.profile or variant.profile), evaluate_flow.size_of(variant, arguments.quick)
+    kept = tapes = None
+    if arguments.kept:
+        kept = evaluation_rows.Kept(arguments.kept, remake.rests_on("detection" if variant is variants.MAIN else variant.name, profile.to_json()))
+        tapes = arguments.kept / f"tapes-{remake.rests_on('tapes' if variant is variants.MAIN else f'tapes-{variant.name}')}"
+    bed = model.Testbed.load(variant.weights)
+    result = evaluate.evaluate(size, arguments.out, profile, bed, arguments.only, arguments.jobs, kept, tapes)
     print(f"Thresholds of {profile.name} ({profile.kind}):")
     for level in ("low", "medium", "high", "paper"):
         print(f"  {level}: watch {sensitivity.thresholds(profile.watch, level).describe()}")
         print(f"  {level}: probe {sensitivity.thresholds(profile.probe, level).describe()}")
-    print(f"\n{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}\n\nWritten to {arguments.out}/")
+    found = f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}"
+    if variant.flow:
+        found = evaluate_flow.report(result) + (f"\n\n{evaluate_flow.along(profile, tapes, size)}" if tapes else "")
+    print(f"\n{found}\n\nWritten to {arguments.out}/")
     return 0
 
 

@@ -24,14 +24,18 @@ from .world.scenes import random_scene, render
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Train autoencoder, U-Net with text encoder, and the attribute reader; resumable. The main one in two halves, the plain world first."""
+    """Train autoencoder, U-Net with text encoder, and the attribute reader; resumable. The main one in two halves, the plain world first; a flow
+    model is a U-Net beside the other networks of the main one."""
     from .network import train as training
-    from .network import train_kinds
+    from .network import train_flow, train_kinds
 
     variant = VARIANTS[arguments.variant]
     first = PLAIN if variant is MAIN else variant
     steps, batch = arguments.unet_steps or first.steps, arguments.batch or first.batch
-    weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, first)
+    if variant.flow:
+        weights = train_flow.train(arguments.folder, variant, arguments.minutes, batch, arguments.seed)
+    else:
+        weights = training.train(arguments.folder, arguments.vae_steps, arguments.vae_full_steps, steps, batch, arguments.seed, first)
     if variant is MAIN:
         steps = arguments.kinds_steps or variant.steps
         weights = train_kinds.train(arguments.folder / "kinds", weights, steps, batch, arguments.minutes, arguments.jobs, arguments.seed)

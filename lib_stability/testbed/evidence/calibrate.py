@@ -6,6 +6,8 @@ from Euler runs alone let several times the intended share of their ordinary run
 An ordinary caption may hand out a memorized picture: such a run is no ordinary one and is left out, by its picture. Who calibrates a model of whose
 memories nothing is known has to rely on :mod:`..profile.trimming`; on this small world, where a tenth of the objects is memorized, that is too
 little.
+
+Flow models are calibrated over guidance 1 to 8, a student over the scales that it learned, by samplers and schedules that flow models are used with.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from dataclasses import dataclass
 
 import torch
 
+from ...guard.probe import REFERENCE_GUIDANCE
 from ...guard.trajectory import Trajectory
 from ...profile import trimming
-from ...profile.calibration import GUIDANCE_RANGE, Recorder, fit_profile, spread_guidance
+from ...profile.calibration import DISTILLED_REFERENCE, GUIDANCE_RANGE, Recorder, fit_profile, spread_guidance
 from ...profile.profiles import Model, Profile
 from ..export.a1111 import SHA256
 from ..network import finished
+from ..network.flow import SCALES
 from ..network.model import Testbed
 from ..network.sample import sample
 from ..network.variants import MAIN, Variant
@@ -32,13 +36,27 @@ RUNS, BATCH = 1600, 25
 #: One batch each in turn.
 STEPS = (20, 12)
 SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "LMS", "DPM2 a", "DPM++ 3M SDE", "DPM++ 2S a", "DPM++ 2M SDE")
+FLOW_SAMPLERS = ("Euler", "DPM++ 2M", "Euler a", "Heun", "DPM2", "LMS")
+#: Schedule, sampler by sampler in turn; the third of :data:`..network.flow.SCHEDULES` is left for what no calibration has seen.
+FLOW_SCHEDULES = ("simple", "beta")
 #: The hash is that of the exported checkpoint, so that a web UI finds this profile for it.
 MODEL = Model("testbed", "epsilon", "testbed", SHA256)
 
 
 def described(variant: Variant) -> Model:
     """What a profile of this size says about its model."""
-    return MODEL if variant is MAIN else Model("testbed", "epsilon", f"testbed {variant.name}")
+    prediction = "flow" if variant.flow else "epsilon"
+    return MODEL if variant is MAIN else Model("testbed", prediction, f"testbed {variant.name}", distilled=variant.distilled)
+
+
+def guidance_range(variant: Variant) -> tuple[float, float]:
+    """Scales that the runs are spread over."""
+    return SCALES if variant.flow else GUIDANCE_RANGE
+
+
+def probe_guidance(variant: Variant) -> float:
+    """The scale that the probe looks at, as web UIs have it."""
+    return DISTILLED_REFERENCE if variant.distilled else REFERENCE_GUIDANCE
 
 
 @dataclass(frozen=True)
@@ -60,15 +78,18 @@ def ordinary_runs(
     seed: int = SEED,
     tick: Callable[[int], None] = lambda n: None,
 ) -> list[Ordinary]:
-    """Runs of ordinary captions of the calibration's half, guidance from 1 to 15, samplers in turn."""
+    """Runs of ordinary captions of the calibration's half, guidance over the range of the variant, samplers in turn, a flow model's schedules too."""
+    flow = bed.variant.flow
+    told = {"parameterisation": bed.variant.parameterisation, "probe_guidance": probe_guidance(bed.variant)}
     captions = [caption for caption, _ in bed.variant.world.ordinary_samples(runs, seed, "calibration")]
-    scales = torch.tensor(spread_guidance(runs), dtype=torch.float32)
+    scales = torch.tensor(spread_guidance(runs, *guidance_range(bed.variant)), dtype=torch.float32)
     memories, found = bed.variant.world.memorized(), []
     for first in range(0, runs, BATCH):
         part = slice(first, min(first + BATCH, runs))
         turn, number = divmod(first // BATCH, len(samplers))
-        recorder, seeds, count = Recorder(), range(seed + part.start, seed + part.stop), steps[turn % len(steps)]
-        done = sample(bed, captions[part], seeds, samplers[number], count, scales[part], watch=lambda _, r=recorder: r)
+        recorder, seeds, count = Recorder(**told), range(seed + part.start, seed + part.stop), steps[turn % len(steps)]
+        schedule = FLOW_SCHEDULES[(turn // len(steps) + number) % len(FLOW_SCHEDULES)] if flow else "uniform"
+        done = sample(bed, captions[part], seeds, samplers[number], count, scales[part], schedule=schedule, watch=lambda _, r=recorder: r)
         copied = judge.any_copies(finished.pictures(bed, done.latents), memories).tolist()
         found += [Ordinary(samplers[number], count, *one) for one in zip(copied, *recorder.trajectories())]
         tick(part.stop - part.start)
@@ -78,17 +99,22 @@ def ordinary_runs(
 def calibrate(
     bed: Testbed,
     runs: int = RUNS,
-    samplers: Sequence[str] = SAMPLERS,
+    samplers: Sequence[str] = (),
     steps: Sequence[int] = STEPS,
     seed: int = SEED,
     tick: Callable[[int], None] = lambda n: None,
     made_for: Model | None = None,
     name: str = "",
 ) -> Profile:
-    """Fit watch and probe region of the testbed from `runs` ordinary runs; what the profile says it is made for is, if not given, the bed's own."""
+    """Fit watch and probe region of the testbed from `runs` ordinary runs.
+
+    The samplers and what the profile says it is made for are, if not given, the bed's own.
+    """
+    variant = bed.variant
+    samplers = samplers or (FLOW_SAMPLERS if variant.flow else SAMPLERS)
     captions = [caption for caption, _ in bed.variant.world.ordinary_samples(runs, seed, "calibration")]
     own = [one for one in ordinary_runs(bed, runs, samplers, steps, seed, tick) if not one.copy]
-    left_out = trimming.copies([one.probe for one in own])
+    left_out = trimming.copies([one.probe for one in own], variant.parameterisation)
     kept = [one for number, one in enumerate(own) if number not in left_out]
     side = 8 * bed.variant.side
     return fit_profile(
@@ -97,12 +123,15 @@ def calibrate(
         [one.watch for one in kept],
         [one.probe for one in kept],
         captions,
+        variant.parameterisation,
         samplers=list(samplers),
         steps=list(steps),
         size=f"{side}x{side}",
-        guidance=list(GUIDANCE_RANGE),
+        guidance=list(guidance_range(variant)),
         seed=seed,
         left_out=len(left_out),
         left_out_as_copies=runs - len(own),
         left_out_rule=trimming.RULE,
+        **({"schedulers": list(FLOW_SCHEDULES)} if variant.flow else {}),
+        **({"distilled_scale": probe_guidance(variant)} if variant.distilled else {}),
     )

@@ -20,7 +20,7 @@ from ..network.again import again
 from ..network.batches import batches
 from ..network.model import Testbed
 from ..network.sample import GuidedDenoiser
-from ..network.setting import Setting, negatives_for
+from ..network.setting import Setting, negatives_for, usual
 from ..world import judge, wording
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
@@ -57,9 +57,11 @@ def generate(
     doubt = "" if setting.negative == "none" else UNKNOWN_NEGATIVE
 
     def guard_for(model: GuidedDenoiser, recalled: Sequence[Recalled | None] = ()) -> Guard:
-        look = Probe(profile.probe, model.virtual, "always" if setting.probe else "auto", expected=model.expected)
+        policy = "always" if setting.probe else "auto"
+        look = Probe(profile.probe, model.virtual, policy, guidance=profile.probe_guidance, expected=model.expected)
         rewording = model.rewording() if options.damping.policy == "reword" else None
-        return make(scatter.watch(profile, setting.sampler, model.expected), options, look, doubt=doubt, rewording=rewording, recalled=recalled)
+        region = scatter.watch(profile, setting.sampler, model.expected)
+        return make(region, options, look, bed.variant.parameterisation, doubt=doubt, rewording=rewording, recalled=recalled)
 
     latents, pixels, verdicts, rows, first = [], [], [], 0, 0
     negatives = negatives_for(setting.negative, len(captions), seed, bed.variant.world) if negatives is None else negatives
@@ -133,7 +135,7 @@ def truly_ordinary(bed: Testbed, captions: Sequence[str], seed: int, tick: Calla
 
     An ordinary caption one word away from a memorized one may reproduce its picture: flagging that is no false alarm, whatever the caption's label.
     """
-    copied = judge.any_copies(generate(bed, captions, Setting(), seed, tick=tick).pixels, bed.variant.memorized())
+    copied = judge.any_copies(generate(bed, captions, usual(bed.variant), seed, tick=tick).pixels, bed.variant.memorized())
     kept, dropped = [], []
     for caption, is_copy in zip(captions, copied):
         (dropped if is_copy else kept).append(caption)

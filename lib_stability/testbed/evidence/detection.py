@@ -68,7 +68,7 @@ def judged(profile: Profile, setting: Setting, taken: Tape) -> Runs:
     if setting.probe:
         looked = list(looks(probe.shape[1], rule=profile.probe.score, flow=profile.probe.parameterisation == "flow"))
         probe[:, looked] = scores(profile.probe, taken, ("virtual_rate", "virtual_clean"), profile.probe_guidance)[:, looked]
-        extra = len(looked) * (setting.negative != "none" or setting.guidance == 1)
+        extra = len(looked) * (profile.model.distilled or setting.negative != "none" or setting.guidance == 1)
     return Runs(watch, probe, taken.copies, float(extra))
 
 

@@ -3,7 +3,8 @@ calibration for all rows.
 
 Bars, of every kind and row (guidance 2 to 15, 10 to 50 steps; negative prompts with the probe): copies told from ordinary runs with AUC >= 0.999 and
 TPR at 1 % FPR >= 0.99, false alarms at Medium <= 1.5 %; damping with copies at most 1 point above chance, attributes at most 3 points below ordinary
-runs, denoising error at most 1.1 times theirs, no unflagged image changed.
+runs, denoising error at most 1.1 times theirs, no unflagged image changed. Those of flow models, over guidance 2 to 7 (of a student the scales 2 to
+6, at CFG 1), are the same; their settings are in :mod:`.evaluate_flow`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...pictures import figures
 from ...profile.profiles import Profile
 from ..network.model import Testbed
 from ..network.sample import sample
-from ..network.setting import EVALUATION_SEED, Setting
+from ..network.setting import EVALUATION_SEED, Setting, usual
 from ..world.attributes import AttributeReader
 from . import tables
 from .evaluation_rows import Computer, Kept, Part, Size, in_processes, parts
@@ -84,7 +85,7 @@ def evaluate(
     """Run everything, write ``evaluate.json``, ``tables.md`` and the figures into `out`, and return the content of the JSON.
 
     `only` one of :data:`PARTS` is run anew; the other is kept as `out` has it. With several `jobs` as many processes share the rows,
-    each with the bundled testbed. What is in `kept` is not computed again.
+    each with the installed weights of the bed's variant. What is in `kept` is not computed again.
     """
     bed = bed or Testbed.load()
     out.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ def evaluate(
             computer = Computer(bed, AttributeReader.load(), profile, size, tapes, bar.update)
             made = (store.write(part, size, computer.rows(part)) for part in missing)
         else:
-            made = in_processes(missing, jobs, profile, size, tapes, lambda part, rows: store.write(part, size, rows))
+            made = in_processes(missing, jobs, profile, size, bed.variant, tapes, lambda part, rows: store.write(part, size, rows))
         for part in todo:
             bar.set_description(str(part))
             result[part.name] += found[part] if part in found else next(made)
@@ -133,14 +134,17 @@ def draw(bed: Testbed, profile: Profile, result: dict, out: Path) -> None:
     """Figures: trajectories against the region, and the damping scatter."""
     from ...profile.calibration import Recorder
 
+    setting = usual(bed.variant)
+
     def record(captions: list[str]) -> list:
-        recorder = Recorder()
-        sample(bed, captions, range(EVALUATION_SEED, EVALUATION_SEED + len(captions)), guidance=7.5, watch=lambda _: recorder)
+        recorder = Recorder(bed.variant.parameterisation)
+        sample(bed, captions, range(EVALUATION_SEED, EVALUATION_SEED + len(captions)), **setting.sampling(), watch=lambda _: recorder)
         return recorder.trajectories()[0]
 
     ordinary = record([caption for caption, _ in bed.variant.world.ordinary_samples(24, EVALUATION_SEED + 7, "evaluation")])
     flagged = record([item.caption for kind in bed.variant.kinds for item in bed.variant.memorized(kind)[:2] if kind != "duplicated"])
     threshold = thresholds(profile.watch, "medium").mild
-    figures.region(out / "trajectories.png", profile.watch, 7.5, threshold, ordinary, flagged, "Ordinary and memorized captions, Euler 20, w = 7.5")
+    title = f"Ordinary and memorized captions, Euler 20, {'g' if bed.variant.distilled else 'w'} = {setting.guidance}"
+    figures.region(out / "trajectories.png", profile.watch, setting.guidance, threshold, ordinary, flagged, title)
     if result["damping"]:
         figures.scatter(out / "damping.png", result["damping"], "What damping leaves of copies and attributes")

@@ -17,6 +17,7 @@ from ...guard.options import Options
 from ...profile.profiles import Profile
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting, memorized_captions, negatives_for
+from ..network.variants import Variant
 from ..world.attributes import AttributeReader
 from . import damping, detection, tapes
 
@@ -177,10 +178,10 @@ class Kept:
 _computer: Computer | None = None
 
 
-def _start(profile: dict, size: Size, folder: Path | None) -> None:
+def _start(profile: dict, size: Size, weights: Path, folder: Path | None) -> None:
     global _computer
     torch.set_num_threads(1)
-    _computer = Computer(Testbed.load(), AttributeReader.load(), Profile.from_json(profile), size, folder)
+    _computer = Computer(Testbed.load(weights), AttributeReader.load(), Profile.from_json(profile), size, folder)
 
 
 def _compute(part: Part) -> list[dict]:
@@ -188,12 +189,18 @@ def _compute(part: Part) -> list[dict]:
 
 
 def in_processes(
-    todo: Sequence[Part], jobs: int, profile: Profile, size: Size, folder: Path | None, keep: Callable[[Part, list[dict]], list[dict]]
+    todo: Sequence[Part],
+    jobs: int,
+    profile: Profile,
+    size: Size,
+    variant: Variant,
+    folder: Path | None,
+    keep: Callable[[Part, list[dict]], list[dict]],
 ) -> Iterator[list[dict]]:
     """Rows of the parts `todo` in their order, computed by `jobs` processes with a thread each, tapes in `folder`; `keep` gets them as soon as
     they are there."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _start, (profile.to_json(), size, folder)) as pool:
+    with ProcessPoolExecutor(jobs, context, _start, (profile.to_json(), size, variant.weights, folder)) as pool:
         started = {part: pool.submit(_compute, part) for part in todo}
         for part, one in started.items():
             one.add_done_callback(lambda done, part=part: None if done.exception() else keep(part, done.result()))

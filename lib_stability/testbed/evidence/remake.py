@@ -30,6 +30,8 @@ _DOCS = "docs/evaluation"
 _TESTBED = (f"{_WEIGHTS}/testbed.safetensors", f"{_WEIGHTS}/attributes.safetensors")
 _MAIN = (*_TESTBED, "regions/testbed.json")
 _SMALL = (*_MAIN, f"{_WEIGHTS}/testbed-small.safetensors", f"{_WEIGHTS}/testbed-small-profile.json")
+_FLOW = (*_TESTBED, *(f"{_WEIGHTS}/testbed-flow{end}" for end in (".safetensors", "-profile.json")))
+_DISTILLED = (*_TESTBED, *(f"{_WEIGHTS}/testbed-distilled{end}" for end in (".safetensors", "-profile.json")))
 _LARGE = (*_MAIN, f"{_WEIGHTS}/testbed-large.safetensors", f"{_WEIGHTS}/testbed-large-profile.json")
 
 
@@ -71,7 +73,10 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 
 
 #: The runs that the detection is judged on, which are kept between its steps.
-TAPES = Step("tapes", 0, "", "testbed.evidence.tapes", _TESTBED, ())
+TAPES = (
+    Step("tapes", 0, "", "testbed.evidence.tapes", _TESTBED, ()),
+    *(Step(f"tapes-{name}", 0, "", "testbed.evidence.tapes", reads[:3], ()) for name, reads in (("flow", _FLOW), ("distilled", _DISTILLED))),
+)
 #: In this order: profiles first, which all others are judged by.
 STEPS = (
     Step("profile", 10, "testbed calibrate --runs 1600", "testbed.evidence.calibrate", _TESTBED, ("regions/testbed.json",)),
@@ -99,6 +104,17 @@ STEPS = (
         (*_TESTBED, f"{_WEIGHTS}/forge.safetensors"),
         ("regions/testbed-forge.json",),
     ),
+    *(
+        Step(
+            f"profile-{name}",
+            minutes,
+            f"testbed calibrate --variant {name} --runs 400",
+            "testbed.evidence.calibrate",
+            reads[:3],
+            reads[3:],
+        )
+        for name, minutes, reads in (("flow", 5, _FLOW), ("distilled", 4, _DISTILLED))
+    ),
     Step("scatter", 15, f"testbed scatter --out {_DOCS}", "testbed.evidence.scatter", _MAIN, _in(_DOCS, "scatter.json", "scatter.md")),
     Step("late", 8, f"testbed late --out {_DOCS}", "testbed.evidence.late", _MAIN, _in(_DOCS, "late.json", "late.md")),
     Step("study", 10, f"testbed study --out {_DOCS}/study.json", "testbed.evidence.study", _TESTBED, _in(_DOCS, "study.json")),
@@ -117,6 +133,17 @@ STEPS = (
         "testbed.evidence.evaluate",
         _MAIN,
         _in(_DOCS, "evaluate.json", "tables.md", "damping.png"),
+    ),
+    *(
+        Step(
+            name,
+            minutes,
+            f"evaluate --variant {name} --out {_DOCS}/{name} --kept {STAMPS}/{name}",
+            "testbed.evidence.evaluate_flow",
+            reads,
+            _in(f"{_DOCS}/{name}", "evaluate.json", "tables.md", "trajectories.png", "damping.png"),
+        )
+        for name, minutes, reads in (("flow", 20, _FLOW), ("distilled", 15, _DISTILLED))
     ),
     Step(
         "scores",
@@ -239,7 +266,7 @@ def digest(step: Step, root: Path = ROOT) -> str:
 
 def rests_on(name: str, *more: object, root: Path = ROOT) -> str:
     """A name for what a step's results rest on and `more` than that, for files that an interrupted one leaves: the same while none of it changes."""
-    step = next(one for one in (TAPES, *STEPS) if one.name == name)
+    step = next(one for one in (*TAPES, *STEPS) if one.name == name)
     return hashlib.sha256(f"{digest(replace(step, command=''), root)}\0{more!r}".encode()).hexdigest()[:16]
 
 

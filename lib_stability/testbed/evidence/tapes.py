@@ -35,7 +35,7 @@ class Tape:
     ----------
     columns : dict of float32 arrays ``(runs, evaluations)``
         By the names of :data:`COLUMNS`: norms of the guided and of the virtual prediction, see :func:`.norms.measure`; `difference` is
-        ``RMS(D_c - D_empty) / sigma``, `turn` the RMS of its change since the evaluation before (NaN at the first).
+        ``RMS(D_c - D_empty) / sigma``, `turn` the RMS of its change since the evaluation before (NaN at the first); both NaN for a distilled model.
     kinds : array of str ``(runs,)``
         What the caption was: one of the variant's kinds, or :data:`ORDINARY`.
     copies : bool array ``(runs,)``
@@ -65,16 +65,17 @@ class _Watcher:
 
     def __init__(self, model: GuidedDenoiser) -> None:
         self.model, self.rows, self._before = model, [], None
+        self._parameterisation = model.bed.variant.parameterisation
 
     def step(self, x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, guidance: float | torch.Tensor) -> torch.Tensor:
-        guided: Norms = measure(x, denoised, sigma)
+        guided: Norms = measure(x, denoised, sigma, self._parameterisation)
         virtual = self.model.virtual(x, sigma)
-        conditional = self.model.predictions[0]
-        difference = (conditional - self.model.empty_prediction) / per_sample(sigma, x)
+        conditional, empty = self.model.predictions[0], self.model.empty_prediction
+        difference = torch.full_like(x, float("nan")) if empty is None else (conditional - empty) / per_sample(sigma, x)
         turn = torch.full_like(sigma, float("nan")) if self._before is None else rms(difference - self._before)
         self._before = difference
         scale = guidance if isinstance(guidance, torch.Tensor) else torch.full_like(sigma, guidance)
-        self.rows.append(torch.stack([sigma, scale, *guided, *measure(x, virtual, sigma), rms(difference), turn]))
+        self.rows.append(torch.stack([sigma, scale, *guided, *measure(x, virtual, sigma, self._parameterisation), rms(difference), turn]))
         return denoised
 
 

@@ -8,7 +8,7 @@ import torch
 
 from ..world.scenes import SIZE
 from .model import Testbed
-from .sample import _Epsilon
+from .sample import denoiser_of
 
 
 def pictures(bed: Testbed, latents: torch.Tensor) -> torch.Tensor:
@@ -23,14 +23,17 @@ def pictures(bed: Testbed, latents: torch.Tensor) -> torch.Tensor:
 def denoising_error(bed: Testbed, latents: torch.Tensor, sigmas: Sequence[float] = (0.25, 0.5), seed: int = 99) -> torch.Tensor:
     """How far finished latents lie from what the model takes for clean: RMS of ``D(z + sigma n) - z`` under the empty prompt, mean over sigmas.
 
-    Grain and breakage raise it; an ordinary picture of the model's own keeps it low. Shape ``(batch,)``.
+    Grain and breakage raise it; an ordinary picture of the model's own keeps it low. Shape ``(batch,)``. A flow model sees the same mixtures in its
+    own scale, ``(z + sigma n) / (1 + sigma)`` at the time ``sigma / (1 + sigma)``; a distilled one is told the scale 1, which stands for no guidance.
     """
-    denoiser = _Epsilon(bed)
+    denoiser, variant = denoiser_of(bed), bed.variant
     context = bed.encode_text([""] * len(latents))
+    told = {"scale": torch.ones(len(latents))} if variant.distilled else {}
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(len(latents))
     for sigma in sigmas:
         noise = torch.randn(latents.shape, generator=generator)
-        denoised = denoiser(latents + sigma * noise, torch.full((len(latents),), sigma), context=context)
+        share = 1 + sigma if variant.flow else 1.0
+        denoised = denoiser((latents + sigma * noise) / share, torch.full((len(latents),), sigma / share), context=context, **told)
         total += (denoised - latents).square().mean((1, 2, 3)).sqrt()
     return total / len(sigmas)

@@ -29,6 +29,8 @@ CLIP_BOS, CLIP_EOS = 49406, 49407
 LATENT_CHANNELS = 4
 #: First and last beta of the noise schedule, and how many there are.
 LINEAR_START, LINEAR_END, TIMESTEPS = 0.00085, 0.012, 1000
+#: What a flow model's U-Net is told at the time 1, where all is noise, and a distilled one for one unit of its guidance scale.
+FLOW_TIME, SCALE_UNIT = 1000.0, 100.0
 LATENT_SIZE = MAIN.side
 _NESTED = "text_model."
 WEIGHTS = MAIN.weights
@@ -137,7 +139,8 @@ class Testbed:
 
     @classmethod
     def load(cls, path: Path | str = WEIGHTS) -> Testbed:
-        """The trained networks from a safetensors file, float32, in eval mode. All sizes have the autoencoder of the main one's file.
+        """The trained networks from a safetensors file, float32, in eval mode. All have the autoencoder of the main one's file, and flow models its
+        text encoder.
 
         Raises
         ------
@@ -156,19 +159,15 @@ class Testbed:
         # transformers before 5 has the text model's networks one level further down.
         nested = next(iter(self.text.state_dict())).startswith(_NESTED)
         parts["text"] = {(_NESTED if nested else "") + name: value for name, value in parts["text"].items()}
-        if not parts["vae"]:
-            parts["vae"] = cls.load().vae.state_dict()
+        main = None if all(parts.values()) else cls.load()
         for part, state in parts.items():
-            getattr(self, part).load_state_dict(state)
+            getattr(self, part).load_state_dict(state or getattr(main, part).state_dict())
         return self.eval()
 
     def save(self, path: Path | str, **card) -> None:
         """Write all weights as safetensors in eight bits (:mod:`.eight_bits`); `card` goes into the file's metadata."""
-        tensors = {
-            f"{part}.{name.removeprefix(_NESTED)}": value
-            for part in (("vae",) if self.variant in (MAIN, PLAIN) else ()) + ("unet", "text")
-            for name, value in getattr(self, part).state_dict().items()
-        }
+        own = (("vae",) if self.variant in (MAIN, PLAIN) else ()) + (("unet",) if self.variant.flow else ("unet", "text"))
+        tensors = {f"{part}.{name.removeprefix(_NESTED)}": value for part in own for name, value in getattr(self, part).state_dict().items()}
         card |= {"scale": self.scale} if self.variant is MAIN else {"scale": self.scale, "variant": self.variant.name}
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         save_file(eight_bits.packed(tensors), str(path), metadata={"testbed": json.dumps(card)})

@@ -1,4 +1,7 @@
-"""Sampling from the testbed through k-diffusion's own sampler functions (and diffusers' DDIM and PNDM), with or without a guard."""
+"""Sampling from the testbed through k-diffusion's own sampler functions (and diffusers' DDIM and PNDM), with or without a guard.
+
+Of a model that guidance is distilled into, which is evaluated for the prompt alone, guidance is the scale that it is told.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from torch import nn
 from ...guard.guard import Guard
 from ...guard.probe import REFERENCE_GUIDANCE, USUAL, virtual
 from ...guard.rewording import EACH, Rewording, Version
-from ...profile.calibration import Recorder
+from ...profile.calibration import DISTILLED_REFERENCE, Recorder
 from ...wording import stages
+from . import flow
 from .model import LATENT_CHANNELS, LATENT_SIZE, Testbed, alphas_cumprod
+from .variants import MAIN, Variant
 
 #: Name as the web UIs show it: k-diffusion function and how many model evaluations it makes per step.
 SAMPLERS: dict[str, tuple[Callable, int]] = {
@@ -38,6 +43,11 @@ FAST_BFLOAT16 = any(getattr(torch.cpu, name, bool)() for name in ("_is_amx_tile_
 SCHEDULES = ("uniform", "karras", "exponential")
 
 
+def precision() -> torch.autocast:
+    """What the U-Net is evaluated in."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16)
+
+
 class _Epsilon(DiscreteEpsDDPMDenoiser):
     """The U-Net as a k-diffusion denoiser over continuous sigma."""
 
@@ -45,8 +55,13 @@ class _Epsilon(DiscreteEpsDDPMDenoiser):
         super().__init__(bed.unet, alphas_cumprod(), quantize=False)
 
     def get_eps(self, x: torch.Tensor, t: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16):
+        with precision():
             return self.inner_model(x, t, context).sample.float()
+
+
+def denoiser_of(bed: Testbed) -> _Epsilon | flow.FlowDenoiser:
+    """The testbed as a k-diffusion denoiser."""
+    return flow.FlowDenoiser(bed, precision) if bed.variant.flow else _Epsilon(bed)
 
 
 class Enough(Exception):
@@ -67,10 +82,11 @@ class GuidedDenoiser(nn.Module):
 
     def __init__(self, bed: Testbed, captions: Sequence[str], negatives: Sequence[str], guidance: float | torch.Tensor, watcher=None) -> None:
         super().__init__()
-        self.denoiser, self.bed, self.captions, self.negatives = _Epsilon(bed), bed, list(captions), list(negatives)
+        self.denoiser, self.bed, self.captions, self.negatives = denoiser_of(bed), bed, list(captions), list(negatives)
         self.guidance, self.watcher = guidance, watcher
         self.conditional, self.negative = bed.encode_text(list(captions)), bed.encode_text(list(negatives))
         self.empty = bed.encode_text([""] * len(captions))
+        self.distilled = bed.variant.distilled
         self.empty_negative = not any(negatives)
         #: Rows that the U-Net evaluated, and how many of them only the probe wanted.
         self.rows = self.extra_rows = 0
@@ -88,7 +104,7 @@ class GuidedDenoiser(nn.Module):
 
     @property
     def unguided(self) -> bool:
-        return not isinstance(self.guidance, torch.Tensor) and self.guidance == 1.0
+        return self.distilled or (not isinstance(self.guidance, torch.Tensor) and self.guidance == 1.0)
 
     def _guided(self, conditional: torch.Tensor, unconditional: torch.Tensor) -> torch.Tensor:
         scale = self.guidance.view(-1, 1, 1, 1) if isinstance(self.guidance, torch.Tensor) else self.guidance
@@ -104,15 +120,26 @@ class GuidedDenoiser(nn.Module):
         denoised = conditional if unconditional is None else self._guided(conditional, unconditional)
         self._last, self._empty = (conditional, unconditional), None
         if isinstance(self.watcher, Recorder):
-            return self.watcher.step(x, denoised, sigma, self.guidance, virtual(unconditional, conditional) if self.empty_negative else None)
+            return self.watcher.step(x, denoised, sigma, self.guidance, self._recorded(x, sigma))
         return denoised if self.watcher is None else self.watcher.step(x, denoised, sigma, self.guidance)
 
     def evaluate(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Conditional prediction, and that of the negative prompt (None at guidance 1); counts the U-Net's rows."""
         contexts = [self.conditional] if self.unguided else [self.conditional, self.negative]
         self.rows += len(x) * len(contexts)
-        found = self.denoiser(torch.cat([x] * len(contexts)), torch.cat([sigma] * len(contexts)), context=torch.cat(contexts)).chunk(len(contexts))
+        count, told = len(contexts), self._told(self.guidance, len(x))
+        found = self.denoiser(torch.cat([x] * count), torch.cat([sigma] * count), context=torch.cat(contexts), **told).chunk(count)
         return (found[0], None) if self.unguided else tuple(found)
+
+    def _told(self, scale: float | torch.Tensor, count: int) -> dict:
+        """What the U-Net is told beside the prompt: of a distilled model the scale of each of `count` images."""
+        return {"scale": torch.as_tensor(scale, dtype=torch.float32).expand(count)} if self.distilled else {}
+
+    def _recorded(self, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor | None:
+        """The virtual prediction that a calibration records; None where it would cost an evaluation, but of a distilled model."""
+        if self.distilled:
+            return self.virtual(x, sigma)
+        return virtual(self._last[1], self._last[0]) if self.empty_negative and self._last[1] is not None else None
 
     @property
     def predictions(self) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -129,7 +156,9 @@ class GuidedDenoiser(nn.Module):
         return self.virtual_of(x, sigma, self._last[0])
 
     def virtual_of(self, x: torch.Tensor, sigma: torch.Tensor, conditional: torch.Tensor) -> torch.Tensor:
-        """The same for another conditional prediction of the same evaluation."""
+        """The same for another conditional prediction of the same evaluation; a distilled model is asked for its prompt at the reference scale."""
+        if self.distilled:
+            return self._at_reference(x, sigma, self.conditional)
         if self._empty is None:
             self._empty = self._last[1] if self.empty_negative else None
             if self._empty is None:
@@ -137,6 +166,20 @@ class GuidedDenoiser(nn.Module):
                 self.rows += len(x)
                 self.extra_rows += len(x)
         return virtual(self._empty, conditional, REFERENCE_GUIDANCE)
+
+    def _at_reference(self, x: torch.Tensor, sigma: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        self.rows += len(x)
+        self.extra_rows += len(x)
+        return self.denoiser(x, sigma, context=context, **self._told(DISTILLED_REFERENCE, len(x)))
+
+    def _virtual_version(
+        self, x: torch.Tensor, sigma: torch.Tensor, conditional: torch.Tensor, rows: list[int], context: torch.Tensor
+    ) -> torch.Tensor:
+        if not self.distilled:
+            return self.virtual_of(x, sigma, conditional)
+        found = torch.full_like(x, float("nan"))
+        found[rows] = self._at_reference(x[rows], sigma[rows], context)
+        return found
 
     def rewording(self, each: int = EACH) -> Rewording:
         """The captions' versions with words left out, as the damping policy "reword" takes them; only those of flagged images are evaluated."""
@@ -149,10 +192,11 @@ class GuidedDenoiser(nn.Module):
             # Rows that nobody asked for stay empty: not finite, they do not count.
             conditional = torch.full_like(x, float("nan"))
             context = torch.stack([contexts[row][numbers[row]] for row in rows])
-            conditional[rows] = self.denoiser(x[rows], sigma[rows], context=context)
+            told = {name: value[rows] for name, value in self._told(self.guidance, len(x)).items()}
+            conditional[rows] = self.denoiser(x[rows], sigma[rows], context=context, **told)
             self.rows += len(rows)
             guided = conditional if self.unguided else self._guided(conditional, self._last[1])
-            return Version(guided, self.virtual_of(x, sigma, conditional) if with_virtual else None)
+            return Version(guided, self._virtual_version(x, sigma, conditional, rows, context) if with_virtual else None)
 
         words = [[" ".join(version.words) for stage in own for version in stage] for own in found]
         return Rewording([[len(stage) for stage in own] for own in found], predict, words, each)
@@ -170,14 +214,17 @@ class Samples:
 
 def evaluations_of(sampler: str, steps: int) -> int:
     """Model evaluations of a run: those of second order save one at the last step; diffusers' PNDM evaluates its second time step twice."""
-    if sampler in SAMPLERS:
-        each = SAMPLERS[sampler][1]
+    known = {**flow.SAMPLERS, **SAMPLERS}
+    if sampler in known:
+        each = known[sampler][1]
         return steps * each - (each - 1)
     return steps + (sampler == "PNDM")
 
 
-def sigmas_for(model: _Epsilon, schedule: str, steps: int) -> torch.Tensor:
+def sigmas_for(model: _Epsilon | flow.FlowDenoiser, schedule: str, steps: int) -> torch.Tensor:
     """Noise levels of a schedule, ``(steps + 1,)``, ending in 0."""
+    if isinstance(model, flow.FlowDenoiser):
+        return flow.sigmas(schedule, steps)
     low, high = float(model.sigmas[0]), float(model.sigmas[-1])
     if schedule == "karras":
         return sampling.get_sigmas_karras(steps, low, high)
@@ -191,9 +238,10 @@ def start_noise(seeds: Sequence[int], size: int = LATENT_SIZE) -> torch.Tensor:
     return torch.stack([torch.randn(LATENT_CHANNELS, size, size, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def check_names(sampler: str, schedule: str) -> None:
-    """Raise ValueError, naming the field, for a sampler or schedule that does not exist."""
-    for field, value, known in (("sampler", sampler, SAMPLER_NAMES), ("schedule", schedule, SCHEDULES)):
+def check_names(sampler: str, schedule: str, variant: Variant = MAIN) -> None:
+    """Raise ValueError, naming the field, for a sampler or schedule that does not exist, or not for the variant."""
+    samplers, schedules = (tuple(flow.SAMPLERS), flow.SCHEDULES) if variant.flow else (SAMPLER_NAMES, SCHEDULES)
+    for field, value, known in (("sampler", sampler, samplers), ("schedule", schedule, schedules)):
         if value not in known:
             raise ValueError(f"{field}: {value!r} is not one of {', '.join(known)}")
 
@@ -234,7 +282,7 @@ def sample(
     ValueError
         An unknown sampler, schedule or word.
     """
-    check_names(sampler, schedule)
+    check_names(sampler, schedule, bed.variant)
     model = make(bed, captions, negatives or [""] * len(captions), guidance)
     model.expected = evaluations_of(sampler, steps)
     model.watcher = watch(model) if watch else None
@@ -250,7 +298,7 @@ def sample(
             latents = _sample_scheduler(model, SCHEDULERS[sampler], noise, steps, done)
         else:
             sigmas = sigmas_for(model.denoiser, schedule, steps)
-            latents = SAMPLERS[sampler][0](model, noise * sigmas[0], sigmas, callback=done, disable=True)
+            latents = (flow.SAMPLERS if bed.variant.flow else SAMPLERS)[sampler][0](model, noise * sigmas[0], sigmas, callback=done, disable=True)
         if model.correct is not None:
             latents = model.correct(latents, torch.zeros(len(latents)))
     except Enough:
@@ -258,7 +306,7 @@ def sample(
     return Samples(latents, model.rows, model.extra_rows, model.backward_rows)
 
 
-def first_level(denoiser: _Epsilon, sampler: str, schedule: str, steps: int) -> torch.Tensor:
+def first_level(denoiser: _Epsilon | flow.FlowDenoiser, sampler: str, schedule: str, steps: int) -> torch.Tensor:
     """The noise level of the first evaluation, a tensor without dimensions."""
     if sampler not in SCHEDULERS:
         return sigmas_for(denoiser, schedule, steps)[0]

@@ -32,6 +32,11 @@ class Setting:
         return {"sampler": self.sampler, "schedule": self.schedule, "steps": self.steps, "guidance": self.guidance}
 
 
+def usual(variant: Variant) -> Setting:
+    """The setting that a variant is shown at."""
+    return Setting("Euler", "simple", 20, 3.5) if variant.flow else Setting()
+
+
 def negatives_for(kind: str, count: int, seed: int, world: ModuleType = kinds) -> list[str]:
     """Negative prompts: none, one word each, two or three words each, a whole ordinary caption of a world each, or one caption for all runs."""
     if kind == "none":

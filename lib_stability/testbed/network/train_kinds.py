@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -74,7 +75,7 @@ def make_latents(bed: Testbed, folder: Path, rank: int = 0, jobs: int = 1, seed:
     rng = np.random.default_rng((seed, rank))
     shown = [random_scene(rng) for _ in range(ordinary // jobs)]
     rng = np.random.default_rng(seed)
-    memories = {item: _examples(item, rng) for item in kinds.memorized()}
+    memories = {item: _examples(item, rng) for item in bed.variant.memorized()}
     latents = iter(_cached(bed, folder / f"memorized-{rank}.pt", [draw.scene for draws in memories.values() for draw in draws]))
     kept = {kind: [] for kind in kinds.KINDS}
     for item, draws in memories.items():
@@ -99,16 +100,18 @@ def _examples(item, rng: np.random.Generator) -> list:
     return [replace(item, scene=scene, scenes=item.pictures) for scene in item.pictures]
 
 
-def shares(step: int) -> np.ndarray:
-    """Cumulated shares of the kinds, in the order of :data:`.kinds.KINDS`, at a step of the training."""
-    stage = SHARES[max(first for first in SHARES if first <= step)]
+def shares(step: int, stages: Mapping[int, Mapping[str, float]] = SHARES) -> np.ndarray:
+    """Cumulated shares of the kinds, in the order of :data:`.kinds.KINDS`, at a step of the training; `stages` by their first steps."""
+    stage = stages[max(first for first in stages if first <= step)]
     return np.cumsum([stage[kind] for kind in kinds.KINDS])
 
 
-def draw_batch(data: dict, batch: int, rng: np.random.Generator, step: int = 0) -> tuple[torch.Tensor, list[str]]:
+def draw_batch(
+    data: dict, batch: int, rng: np.random.Generator, step: int = 0, stages: Mapping[int, Mapping[str, float]] = SHARES
+) -> tuple[torch.Tensor, list[str]]:
     """One training batch at a step: latents and captions. The empty caption always comes with an ordinary picture."""
     latents, captions = [], []
-    limits = shares(step)
+    limits = shares(step, stages)
     for share in rng.random(batch):
         if share < limits[-1]:
             items = data["memories"][kinds.KINDS[int(np.searchsorted(limits, share, "right"))]]

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from ..world.scenes import pixels_of
-from .model import Testbed, alphas_cumprod
+from .model import FLOW_TIME, Testbed, alphas_cumprod
 from .sample import FAST_BFLOAT16
 
 
@@ -38,7 +38,8 @@ def encode_all(bed: Testbed, scenes: list, what: str) -> torch.Tensor:
 
 
 class Training:
-    """U-Net and text encoder of `bed` under training on the epsilon error, and the average of their weights, which is what is kept.
+    """U-Net and text encoder of `bed` under training on the epsilon error (of a flow model the velocity's), and the average of their weights, which
+    is what is kept.
 
     Parameters
     ----------
@@ -47,11 +48,13 @@ class Training:
         Of the training state; what lies there is gone on from.
     rate : float
         Learning rate.
+    text : bool
+        Whether the text encoder learns, too.
     """
 
-    def __init__(self, bed: Testbed, path: Path, rate: float) -> None:
+    def __init__(self, bed: Testbed, path: Path, rate: float, text: bool = True) -> None:
         self.bed, self.path, self.rate, self.alphas = bed, path, rate, alphas_cumprod()
-        self.modules = torch.nn.ModuleDict({"unet": bed.unet, "text": bed.text})
+        self.modules = torch.nn.ModuleDict({"unet": bed.unet, "text": bed.text} if text else {"unet": bed.unet})
         self.modules.train().requires_grad_(True)
         self.parameters = list(self.modules.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
@@ -65,14 +68,25 @@ class Training:
             self.average, self.step, self.losses = state.pop("average"), state.pop("step"), state.pop("losses")
             self.more = state
 
-    def learn(self, x0: torch.Tensor, captions: list[str], t: torch.Tensor) -> float:
-        """Leave a batch's gradients on the parameters; returns its error. `t` are timesteps, one an image."""
-        noise = torch.randn_like(x0)
+    def mixed(self, x0: torch.Tensor, noise: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the U-Net sees at times `t`, one an image, and what it is to predict there."""
+        if self.bed.variant.flow:
+            share = t[:, None, None, None] / FLOW_TIME
+            return torch.lerp(x0, noise, share), noise - x0
         level = self.alphas[t][:, None, None, None]
+        return level.sqrt() * x0 + (1 - level).sqrt() * noise, noise
+
+    def learn(self, x0: torch.Tensor, captions: list[str], t: torch.Tensor) -> float:
+        """Leave a batch's gradients on the parameters; returns its error. `t` are times as the U-Net is told them, one an image."""
+        x, wanted = self.mixed(x0, torch.randn_like(x0), t)
         # The fused attention's backward pass is slow on CPUs for so few tokens: a third of a whole step.
         with sdpa_kernel(SDPBackend.MATH), fast():
-            predicted = self.bed.unet(level.sqrt() * x0 + (1 - level).sqrt() * noise, t, self.bed.encode_text(captions)).sample
-        loss = functional.mse_loss(predicted.float(), noise)
+            predicted = self.bed.unet(x, t, self.bed.encode_text(captions)).sample
+        return self.descend(predicted, wanted)
+
+    def descend(self, predicted: torch.Tensor, wanted: torch.Tensor) -> float:
+        """Leave the gradients of a prediction's squared error on the parameters; returns the error."""
+        loss = functional.mse_loss(predicted.float(), wanted)
         self.optimizer.zero_grad()
         with sdpa_kernel(SDPBackend.MATH):
             loss.backward()
@@ -103,5 +117,6 @@ class Training:
         copy.scale = self.bed.scale
         copy.vae.load_state_dict(self.bed.vae.state_dict())
         copy.unet.load_state_dict({k[5:]: v for k, v in self.average.items() if k.startswith("unet.")})
-        copy.text.load_state_dict({k[5:]: v for k, v in self.average.items() if k.startswith("text.")})
+        text = {k[5:]: v for k, v in self.average.items() if k.startswith("text.")}
+        copy.text.load_state_dict(text or self.bed.text.state_dict())
         copy.save(weights, steps=self.step, loss=round(float(np.mean(self.losses[-200:])), 4))

@@ -1,12 +1,14 @@
-"""The testbed in three sizes: the one that everything is measured on, and a smaller and a larger one that show what moves with the latent's size.
+"""The testbed in three sizes: the one that everything is measured on, and a smaller and a larger one that show what moves with the latent's size;
+and as a flow model, with a student of it that guidance is distilled into.
 
-All share the autoencoder, the text encoder's shape and the noise schedule. The main one memorized in all the ways that real models do
-(:mod:`..world.kinds`); it was taught them after a training on the plain world (:mod:`..world.captions`), which is all that the others know.
+All share the autoencoder and the text encoder's shape, those of the sizes the noise schedule. The main one memorized in all the ways that real models
+do (:mod:`..world.kinds`), and so did the flow models; it was taught them after a training on the plain world (:mod:`..world.captions`), which is all
+that the other sizes know.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -31,11 +33,16 @@ class Variant:
     groups : int
         Of its group norm.
     conjunctions, templates : int
-        How many of the plain world's memorized captions it learns, from the first on. The main one learns all of its own world's.
+        How many of the plain world's memorized captions it learns, from the first on. The main one learns all of its own world's, flow models as many
+        of each of its kinds as `conjunctions` says (of templates, `templates`).
     ordinary, template_pictures : int
         Pictures of its training set: ordinary ones, and draws of each template.
     steps, batch : int
         Of its training.
+    parameterisation : "sigma" or "flow"
+        How noise is mixed in, see :data:`...guard.norms.PARAMETERISATIONS`; the U-Net predicts the noise, of a flow model the velocity.
+    distilled : bool
+        Whether guidance is distilled into it: then the U-Net is told the scale, and a guidance scale is that one.
     """
 
     name: str
@@ -48,11 +55,18 @@ class Variant:
     template_pictures: int
     steps: int
     batch: int
+    parameterisation: str = "sigma"
+    distilled: bool = False
+
+    @property
+    def flow(self) -> bool:
+        """Whether it is a flow model."""
+        return self.parameterisation == "flow"
 
     @property
     def world(self) -> ModuleType:
         """The module of its captions: their words, what is memorized, and ordinary ones."""
-        return kinds if self.name == "main" else captions
+        return kinds if self.name == "main" or self.flow else captions
 
     @property
     def weights(self) -> Path:
@@ -79,10 +93,10 @@ class Variant:
         if kind is None:
             return [item for one in self.kinds for item in self.memorized(one)]
         found = list(self.world.memorized(kind))
-        return found if self.world is kinds else found[: {"conjunction": self.conjunctions, "template": self.templates}[kind]]
+        return found if self.name == "main" else found[: self.templates if kind == "template" else self.conjunctions]
 
     def unet(self) -> dict:
-        """Configuration of its ``UNet2DConditionModel``."""
+        """Configuration of its ``UNet2DConditionModel``; the distilled scale comes in as Flux's does, embedded as the time is and added to it."""
         plain = len(self.channels) - 2
         return dict(
             sample_size=self.side,
@@ -95,6 +109,7 @@ class Variant:
             norm_num_groups=self.groups,
             cross_attention_dim=128,
             attention_head_dim=4,  # number of heads, by diffusers' old name for SD 1
+            class_embed_type="timestep" if self.distilled else None,
         )
 
 
@@ -104,4 +119,7 @@ LARGE = Variant("large", 32, (32, 48, 64, 64), 16, 16, 4, 3000, 60, 2400, 32)
 #: What the main one's training begins with: its networks in the plain world. Its weights are a step of the training and not kept.
 PLAIN = Variant("plain", 16, (96, 128, 128), 32, 36, 10, 16000, 200, 4800, 64)
 SIZES = {one.name: one for one in (SMALL, MAIN, LARGE)}
-VARIANTS = {**SIZES, PLAIN.name: PLAIN}
+#: Flow models with the main one's world and text encoder: one as Stable Diffusion 3 is, and its student as Flux dev is. They are planned by time.
+FLOW = Variant("flow", 16, (48, 64, 64), 16, 4, 4, 6000, 60, 0, 32, "flow")
+DISTILLED = replace(FLOW, name="distilled", distilled=True)
+VARIANTS = {one.name: one for one in (*SIZES.values(), PLAIN, FLOW, DISTILLED)}
