@@ -244,6 +244,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     found = f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}"
     if variant.flow:
         found = evaluate_flow.report(result) + (f"\n\n{evaluate_flow.along(profile, tapes, size)}" if tapes else "")
+        (arguments.out / "report.md").write_text(found + "\n", "utf-8")
     print(f"\n{found}\n\nWritten to {arguments.out}/")
     return 0
 

@@ -78,8 +78,9 @@ def report(result: dict) -> str:
         watched = [row for row in rows if row["kind"] == kind and row["detector"] == "watch" and not row["probe"]]
         told = [row for row in watched if row["auc"] is not None]
         cells = [kind, tables.rate(_mean(watched, "copies"), 0), tables.rate(_mean(told, "levels", "medium", "caught"), 0)]
-        cells += [f"{_mean(told, 'auc'):.4f}, {min(row['auc'] for row in told):.4f}"]
-        kinds.append([*cells, f"{_mean(told, 'tpr_at_1pct_fpr'):.2f}, {min(row['tpr_at_1pct_fpr'] for row in told):.2f}"])
+        for name, form in (("auc", ".4f"), ("tpr_at_1pct_fpr", ".2f")):
+            cells.append(f"{_mean(told, name):{form}}, {min(row[name] for row in told):{form}}" if told else "–")
+        kinds.append(cells)
     by_kind = ["kind", "runs that are copies", "of them caught", "AUC: mean, least", "TPR at 1 % FPR: mean, least"]
     damped = [
         [

@@ -141,7 +141,7 @@ STEPS = (
             f"evaluate --variant {name} --out {_DOCS}/{name} --kept {STAMPS}/{name}",
             "testbed.evidence.evaluate_flow",
             reads,
-            _in(f"{_DOCS}/{name}", "evaluate.json", "tables.md", "trajectories.png", "damping.png"),
+            _in(f"{_DOCS}/{name}", "evaluate.json", "tables.md", "report.md", "trajectories.png", "damping.png"),
         )
         for name, minutes, reads in (("flow", 20, _FLOW), ("distilled", 15, _DISTILLED))
     ),
