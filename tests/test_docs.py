@@ -258,7 +258,7 @@ def test_the_tables_are_those_of_the_evidence(name):
 def test_the_evidence_shows_what_was_evaluated():
     shown = rows((ROOT / "docs/evidence.md").read_text("utf-8"))
     made = rows((ROOT / "docs/evaluation/tables.md").read_text("utf-8"))
-    assert len(made) > 40 and [row for row in made if row not in shown] == []
+    assert len(made) > 30 and [row for row in made if row not in shown] == []
 
 
 def test_the_cost_is_that_of_the_evidence():
