@@ -46,7 +46,7 @@ RULES = {
     # The model that was made to memorize. Nothing outside but the command line may know it.
     "testbed": Room("guard profile pictures trail validation networks testbed.*", _TESTBED, late="matplotlib"),
     "testbed.world": Room("", f"{_CORE} safetensors tqdm"),
-    "testbed.network": Room("guard profile wording testbed.world", _TESTBED, late="clip"),
+    "testbed.network": Room("guard profile wording testbed.world", _TESTBED, late="clip scipy"),
     "testbed.export": Room("profile testbed.network testbed.world", _TESTBED, late="ldm clip"),
     "testbed.lora": Room("networks testbed.network testbed.world testbed.export", _TESTBED),
     "testbed.rivals": Room("guard profile ranking testbed.network testbed.world", _CORE),

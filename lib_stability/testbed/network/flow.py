@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from k_diffusion import sampling
-from scipy.stats import beta
 from torch import nn
 from tqdm.auto import trange
 
@@ -44,6 +44,13 @@ def shifted(t: torch.Tensor, shift: float = SHIFT) -> torch.Tensor:
     return shift * t / (1 + (shift - 1) * t)
 
 
+def _beta(share: np.ndarray) -> np.ndarray:
+    """Quantiles of the beta distribution."""
+    from scipy.stats import beta  # half a second to load, and only one schedule wants it
+
+    return beta.ppf(share, BETA, BETA)
+
+
 def sigmas(schedule: str, steps: int) -> torch.Tensor:
     """Noise levels of a schedule, ``(steps + 1,)``, from 1 to 0.
 
@@ -56,7 +63,7 @@ def sigmas(schedule: str, steps: int) -> torch.Tensor:
     else:
         table = shifted(torch.arange(1, TIMESTEPS + 1, dtype=torch.float64) / TIMESTEPS)
         last = TIMESTEPS - 1
-        places = last - (share * TIMESTEPS).long() if schedule == "simple" else torch.from_numpy(beta.ppf(1 - share.numpy(), BETA, BETA)).mul(last)
+        places = last - (share * TIMESTEPS).long() if schedule == "simple" else torch.from_numpy(_beta(1 - share.numpy())).mul(last)
         found = table[places.round().long()]
     return torch.cat([found, torch.zeros(1, dtype=torch.float64)]).float()
 
