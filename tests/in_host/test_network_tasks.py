@@ -220,7 +220,7 @@ def test_a_sweep_calibrates_first_where_asked_to(folder, server, lora, capsys, t
 def test_the_line_under_the_picture_offers_a_calibration_with_them(generate, lora):
     done = generate({}, prompt=f"{ORDINARY} {lora('mine')}", **FULL)
     said = panel.lines(done.infotexts[0])
-    assert "Not judged: networks that no profile knows (mine 0.8)." in said
+    assert "Not judged: nothing was measured with these networks: mine 0.8." in said
     assert 'memorization-guard-calibrate\' data-networks="&lt;lora:mine:0.8&gt;">Calibrate with these networks</button>' in said
     assert "memorization-guard-calibrate" not in panel.lines(generate({}, prompt=ORDINARY, **FULL).infotexts[0])
 
