@@ -224,14 +224,13 @@ class StabilityRegion:
 
     def widened(self, width: float) -> StabilityRegion:
         """The same region with spreads `width` times as large, thresholds as they are: for runs that scatter more than its reference. Kept."""
-        if width == 1.0:
-            return self
-        if width not in self._widened:
-            other = copy.copy(self)
+        if len(self._widened) >= MAX_SCALES:
+            self._widened.clear()
+        if width != 1.0 and width not in self._widened:
+            self._widened[width] = other = copy.copy(self)
             other._tables, other._scales, other._widened = {}, {}, {}
             other.curves_ = {name: curves.widened(width) for name, curves in self.curves_.items()}
-            self._widened[width] = other
-        return self._widened[width]
+        return self if width == 1.0 else self._widened[width]
 
     @property
     def _axis_name(self) -> str:

@@ -62,6 +62,9 @@ def test_a_widened_region_divides_deviations_and_keeps_thresholds(profile):
         torch.testing.assert_close(other.both, plain.both / 2)
         torch.testing.assert_close(other.width, 2 * plain.width)
     assert wide is profile.watch.widened(2.0) and wide.scores_ is profile.watch.scores_ and profile.watch.widened(1.0) is profile.watch
+    for number in range(100):
+        profile.watch.widened(1.5 + number / 100)
+    assert len(profile.watch._widened) <= 32, "a server whose passes differ in length keeps no more than it may"
     assert (wide.curves_["rate"].coefficients == profile.watch.curves_["rate"].coefficients).all()
 
 

@@ -24,7 +24,7 @@ from .damping import Pictures, generate
 
 SEED = EVALUATION_SEED + 90_000_000
 SETTING = Setting()
-#: Evaluations (from 1) of 20 up to which nothing is flagged: sigma 1.6, .74 and .27 follow.
+#: Evaluations (from 1) of 20 up to which nothing is flagged: sigma 2.1, 1.05 and .6 follow.
 QUIET = (8, 12, 15)
 
 
