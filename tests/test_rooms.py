@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,11 @@ def test_a_folder_that_says_nothing_is_found(source):
 
 def test_what_is_loaded_is_seen():
     assert loaded("import json, numpy", "json numpy torch", HERE.parent) == ["json", "numpy"]
+
+
+def test_what_is_cloned_is_at_most_25_megabytes():
+    """Whoever installs the extension downloads all of it."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE.parent, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git repository here")
+    assert sum((HERE.parent / name).lstat().st_size for name in listed.stdout.split("\0") if name and (HERE.parent / name).exists()) <= 25_000_000

@@ -25,8 +25,8 @@ class Curves(NamedTuple):
     spread: np.ndarray
     guided: np.ndarray | None = None
 
-    def widened(self, width: float) -> Curves:
-        """The same means, spreads `width` times as large."""
+    def widened(self, width: float | np.ndarray) -> Curves:
+        """The same means, spreads `width` times as large: everywhere, or at each of the knots."""
         return Curves(self.coefficients, width * self.spread, None if self.guided is None else width * self.guided)
 
 

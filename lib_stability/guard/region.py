@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..validation import Field
-from . import fitting, norms
+from . import fitting, left_out, norms
 from .deviation import LATE, Expected, ZScores, at_scale
 from .deviation import SCORES as SCORE_RULES
 from .trajectory import Trajectory, checked
@@ -132,17 +132,18 @@ class StabilityRegion:
         scored = [i for i, (_, w, _, _) in enumerate(runs) if w.mean() >= SCORED_GUIDANCE]
         if len(scored) < least or growing:
             scored = list(range(len(runs)))
+        both = list(fits.values())
         if looks is not None:
             places = [(position - self.knots_[0]) / (self.knots_[1] - self.knots_[0]) for position in positions]
             places = [np.where((place >= -REACH) & (place <= count - 1 + REACH), place, np.nan) for place in places]
-            taken = {i: np.asarray(looks(len(runs[i][0]))) for i in scored}
-            found = [[fits[name].leave_out_at(i, places[i][taken[i]], runs[i][n][taken[i]]) for n, name in enumerate(STATISTICS, 2)] for i in scored]
-            levels_of = [runs[i][0][taken[i]] for i in scored]
+            found = left_out.at_looks(both, {i: runs[i] for i in scored}, places, looks, self.scores_of)
+            if self.score == "late rate":
+                width = found.balance()
+                found, early = found.widened(width), np.where(self.levels > left_out.NOISY, width, 1.0)
+                self.curves_ = {name: curves.widened(early) for name, curves in self.curves_.items()}
         else:
-            found = [[fits[name].leave_out(i) for name in STATISTICS] for i in scored]
-            levels_of = [self.levels] * len(scored)
-        left_out = [self.scores_of(rate, clean, levels) for (rate, clean), levels in zip(found, levels_of)]
-        self.scores_ = np.sort([float(np.nanmax(z)) for z in left_out if np.isfinite(z).any()])
+            found = left_out.at_knots(both, scored, self.levels, self.scores_of)
+        self.scores_ = found.highest()
         self._tables, self._scales, self._widened = {}, {}, {}
         return self
 

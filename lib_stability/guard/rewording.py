@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -147,6 +148,7 @@ class Rewording:
         virtual: bool,
         judge: Callable[[torch.Tensor], Seen],
         evaluation: int,
+        glance: Callable[[torch.Tensor], Seen] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Mean prediction of the stable versions: of all that are tried at this evaluation, or of those that are due.
 
@@ -162,6 +164,8 @@ class Rewording:
             From a prediction to what is :class:`Seen` of it.
         evaluation : int
             Number of the evaluation at hand, from 0.
+        glance : callable, optional
+            In place of `judge` for versions that were found stable before, by their guided prediction, at an evaluation that is to cost less.
 
         Returns
         -------
@@ -173,10 +177,12 @@ class Rewording:
         mask = mask & state.exists.any(1)
         sums = Sums()
 
-        def look(columns: list[int | None]) -> tuple[torch.Tensor, Seen]:
+        def look(columns: list[int | None], glance: Callable[[torch.Tensor], Seen] | None = None) -> tuple[torch.Tensor, Seen]:
             """Evaluate one version an image, by its column."""
             numbers = [None if column is None else own[column] for own, column in zip(self._numbers, columns)]
-            version = self.predict(x, sigma, numbers, virtual)
+            version = self.predict(x, sigma, numbers, virtual and glance is None)
+            if glance is not None:
+                return version.guided, glance(version.guided)
             judged = version.virtual if virtual else version.guided
             if judged is None:
                 raise ValueError("rewording: a version came without the virtual prediction that it is judged by")
@@ -184,7 +190,7 @@ class Rewording:
 
         asked = self._asked(self._read_mask, mask)
         if asked is not None:
-            self._use(state, mask & (state.tried > 0), asked, evaluation, look, sums)
+            self._use(state, mask & (state.tried > 0), asked, evaluation, partial(look, glance=glance), sums)
         for number in range(len(self.stages)):
             self._try(state, number, mask, look, sums)
         return sums.mean()

@@ -254,9 +254,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     from ..testbed.network import model, variants
 
     variant = variants.VARIANTS[arguments.variant]
+    bed = model.Testbed.load(variant.weights)
     profile = storage.read(arguments.profile or variant.profile)
     full = compare.FULL if variant is variants.MAIN else compare.OTHER_SIZES
-    compare.compare(compare.QUICK if arguments.quick else full, arguments.out, profile, model.Testbed.load(variant.weights), arguments.only)
+    compare.compare(compare.QUICK if arguments.quick else full, arguments.out, profile, bed, arguments.only)
     print(f"{(arguments.out / 'compare.md').read_text()}\nWritten to {arguments.out}/")
     return 0
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..guard.sensitivity import Tail
+from ..guard.tail import Tail
 from ..match.likeness import nearest
 from .plan import BEFORE, ORDINARY, REPORT
 

@@ -104,7 +104,7 @@ def test_the_grid_ends_where_a_fifth_of_the_runs_still_reaches() -> None:
 def test_scores_of_single_evaluations() -> None:
     """Evaluations that alternate between large and small: knots between them see the average, a look at one of them does not."""
     swing = 1 + 0.1 * (-1.0) ** np.arange(20)
-    runs = [replace(run, rate=run.rate * swing, clean=run.clean * swing) for run in ordinary_runs(60, 0.02, schedule=sigmas(20, 0.05, 14))]
+    runs = [replace(run, rate=run.rate * swing, clean=run.clean * swing) for run in ordinary_runs(40, 0.02, schedule=sigmas(20, 0.05, 14))]
     watch, probe = StabilityRegion(step=0.6).fit(runs), StabilityRegion(step=0.6).fit(runs, looks=range)
     assert all(np.array_equal(watch.curves_[name].spread, probe.curves_[name].spread) for name in ("rate", "clean"))
     assert np.median(probe.scores_) > 1.5 * np.median(watch.scores_)
@@ -470,3 +470,27 @@ def test_json_errors_name_source_and_field(region: StabilityRegion) -> None:
     data["statistics"]["clean"]["b"][4] = -1.0
     with pytest.raises(ValidationError, match=r"^mine\.json\.watch\.statistics\.clean\.b\[4\]: has to be from 0"):
         StabilityRegion.from_json(data, "mine.json.watch")
+
+
+def test_a_look_that_scatters_more_does_not_set_the_threshold_of_the_others() -> None:
+    """Early looks whose norms have a heavy tail: with them in one measure a late look would have to deviate as far as they do by chance."""
+    rng = np.random.default_rng(5)
+    runs = ordinary_runs(400, 0.05, schedule=sigmas(20, 0.05, 14))
+    runs = [
+        replace(run, **{name: np.append(getattr(run, name)[:1] * factor, getattr(run, name)[1:]) for name in ("rate", "clean")})
+        for run, factor in zip(runs, rng.lognormal(0, 0.25, len(runs)))
+    ]
+    looks = lambda count: (0, count - 1)  # noqa: E731
+    region = StabilityRegion().fit(runs, looks=looks)
+    limit = thresholds(region, "medium").mild
+    flagged = {0: 0, 19: 0}
+    for run in runs:
+        for number in flagged:
+            norms = Norms(*(torch.tensor([value[number]]) for value in (run.rate, run.clean)))
+            flagged[number] += int(
+                region.z_scores(
+                    norms, torch.tensor([float(run.sigma[number])]), float(run.guidance if np.isscalar(run.guidance) else run.guidance[number])
+                ).score
+                > limit
+            )
+    assert all(1 <= count <= 5 for count in flagged.values()) and sum(flagged.values()) <= 8

@@ -214,6 +214,26 @@ def test_where_the_watch_is_blind_versions_are_judged_by_their_virtual_predictio
         assert watcher.report()[0].detector == "probe"
 
 
+def test_where_judging_costs_an_evaluation_a_stable_version_is_judged_now_and_then():
+    """A version that becomes unstable guides until it is judged again, and no longer."""
+    version, good, bad = predictions("ordinary", seed=4), predictions("ordinary", seed=7), predictions("strong", seed=7)
+    judged = []
+
+    class Counting(Versions):
+        def __call__(self, x, sigma, numbers, with_virtual):
+            if with_virtual:
+                judged.append(watcher.evaluations)
+            return super().__call__(x, sigma, numbers, with_virtual)
+
+    versions = Counting(version, virtual=good)
+    watcher = rewording_guard(versions, probe=probe(predictions("strong", seed=8)), doubt=UNKNOWN_NEGATIVE)
+    found = [step(watcher, noisy(1), predictions("ordinary")) for _ in range(12)]
+    assert judged == [0, 4, 9] and len(versions.asked) == 12 and all(same_bits(one, version) for one in found)
+    versions.virtual = bad
+    later = [step(watcher, noisy(1), predictions("ordinary")) for _ in range(6)]
+    assert judged == [0, 4, 9, 15] and [same_bits(one, version) for one in later] == [True] * 3 + [False] * 3
+
+
 def test_only_the_policy_reword_in_mode_damp_rewords():
     for mode, policy in (("report", "reword"), ("stop", "reword"), ("damp", "directional"), ("damp", "radial")):
         versions = Versions(predictions("ordinary"))

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lib_stability.guard.sensitivity import LEVELS, PRIOR_LOOKS, TARGETS, Tail, Thresholds, false_alarm_table, thresholds
+from lib_stability.guard.sensitivity import LEVELS, PRIOR_LOOKS, TARGETS, Thresholds, false_alarm_table, thresholds
+from lib_stability.guard.tail import Tail
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 #: Reference scores as they may be distributed, and the true share above a threshold.

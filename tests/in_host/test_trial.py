@@ -45,14 +45,14 @@ def test_a_trial_of_this_host(server, options, files, tmp_path, capsys):
     out, shared = tmp_path / "out", tmp_path / "shared.json"
     assert (
         trial(
-            server, files, out, "--prompts", "3", "--seeds", "2", "--guidance", "7.5", "--negative", "", "--negative", "fog", "--share", str(shared)
+            server, files, out, "--prompts", "2", "--seeds", "2", "--guidance", "7.5", "--negative", "", "--negative", "fog", "--share", str(shared)
         )
         == 0
     )
     said = capsys.readouterr()
     assert "about" in said.err and "AUC" in said.out
     found = json.loads((out / "trial.json").read_text())
-    assert found["images"]["done"] == found["images"]["asked"] == 2 * (6 * 2 * 2 + 3 * 2)
+    assert found["images"]["done"] == found["images"]["asked"] == 2 * (4 * 2 * 2 + 2 * 2)
     plain, negative = found["table"]
     for entry in (plain, negative):
         assert entry["auc"] == 1.0 and entry["flagged"]["memorized"] == 1.0 and entry["flagged"]["ordinary"] == 0.0 and entry["not_judged"] == 0.0
@@ -60,7 +60,7 @@ def test_a_trial_of_this_host(server, options, files, tmp_path, capsys):
     assert plain["cost"]["looks"] == 0 and negative["cost"]["looks"] >= 2  # a negative prompt leaves it to the probe
     assert found["profiles"] == {"before": ["bundled calibration, 1535 runs"]}
     page = (out / "trial.html").read_text()
-    assert page.index(WHOLE[0]) < page.index("class='stable'") and page.count("<img") == 48
+    assert page.index(WHOLE[0]) < page.index("class='stable'") and page.count("<img") == 32
     assert WHOLE[0] not in shared.read_text() and "fog" not in shared.read_text()
     assert cli.main(["trial", "--merge", str(shared), str(shared), "--out", str(tmp_path)]) == 0
     assert "2 trials, 1 checkpoints" in (tmp_path / "trials.md").read_text()

@@ -88,9 +88,12 @@ def test_calibrations_of_one_network_agree_and_of_another_do_not(tmp_path):
     path = write(tmp_path)
     again = write(tmp_path, "again.json", watch=forge["watch"], probe=forge["probe"])
     assert wrong(path, again) == []
-    small = json.loads((Path(__file__).parents[2] / "lib_stability/testbed/weights/testbed-small-profile.json").read_text())
-    other = write(tmp_path, "small.json", watch=small["watch"], probe=small["probe"])
-    assert [one.split(" (")[0].split(":")[1] for one in wrong(path, other)] == [" does not agree with small.json"] * 2
+    other = json.loads(path.read_text())
+    for which in ("watch", "probe"):
+        for statistic in other[which]["statistics"].values():
+            statistic |= {name: [3 * value for value in statistic[name]] for name in "abc"}
+    other = write(tmp_path, "other.json", watch=other["watch"], probe=other["probe"])
+    assert [one.split(" (")[0].split(":")[1] for one in wrong(path, other)] == [" does not agree with other.json"] * 2
     stranger = write(tmp_path, "stranger.json", model__sha256="0" * 64)
     assert wrong(path, stranger) == ["stranger.json is of another checkpoint"]
 

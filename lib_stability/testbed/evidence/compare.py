@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from ...guard.sensitivity import Tail, thresholds
+from ...guard.sensitivity import thresholds
+from ...guard.tail import Tail
 from ...profile.profiles import Profile
 from ...ranking import auc, tpr_at
 from ..network.model import Testbed

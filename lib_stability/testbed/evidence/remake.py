@@ -80,6 +80,17 @@ TAPES = (
 #: In this order: profiles first, which all others are judged by.
 STEPS = (
     Step("profile", 10, "testbed calibrate --runs 1600", "testbed.evidence.calibrate", _TESTBED, ("regions/testbed.json",)),
+    *(
+        Step(
+            f"train-{name}",
+            minutes,
+            f"testbed train --variant {name} --folder outputs/testbed-{name} --install",
+            "testbed.network.train",
+            _TESTBED,
+            _in(_WEIGHTS, f"testbed-{name}.safetensors"),
+        )
+        for name, minutes in (("small", 20), ("large", 60))
+    ),
     Step(
         "profile-small",
         3,

@@ -124,6 +124,18 @@ def summary(found: list[dict]) -> list[dict]:
     return shown
 
 
+def by_setting(found: list[dict]) -> list[dict]:
+    """The rows for a file: of each setting its copies by kind, and by statistic and kind the AUC and the share caught at 1 %."""
+    told: dict[tuple, dict] = {}
+    for row in found:
+        head = {key: row[key] for key in ("detector", *asdict(Setting()))}
+        one = told.setdefault(tuple(head.values()), head | {"copies": {}, "auc, tpr_at_1pct_fpr": {}})
+        one["copies"][row["kind"]] = row["copies"]
+        both = [round(row["auc"], 5), round(row["tpr_at_1pct_fpr"], 5)]
+        one["auc, tpr_at_1pct_fpr"].setdefault(row["statistic"], {})[row["kind"]] = both
+    return list(told.values())
+
+
 def measure(
     bed: Testbed,
     profile: Profile,
@@ -149,10 +161,12 @@ def measure(
         "rule": "tpr_mean, within half a point the highest auc_worst",
         "chosen": choice,
         "summary": shown,
-        "rows": found,
+        "settings": by_setting(found),
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "scores.json").write_text(json.dumps(result, indent=1) + "\n")
+    lines = ",\n".join(json.dumps(one) for one in result["settings"])
+    head = json.dumps({**result, "settings": []}, indent=1).removesuffix("[]\n}")
+    (out / "scores.json").write_text(f"{head}[\n{lines}\n]}}\n")
     (out / "scores.md").write_text(report(result) + "\n")
     return result
 

@@ -109,7 +109,10 @@ def tokenize(captions: list[str], known: Sequence[str] | None = None) -> torch.T
 
 
 def _opened(path: Path | str) -> safe_open:
-    """A file of weights whose card says that they are the testbed's; else ValueError."""
+    """A file of weights whose card says that they are the testbed's; else ValueError, which names the command that makes what is not there."""
+    if not Path(path).exists():
+        known = [name for name, one in VARIANTS.items() if one.weights == Path(path)]
+        raise ValueError(f"{path} is not there" + (f": python -m lib_stability testbed train --variant {known[0]} --install" if known else ""))
     try:
         file = safe_open(str(path), framework="pt")
         if "testbed" in (file.metadata() or {}):

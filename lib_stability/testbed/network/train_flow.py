@@ -76,8 +76,8 @@ def train(
     """Run or resume the training of one of the two in `folder`, over at most `minutes` in all; returns the path of the weights.
 
     Both keep the main testbed's text encoder, which knows the words and what is memorized, as flow models keep encoders that are trained elsewhere.
-    The teacher starts from the U-Net `known`, which knows the plain world; the student from the teacher, whose weights are those in `folder` or else
-    the installed ones.
+    The teacher starts from the U-Net `known`, which knows the plain world, where it is there; the student from the teacher, whose weights are those
+    in `folder` or else the installed ones.
     """
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,8 @@ def train(
     else:
         bed, main = Testbed.create(variant), Testbed.load()
         bed.vae, bed.text, bed.scale = main.vae, main.text, main.scale
-        bed.unet.load_state_dict(Testbed.load(known).unet.state_dict())
+        if known.exists():
+            bed.unet.load_state_dict(Testbed.load(known).unet.state_dict())
     data = make_latents(bed, folder, ordinary=ordinary)
     learning = Training(bed, folder / f"{variant.name}.pt", RATES[variant.name], text=False)
     spent = learning.more.get("spent", 0.0)

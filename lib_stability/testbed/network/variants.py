@@ -70,13 +70,13 @@ class Variant:
 
     @property
     def weights(self) -> Path:
-        """Where the trained weights lie in the package."""
-        return FOLDER / ("testbed.safetensors" if self is MAIN else f"testbed-{self.name}.safetensors")
+        """Where the trained weights lie in the package; those of the small and the large one once they are made."""
+        return FOLDER / ("testbed.safetensors" if self.name == MAIN.name else f"testbed-{self.name}.safetensors")
 
     @property
     def profile(self) -> Path:
         """Its calibrated profile; only the main one's is offered to web UIs."""
-        return BUNDLED / "testbed.json" if self is MAIN else FOLDER / f"testbed-{self.name}-profile.json"
+        return BUNDLED / "testbed.json" if self.name == MAIN.name else FOLDER / f"testbed-{self.name}-profile.json"
 
     @property
     def numbers(self) -> int:
@@ -92,8 +92,7 @@ class Variant:
         """What it was made to memorize: all of it, or that of one of its :attr:`kinds`."""
         if kind is None:
             return [item for one in self.kinds for item in self.memorized(one)]
-        found = list(self.world.memorized(kind))
-        return found if self.name == "main" else found[: self.templates if kind == "template" else self.conjunctions]
+        return list(self.world.memorized(kind))[: self.templates if kind == "template" else self.conjunctions]
 
     def unet(self) -> dict:
         """Configuration of its ``UNet2DConditionModel``; the distilled scale comes in as Flux's does, embedded as the time is and added to it."""

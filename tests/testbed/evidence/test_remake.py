@@ -154,7 +154,8 @@ def test_code_is_what_computes(one, other, same):
 def test_each_step_is_a_command_that_there_is(step):
     build_parser().parse_args(step.command.split())
     assert find_spec(f"lib_stability.{step.module}") and "lib_stability.guard.guard" in modules_of(step.module)
-    assert all((ROOT / name).exists() for name in (*step.reads, *step.makes))
+    made = {name for other in STEPS[: STEPS.index(step) + 1] for name in other.makes if "testbed-small" in name or "testbed-large" in name}
+    assert all((ROOT / name).exists() for name in (*step.reads, *step.makes) if name not in made)
 
 
 def test_everything_under_evaluation_is_made_by_a_step():

@@ -22,7 +22,7 @@ def test_the_crossing_lies_between_two_levels_by_their_logarithm():
 
 
 def test_a_run_let_go_early_is_a_copy_and_one_let_go_late_is_not():
-    bed, items = Testbed.load(SMALL.weights), SMALL.memorized("conjunction")[2:6]
+    bed, items = Testbed.load(), MAIN.memorized("conjunction")[2:6]
     assert not scale.copies_from(bed, items, 0.1).any() and scale.copies_from(bed, items, 14.0).all()
 
 
@@ -30,20 +30,20 @@ def test_one_size_is_measured_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "SETTING", Setting("Euler", "exponential", 12))
     monkeypatch.setattr(scale, "CAPTIONS", 4)
     monkeypatch.setattr(scale, "measure", lambda variant, copies, tick: scale_of(variant, tick))
-    result = scale.scale(tmp_path, 1, ["small"])
+    result = scale.scale(tmp_path, 1, ["main"])
     assert json.loads((tmp_path / "scale.json").read_text()) == json.loads(json.dumps(result))
     one = result["sizes"][0]
     assert (
-        one["numbers"] == 256
+        one["numbers"] == 1024
         and one["runs"] == 4
         and one["copies_from"][0] == one["by_chance"] == 0
-        and 0 < one["copies"] < 1
+        and 0 < one["copies"] <= 1
         and 0.1 < one["half"] < 14
     )
     assert [entry["policy"] for entry in one["damping"]] == ["reword", "directional", "radial"]
     assert one["damping"][0]["copies_after"] < 0.1 and one["damping"][0]["default"]
     text = (tmp_path / "scale.md").read_text()
-    assert text.count("| 256") == 4 and "reword (default)" in text
+    assert text.count("| 1024") == 4 and "reword (default)" in text
 
 
 measured = scale.measure
