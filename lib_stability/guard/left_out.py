@@ -71,11 +71,12 @@ def at_looks(
     for number, (sigma, _, *norms) in runs.items():
         taken = np.asarray(looks(len(sigma)))
         both = [fit.leave_out_at(number, places[number][taken], norm[taken]) for fit, norm in zip(fits, norms)]
-        found.append(score(*both, sigma[taken]))
+        rate, clean = both
+        found.append(score(rate, clean, sigma[taken]))
         levels.append(sigma[taken])
     return LeftOut(found, levels)
 
 
-def at_knots(fits: Sequence[CurveFit], runs: Sequence[int], levels: np.ndarray, score: Callable) -> LeftOut:
+def at_knots(fits: Sequence[CurveFit], runs: Sequence[int], levels: np.ndarray, score: Callable[..., np.ndarray]) -> LeftOut:
     """Scores of whole runs, by their numbers, at the knots, which lie at noise `levels`; see :func:`at_looks`."""
     return LeftOut([score(*(fit.leave_out(number) for fit in fits), levels) for number in runs], [levels] * len(runs))

@@ -13,7 +13,7 @@ from ..guard.sensitivity import thresholds
 #: Guidance scales and places (of the noise levels that both cover) at which two regions are compared.
 SCALES, PLACES = (3.0, 5.0, 7.5, 12.0), 24
 #: By how much means may differ, in spreads, and the norms at which Medium flags, as a share: in the median over the places. The bundled calibrations
-#: of the testbed (1535 runs, and 771 of its export for Forge) differ by 0.04 and 0.04 in the watch's region and by 0.36 and 0.13 in the probe's; a
+#: of the testbed (1535 runs, and 771 of its export for Forge) differ by 0.04 and 0.04 in the watch's region and by 0.20 and 0.12 in the probe's; a
 #: network of another size by 0.53.
 MEANS, NORMS = 0.4, 0.15
 
