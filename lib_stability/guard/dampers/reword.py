@@ -22,9 +22,9 @@ from .directional import Directional
 #: Noise (per unit of picture) at which only details are left. What was remembered early says nothing of them: turned away from it there, templates
 #: keep 43 % of their attributes instead of 97 % (the testbed's, Euler, 20 steps; tried once, no table keeps the former).
 DECIDED = 0.3
-#: Where the probe judges, which costs an evaluation of the empty prompt, versions that were stable are judged again at evaluations with these numbers
-#: alone: 0, 4, 9, 15, 22, … Their distances differ, so that it is not the same one of several in turn each time.
-AGAIN = frozenset(number * (number + 7) // 2 for number in range(100))
+#: Where the probe judges, which costs an evaluation of the empty prompt, versions that were stable are judged again where that is evaluated anyway, and
+#: at evaluations with these numbers: 0, 1, 2, 4, 7, 11, 16, …
+AGAIN = frozenset({0, *(1 + number * (number + 1) // 2 for number in range(100))})
 
 
 class Reword:
@@ -58,7 +58,7 @@ class Reword:
         result, acted = self.cheaper.act(evaluation, acting)
         if acted is None:
             return result, acted
-        spare = probing is not None and evaluation.number not in AGAIN
+        spare = probing is not None and evaluation.number not in (*probing.probe.looks, *AGAIN)
         seen, glance = self._judging(evaluation, probing), self._judging(evaluation, None) if spare else None
         got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, evaluation.number, glance)
         if got is None:
