@@ -22,8 +22,8 @@ from .directional import Directional
 #: Noise (per unit of picture) at which only details are left. What was remembered early says nothing of them: turned away from it there, templates
 #: keep 43 % of their attributes instead of 97 % (the testbed's, Euler, 20 steps; tried once, no table keeps the former).
 DECIDED = 0.3
-#: Where the probe judges, which costs an evaluation of the empty prompt, versions that were stable are judged again where that is evaluated anyway, and
-#: at evaluations with these numbers: 0, 1, 2, 4, 7, 11, 16, …
+#: Where the probe judges, which costs an evaluation of the empty prompt, versions that were stable are judged again where that is evaluated anyway,
+#: and at evaluations with these numbers: 0, 1, 2, 4, 7, 11, 16, …
 AGAIN = frozenset({0, *(1 + number * (number + 1) // 2 for number in range(100))})
 
 
