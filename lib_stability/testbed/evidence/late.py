@@ -1,6 +1,6 @@
 """Flags that come late, on purpose: what damping still does from a noise level on, and what sampling again makes of it.
 
-The detectors are kept quiet until an evaluation; from there on a guard judges, damps and samples again as ever.
+What the detectors find before an evaluation they say at that one; from there on a guard judges, damps and samples again as ever.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .damping import Pictures, generate
 
 SEED = EVALUATION_SEED + 90_000_000
 SETTING = Setting()
-#: Evaluations (from 1) of 20 up to which nothing is flagged: sigma 2.1, 1.05 and .6 follow.
+#: Evaluations (from 1) of 20 up to which nothing is said: sigma 2.1, 1.05 and .6 follow.
 QUIET = (8, 12, 15)
 
 
 class Late(Guard):
-    """A guard that flags nothing before an evaluation; one that goes on from another begins at once."""
+    """A guard that keeps its flags to itself until an evaluation; one that goes on from another begins at once."""
 
     quiet = 0
 
@@ -41,10 +41,18 @@ class Late(Guard):
             detector.judge = self._hushed(detector.judge)
 
     def _hushed(self, judged: Callable) -> Callable:
+        known: list[torch.Tensor] = []
+
         def judge(evaluation: Evaluation):
             found = judged(evaluation)
-            quiet = found is not None and len(self.readings) < self.quiet
-            return found._replace(unstable=torch.zeros_like(found.unstable)) if quiet else found
+            if found is None:
+                return None
+            if len(self.readings) < self.quiet:
+                known.append(found.unstable)
+                return found._replace(unstable=torch.zeros_like(found.unstable))
+            late = torch.stack([found.unstable, *known]).any(0)
+            known.clear()
+            return found._replace(unstable=late)
 
         return judge
 
