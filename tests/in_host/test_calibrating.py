@@ -77,7 +77,7 @@ def test_a_calibration_tells_memorized_from_ordinary(folder, host):
         assert max(ordinary) < min(copies) and max(ordinary) < sensitivity.thresholds(region, "medium").mild
 
 
-MANY = {"runs": 100, "prompts": [caption for caption, _ in ordinary_samples(100, 1_000_000, "calibration")]}
+MANY = {"runs": 100, "batch_size": 20, "prompts": [caption for caption, _ in ordinary_samples(100, 1_000_000, "calibration")]}
 #: The first twenty memorized captions of the testbed.
 MEMORIZED = [one.caption for one in memorized()[:20]]
 
@@ -104,7 +104,7 @@ def test_memorized_prompts_make_no_profile(folder, host, logged, runs):
 
 
 def test_memorized_prompts_are_seen_by_a_calibration_that_serves(folder, host, logged):
-    calibrated(**MANY, width=128, height=128, steps=6, batch_size=10)
+    calibrated(**{**MANY, "width": 128, "height": 128, "steps": 6, "batch_size": 10})
     task = calibrating.task(calibrating.Options.parse({**SMALL, "runs": 40, "steps": 6, "width": 128, "height": 128, "prompts": MEMORIZED})).start()
     assert task.wait(300) and task.state == "failed" and "(own calibration) flags" in task.error and len(list(folder.glob("*.json"))) == 1
     logged.clear()

@@ -20,7 +20,7 @@ from lib_stability.webui.job import library
 from lib_stability.webui.page import panel, tab_calibrate
 from lib_stability.webui.tasks import background, calibrating, scanning
 
-HUNDRED = {**SMALL, "runs": 100, "prompts": []}
+HUNDRED = {**SMALL, "runs": 100, "batch_size": 20, "prompts": []}
 SIZE = {"width": 128, "height": 128}
 ORDINARY = "small blue square"
 
