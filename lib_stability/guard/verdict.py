@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import torch
 from .detectors import NAMES
 from .detectors.parts import Parts
 from .detectors.watch import Watch
+from .outcome import AGAIN, LATE, STEERED, STILL, decided, ended
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
@@ -24,29 +24,7 @@ REGIONS = "regions of another extension not judged alone"
 _BARE = "damped without what another extension adds"
 #: What doubts about the watch begin with: they count where the probe has not judged either.
 _NO_PROBE = "no probe and "
-#: How a damped image ended: at the last evaluation the original prompt's prediction is judged on the latent that damping has led to.
-STEERED, UNCERTAIN = "steered away", "uncertain"
-#: What was handed on last points at what flagged the image; or the image was flagged where little but details was open, and may be the copy or its
-#: negative.
-STILL, LATE = "still near a copy", "too late"
-#: It was sampled from its own noise once more, damped from the first evaluation on: what is said behind it is of the second picture.
-AGAIN = "sampled again"
-OUTCOMES = (STEERED, UNCERTAIN, STILL, LATE, AGAIN, *(f"{AGAIN} - {one}" for one in (STEERED, UNCERTAIN, STILL)))
-#: Cosine of the last prediction with the one that flagged the image from which on it is near it, and below which it is little but its negative. With
-#: seven kinds of memorization 99 % of reworded runs lie between, and half of those that are copies all the same above (168 runs, Euler and DPM++ 2M,
-#: and 90 that were flagged on purpose at the noise levels 1.5, 0.9 and 0.5; measured once, no table keeps it).
-NEAR, OPPOSITE = 0.45, -0.7
-#: Noise (per unit of picture) by the square root of the latent's elements below which half of the testbed's runs or more can no longer be turned into
-#: another picture: between the least and the most of three sizes (0.025 to 0.065, `docs/evaluation/scale.md`).
-DECIDED_BELOW = 0.05
-#: Deviation of the rate at the last evaluation up to which a damped image was steered away. Of the testbed's copies that nobody damped at most 3 %
-#: lie there (uniform and Karras schedules of 10 to 20 steps, guidance 6 to 15). What lies above is no proof of a copy: with seven kinds of
-#: memorization none of 56 reworded pictures was one, and 44 lay above. (Measured once, on the tapes of the evaluation; no table keeps it.)
-STEERED_BELOW = -0.5
-#: Where the last two noise levels lie closer than by this factor the last update is too small to tell (Karras, 50 steps: a fifth of the copies would
-#: pass for steered away).
-APART = 1.25
-#: When an image was flagged: while it could still be turned into another picture, or with little but details open, see :data:`DECIDED_BELOW`.
+#: When an image was flagged: while it could still be turned into another picture, or with little but details open, see :func:`.outcome.decided`.
 EARLY_FLAG, LATE_FLAG = "early", "late"
 _GRAVITY = (STABLE, NOT_JUDGED, MILD, STRONG)
 
@@ -199,7 +177,7 @@ def _verdict(
 ) -> Verdict:
     damped = int(acted.sum())
     carriers = what.carriers[index] if index < len(what.carriers) else ""
-    outcome, after = _outcome(what, seen, index, ends, int(acted.nonzero()[0])) if damped else ("", None)
+    outcome, after = ended(what, _last_rate(seen, index), index, ends, int(acted.nonzero()[0])) if damped else ("", None)
     blank = Verdict(NOT_JUDGED, evaluations=what.evaluations, damped=damped, outcome=outcome, score_after=after, carriers=carriers)
     looked = {name: one for name, one in seen.items() if one.wanted[:, index].any()}
     judging = {name: one for name, one in looked.items() if one.judged[:, index].any()}
@@ -226,8 +204,12 @@ def _verdict(
         STRONG if len(strong) else MILD,
         what.trouble.beside_flag(*whole, watched) or (_BARE if damped and changed and what.bare else ""),
     )
-    flag = "" if what.elements <= 0 else LATE_FLAG if _decided(what, flagged[detector], index) else EARLY_FLAG
+    flag = "" if what.elements <= 0 else LATE_FLAG if decided(what, flagged[detector], index) else EARLY_FLAG
     return replace(stable, verdict=verdict, flagged_at=flagged[detector] + 1, flag=flag, stopped_at=stopped, reason=reason)
+
+
+def _last_rate(seen: dict[str, _Seen], index: int) -> float | None:
+    return max((float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]), default=None)
 
 
 def _highest(one: _Seen, index: int, until: int) -> float:
@@ -236,26 +218,6 @@ def _highest(one: _Seen, index: int, until: int) -> float:
     if judged[:until].any():
         judged[until:] = False
     return float(one.score[:, index][judged].max())
-
-
-def _outcome(what: Pass, seen: dict[str, _Seen], index: int, ends: torch.Tensor, first: int) -> tuple[str, float | None]:
-    """How it ended and the deviation at the end; `first` is the evaluation that was damped first."""
-    levels = sorted(set(ends.tolist()))
-    tells = what.region is not None and what.region.parameterisation != "flow" and len(levels) >= 2 and levels[1] >= APART * levels[0]
-    after = max((float(one.rate[-1, index]) for one in seen.values() if one.judged[-1, index]), default=None) if tells else None
-    likeness = what.likeness[index] if index < len(what.likeness) else math.nan
-    if likeness >= NEAR:
-        return STILL, after
-    if first > 0 and (_decided(what, first, index) or likeness <= OPPOSITE):
-        return LATE, after
-    return ("" if after is None else STEERED if after <= STEERED_BELOW else UNCERTAIN), after
-
-
-def _decided(what: Pass, evaluation: int, index: int) -> bool:
-    """Whether an image can hardly be turned into another picture from an evaluation (from 0) on."""
-    sigma = float(what.readings[evaluation].sigma[index])
-    noise = sigma / max(1 - sigma, 1e-6) if what.region is not None and what.region.parameterisation == "flow" else sigma
-    return what.elements > 0 and noise < DECIDED_BELOW * what.elements**0.5
 
 
 def _unwatched(what: Pass, index: int, watch: _Seen | None, changed: int) -> str:

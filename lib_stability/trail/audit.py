@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from ..guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG
+from ..guard.outcome import OUTCOMES
+from ..guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG
 from . import ledger_check
 from .image_row import COLUMNS, INNER, NO_VERDICT, PASSES, UNREADABLE, Item, examine_all, is_picture, shown_beside
 from .imagetext import TEXTS

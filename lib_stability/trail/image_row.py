@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..guard.verdict import AGAIN, STEERED, STILL, Verdict
+from ..guard.outcome import AGAIN, STEERED, STILL
+from ..guard.verdict import Verdict
 from .containers import Unreadable
 from .imagetext import OTHERS, PICTURES, TEXTS, read_texts
 from .infotext import GRID_KEY, REGION_KEY, REPLACED_KEY, VERSION_KEY

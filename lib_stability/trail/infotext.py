@@ -19,10 +19,11 @@ from ..guard.damping import MARGIN_RANGE, STRENGTH_RANGE, Damping
 from ..guard.damping import POLICIES as DAMPINGS
 from ..guard.detectors import NAMES as DETECTORS
 from ..guard.options import MODES, TRIES_RANGE, Options
+from ..guard.outcome import OUTCOMES
 from ..guard.probe import MAX_EVALUATIONS, Probe
 from ..guard.probe import POLICIES as PROBES
 from ..guard.sensitivity import LEVELS, TAU_RANGE
-from ..guard.verdict import EARLY_FLAG, LATE_FLAG, MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG, Verdict
+from ..guard.verdict import EARLY_FLAG, LATE_FLAG, MILD, NOT_JUDGED, STABLE, STRONG, Verdict
 from ..profile.profiles import AUTO
 from ..validation import Field
 from ..version import __version__

@@ -8,8 +8,9 @@ from guard_fixtures import GUIDANCE, guard, noisy, options, picture, predictions
 from test_rewording import Versions
 
 from lib_stability.guard.guard import Guard
+from lib_stability.guard.outcome import DECIDED_BELOW, LATE, OUTCOMES, STEERED, STILL, UNCERTAIN
 from lib_stability.guard.recalling import Recalled, Tried
-from lib_stability.guard.verdict import DECIDED_BELOW, LATE, OUTCOMES, STEERED, STILL, UNCERTAIN, Verdict
+from lib_stability.guard.verdict import Verdict
 
 #: Noise levels of a pass, and the latent's elements of the fixtures.
 LEVELS, ELEMENTS = (14.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.1), 4 * 16 * 16

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from lib_stability.guard.deviation import ZScores
 from lib_stability.guard.guard import UNKNOWN_NEGATIVE
 from lib_stability.guard.norms import Norms
+from lib_stability.guard.outcome import STEERED, STILL, UNCERTAIN
 from lib_stability.guard.readings import Acted, Judged, Pass, Reading
 from lib_stability.guard.sensitivity import Thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, REGIONS, STABLE, STEERED, STRONG, UNCERTAIN, Verdict, merge, verdicts
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, REGIONS, STABLE, STRONG, Verdict, merge, verdicts
 
 LIMITS = {"watch": Thresholds(3.0, 14.0, 0.01, True), "probe": Thresholds(2.0, 9.0, 0.01, True)}
 
@@ -264,6 +265,23 @@ def test_the_score_of_a_blanked_image_is_what_it_was_blanked_for():
     watched = [rows((5.0, 5.0)), rows((20.0, 20.0)), rows((90.0, 90.0))]
     (reported,), (blanked,) = (verdicts(replace(passed(watched, [None] * 3), stopping=stopping)) for stopping in (False, True))
     assert (reported.score, blanked.score, blanked.stopped_at, blanked.score_after) == (90.0, 20.0, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("likeness", "rate", "said"),
+    [
+        (0.1, 1.5, STEERED),
+        (0.1, 3.9, STEERED),
+        (0.1, 4.1, UNCERTAIN),
+        (0.42, 1.5, UNCERTAIN),
+        (0.42, -0.6, STEERED),
+        (0.5, -0.6, STILL),
+        (None, 1.5, UNCERTAIN),
+    ],
+)
+def test_a_picture_with_little_in_common_with_what_it_was_flagged_for_was_steered_away(likeness, rate, said):
+    seen = passed([rows((20.0, 20.0)), rows((rate, 9.0))], [None] * 2, [[True]] * 2)
+    assert verdicts(replace(seen, likeness=[] if likeness is None else [likeness]))[0].outcome == said
 
 
 def test_the_end_has_a_score_only_where_it_has_an_outcome():

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw
 from test_judging import FULL, MEMORIZED, picture, pixels, said, verdict
 
 from lib_stability.guard.judging import Judging
-from lib_stability.guard.verdict import LATE, Verdict
+from lib_stability.guard.outcome import LATE
+from lib_stability.guard.verdict import Verdict
 from lib_stability.trail import audit, ledger
 from lib_stability.trail.image_row import became
 from lib_stability.trail.infotext import REPLACED_KEY, parse_text

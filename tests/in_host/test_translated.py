@@ -18,8 +18,9 @@ from test_calibrating import folder  # noqa: F401
 from test_judging import FULL, MEMORIZED
 
 from lib_stability import sentences
+from lib_stability.guard.outcome import OUTCOMES
 from lib_stability.guard.sensitivity import thresholds
-from lib_stability.guard.verdict import NOT_JUDGED, OUTCOMES, REGIONS
+from lib_stability.guard.verdict import NOT_JUDGED, REGIONS
 from lib_stability.profile import displacing, networks
 from lib_stability.profile.profiles import Model
 from lib_stability.trail import audit_page, containers, reading

@@ -11,8 +11,9 @@ import pytest
 from test_judging import FULL, MEMORIZED
 from test_served import fill, page  # noqa: F401
 
+from lib_stability.guard.outcome import STEERED, UNCERTAIN
 from lib_stability.guard.sensitivity import exceeded
-from lib_stability.guard.verdict import STEERED, UNCERTAIN, Verdict
+from lib_stability.guard.verdict import Verdict
 from lib_stability.testbed.world.kinds import memorized
 from lib_stability.trail.reading import verdicts_of
 from lib_stability.webui.host import language, texts

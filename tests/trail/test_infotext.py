@@ -17,10 +17,11 @@ from PIL.PngImagePlugin import PngInfo
 from lib_stability.guard.damping import POLICIES as DAMPINGS
 from lib_stability.guard.damping import Damping
 from lib_stability.guard.options import MODES, Options
+from lib_stability.guard.outcome import OUTCOMES
 from lib_stability.guard.probe import POLICIES as PROBES
 from lib_stability.guard.probe import Probe
 from lib_stability.guard.sensitivity import LEVELS, thresholds
-from lib_stability.guard.verdict import MILD, NOT_JUDGED, OUTCOMES, STABLE, STRONG, Verdict
+from lib_stability.guard.verdict import MILD, NOT_JUDGED, STABLE, STRONG, Verdict
 from lib_stability.trail import infotext
 from lib_stability.trail.infotext import Settings, read, write
 

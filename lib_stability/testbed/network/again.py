@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 
 from ...guard.guard import Guard
+from ...guard.outcome import AGAIN
 from ...guard.recalling import Recalled
-from ...guard.verdict import AGAIN, Verdict
+from ...guard.verdict import Verdict
 from .model import Testbed
 from .sample import GuidedDenoiser, Samples, sample
 

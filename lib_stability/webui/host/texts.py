@@ -7,7 +7,7 @@ leave texts with one untranslated.
 from __future__ import annotations
 
 from ... import sentences, validation
-from ...guard import locality, sensitivity, verdict
+from ...guard import locality, outcome, sensitivity, verdict
 from ...match import building, finding, store
 from ...profile import calibration, displacing, networks, own_profiles, own_prompts, profiles
 from ...trail import audit_page, image_row, ledger_loss, scan_report, shares_report
@@ -416,7 +416,7 @@ REASONS = {
 }
 #: How a damped image ended, and what was replaced: likewise.
 OUTCOMES = {
-    **{one: one for one in verdict.OUTCOMES},
+    **{one: one for one in outcome.OUTCOMES},
     "seed {seed} ({verdict}) - 1 try": "in the place of seed {seed} ({verdict}), at the first try",
     "seed {seed} ({verdict}) - {count} tries": "in the place of seed {seed} ({verdict}), after {count} tries",
     "no - {reason}": "no, {reason}",

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ...guard.outcome import AGAIN
 from ...guard.recalling import Recalled
-from ...guard.verdict import AGAIN, STABLE, Verdict, gravest
+from ...guard.verdict import STABLE, Verdict, gravest
 from ..host import resampling, texts
 from ..host.language import say
 from . import job

@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...guard.history import Point
-from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STABLE, STEERED, Verdict
+from ...guard.outcome import STEERED
+from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STABLE, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
 from ...trail.image_row import became
