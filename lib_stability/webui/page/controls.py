@@ -158,6 +158,6 @@ class PasteTarget(str):
         if self.field == "enabled":
             # Where every generation is to be guarded, a picture that was not says nothing against it.
             return found.enabled or (None if settings.defaults().enabled else False)
-        if not found.enabled:
+        if not found.enabled or (self.field == "tau" and found.sensitivity != "custom"):
             return None
         return _as_control(self.field, getattr(found, self.field))
