@@ -198,6 +198,22 @@ def test_no_translation_is_translated_again(path):
     assert {text: told for text, told in table.items() if table.get(told, told) != told} == {}
 
 
+#: Buttons and choices that other texts speak of by their names.
+NAMED = (
+    *("Report", "Damp", "Replace", "Stop", "Low", "Medium", "High", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
+    *("Second look", "Go back", "Training pictures", "Profile"),
+)
+
+
+@pytest.mark.parametrize("path", language.files(), ids=lambda path: path.stem)
+def test_a_translation_names_buttons_and_choices_as_it_has_translated_them(path):
+    table = json.loads(path.read_text(encoding="utf-8"))
+    spoken = [(name, text) for name in NAMED for text in table if text != name and re.search(rf"\b{name}\b", text)]
+    assert len(spoken) > 25
+    assert [(name, table[text]) for name, text in spoken if table[name] not in table[text]] == []
+    assert [(name, told) for text, told in table.items() for name in NAMED[:4] if text != name and re.search(rf"\b{name}\b", told)] == []
+
+
 def test_there_is_a_german_and_a_chinese_one():
     assert {path.stem for path in language.files()} == {"de_DE", "zh_CN"}
 
