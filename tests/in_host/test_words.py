@@ -73,6 +73,12 @@ def test_reasons_are_told_in_plain_words(host, reason):
     assert texts.REASONS[reason] in line and not TERMS.search(line) and not re.search(r"\bregion\b|\bguidance above\b", line)
 
 
+def test_where_guidance_is_too_low_the_line_says_what_to_do(generate):
+    done = generate({"probe": "never"}, prompt=MEMORIZED, **{**FULL, "cfg_scale": 1.0})
+    assert verdicts_of(done.infotexts[0]).first.reason == "no guidance and no probe"
+    assert first_line(shown(done)).endswith(texts.ADVICE_UNGUIDED)
+
+
 @pytest.mark.parametrize(
     "guard", [{}, {"mode": "damp"}, {"mode": "stop"}, {"profile": "SD 1.x prior"}, {"probe": "never", "profile": "no such"}], ids=str
 )
