@@ -426,9 +426,10 @@ def test_what_ended_early_says_why(made_up, host, monkeypatch):
             host.shared.state.interrupted = False
         return {}
 
-    for work in (cancelled, interrupted):
+    for work, why in ((cancelled, ""), (interrupted, translating.translated(": interrupted in the web UI"))):
         task = background.Task("scan", work).start()
         assert task.wait(10) and task.state == "cancelled" and english(html.escape(task.line())) == []
+        assert task.line() == translating.translated("Scan cancelled") + why
 
 
 @pytest.mark.parametrize("kind", ["calibrate", "scan", "audit", "match/index"])

@@ -308,6 +308,7 @@ STATES = {
     "done": "{kind} done",
     "failed": "{kind} failed: {reason}",
     "cancelled": "{kind} cancelled: {reason}",
+    "cancelled on request": "{kind} cancelled",
     "running": "{kind}: {done} of {total} {unit}",
 }
 UNITS = {"calibration": "images", "scan": "looks", "audit": "files", "explanation": "looks", "generation": "images", "index": "files"}
