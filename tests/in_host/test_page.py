@@ -346,6 +346,19 @@ def test_quick_changes_end_at_the_last_one(page, options, checkpoint):  # noqa: 
     page.wait_for_function(f"() => ({line})().includes('1 in 100 ')", timeout=20_000)
 
 
+def test_columns_of_help_stand_apart(page, options):  # noqa: F811
+    """Also where the host leaves less room, as AUTOMATIC1111 does."""
+    page.add_style_tag(content="div.form { gap: 0.5em; } .block.padded { padding: 0 !important; } .row { gap: 0; }")
+    page.locator("#memorization_guard_txt2img_enabled .label-wrap").last.click()
+    sides = """names => names.map(name => {
+        const box = document.querySelector(`#memorization_guard_txt2img_${name}`).getBoundingClientRect();
+        return [box.left, box.right, box.top];
+    })"""
+    for names in (["mode", "sensitivity"], ["damping", "strength"], ["again", "tries"], ["probe", "probe_evaluations"]):
+        (_, right, top), (left, _, other) = page.evaluate(sides, names)
+        assert right + 24 <= left and abs(top - other) < 24, names
+
+
 def test_a_pasted_threshold_stays(page, options):  # noqa: F811
     fill(page, "paste_text", "x\nSteps: 3, Sampler: Euler, Seed: 5, Size: 64x64, MG sensitivity: custom, MG threshold: 2.5, MG version: 0.1.0")
     page.locator("#txt2img_paste").click()
