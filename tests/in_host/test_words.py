@@ -166,7 +166,7 @@ def test_what_a_calibration_takes_is_known_after_a_generation(host, generate, mo
     monkeypatch.setattr(pace, "_known", {})
     assert "after the first generation" in serving.profile_line("SD 1.x prior", "Medium", 3.0)
     generate({"profile": "SD 1.x prior"}, prompt=ORDINARY, **FULL)
-    assert re.search(r"about \d+ (min|h) for 200 images here", serving.profile_line("SD 1.x prior", "Medium", 3.0))
+    assert re.search(r"about \d+ (min|h) for 200 images of 512x512 here", serving.profile_line("SD 1.x prior", "Medium", 3.0))
 
 
 def test_dates_are_written_out(host):
@@ -281,7 +281,7 @@ def test_all_that_drawings_say_has_texts(host):
 
 def test_long_calibrations_are_told_in_hours(monkeypatch, host):
     monkeypatch.setattr(pace, "minutes", lambda *_: 700)
-    assert "about 12 h for 200 images" in judges.offer()
+    assert "about 12 h for 200 images of 512x512 here" in judges.offer()
     monkeypatch.setattr(pace, "minutes", lambda *_: 40)
     assert "about 40 min for" in judges.offer()
 
