@@ -226,7 +226,8 @@ def write(
     grid: str = "",
     replaced: str = "",
 ) -> dict[str, str]:
-    """The guard's infotext of one image: settings where they differ from the default, then results; nothing while disabled.
+    """The guard's infotext of one image: settings where they differ from the default, then results; nothing while disabled. A threshold that
+    did not count, of another sensitivity than "custom", is left out.
 
     `verdict` is that of the first, `hires` that of the hires pass, `inner` that of what other tools have sampled inside the job, None where there
     is none (yet). Scores keep three digits and decimals.
@@ -235,7 +236,7 @@ def write(
     """
     if not settings.enabled:
         return {}
-    values = {name: getattr(settings, name) for name in SETTINGS}
+    values = {name: getattr(settings, name) for name in SETTINGS if name != "tau" or settings.sensitivity == "custom"}
     lines = {SETTINGS[name].key: clean(_show(value)) for name, value in values.items() if value != getattr(Settings, name)}
     for which, one in enumerate((verdict, hires, inner)):
         lines |= _results(one, which) if one else {}

@@ -7,7 +7,9 @@ import json
 import pytest
 from conftest import FORGE
 from test_judging import FULL, MEMORIZED
-from test_served import fill, page  # noqa: F401 - a fixture
+from test_served import BROWSER, QUIET, ROOT, fill, page  # noqa: F401 - a fixture
+
+from lib_stability.webui.host import language, texts
 
 SWITCH = "#memorization_guard_{}_enabled-checkbox input"
 LINE = "#memorization_guard_verdict_{}"
@@ -19,6 +21,20 @@ OPACITY = """selector => {
 }"""
 #: The badges of a gallery's thumbnails in order, empty where there is none.
 BADGES = "tab => [...document.querySelectorAll(`#${tab}_gallery .thumbnails .thumbnail-item`)].map(one => one.dataset.memorizationGuard || '')"
+
+
+#: Whether the text of each badge fits into it, and it into the thumbnail.
+FITS = """() => [...document.querySelectorAll('.thumbnail-item')].filter(one => {
+    const badge = getComputedStyle(one, '::after'), probe = one.appendChild(document.createElement('span'));
+    for (const name of badge) probe.style.setProperty(name, badge.getPropertyValue(name));
+    probe.style.inset = 'auto auto 0 0';
+    probe.style.width = probe.style.height = 'auto';
+    probe.textContent = one.dataset.memorizationGuardWord;
+    const [box, edge] = [probe.getBoundingClientRect(), one.getBoundingClientRect()];
+    const fits = box.top >= edge.top && box.right <= edge.right && probe.scrollWidth <= probe.clientWidth;
+    probe.remove();
+    return !fits;
+}).map(one => one.dataset.memorizationGuardWord)"""
 
 
 def generate(page, guarded: bool = True, count: int = 1, prompt: str = "big red circle") -> None:  # noqa: F811
@@ -118,6 +134,25 @@ def test_a_click_on_a_thumbnail_logs_no_error(page, options, host, logged, guard
         host.script_callbacks.callback_map["callbacks_after_component"].pop()
     assert ("html_info_txt2img" in told) == host.shape.FORGE
     assert [record.getMessage() for record in logged] == []
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
+@pytest.mark.parametrize("path", [None, *language.files()], ids=lambda path: path.stem if path else "English")
+def test_no_badge_is_cut(path):
+    """On the smallest thumbnails of AUTOMATIC1111, which cut off what reaches beyond them."""
+    from playwright.sync_api import sync_playwright
+
+    table = json.loads(path.read_text(encoding="utf-8")) if path else {}
+    box = "width: 30px; height: 30px; overflow: clip"
+    item = f"<div class=thumbnail-item style='{box}' data-memorization-guard='{{}}' data-memorization-guard-word='{{}}'></div>"
+    items = "".join(item.format(kind, table.get(text, text)) for kind, text in texts.BADGES.items())
+    style = (ROOT / "style.css").read_text(encoding="utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=QUIET.split())
+        page = browser.new_page()
+        page.set_content(f"<body style='font: 16px sans-serif'><style>{style}</style>{items}")
+        assert page.evaluate(FITS) == []
+        browser.close()
 
 
 # -- verdict and badges -----------------------------------------------------------------------------------------------------------------
@@ -309,6 +344,19 @@ def test_quick_changes_end_at_the_last_one(page, options, checkpoint):  # noqa: 
         level.get_by_text(word, exact=True).click()
     page.locator(TAU).wait_for(state="hidden", timeout=20_000)
     page.wait_for_function(f"() => ({line})().includes('1 in 100 ')", timeout=20_000)
+
+
+def test_columns_of_help_stand_apart(page, options):  # noqa: F811
+    """Also where the host leaves less room, as AUTOMATIC1111 does."""
+    page.add_style_tag(content="div.form { gap: 0.5em; } .block.padded { padding: 0 !important; } .row { gap: 0; }")
+    page.locator("#memorization_guard_txt2img_enabled .label-wrap").last.click()
+    sides = """names => names.map(name => {
+        const box = document.querySelector(`#memorization_guard_txt2img_${name}`).getBoundingClientRect();
+        return [box.left, box.right, box.top];
+    })"""
+    for names in (["mode", "sensitivity"], ["damping", "strength"], ["again", "tries"], ["probe", "probe_evaluations"]):
+        (_, right, top), (left, _, other) = page.evaluate(sides, names)
+        assert right + 24 <= left and abs(top - other) < 24, names
 
 
 def test_a_pasted_threshold_stays(page, options):  # noqa: F811

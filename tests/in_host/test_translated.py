@@ -7,6 +7,7 @@ import copy
 import html
 import json
 import pickle
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -29,7 +30,7 @@ from lib_stability.trail.image_row import COLUMNS
 from lib_stability.webui.host import language, texts
 from lib_stability.webui.job import indexes
 from lib_stability.webui.job.library import LIBRARY
-from lib_stability.webui.page import flagged, judges, panel, serving, tab_audit, tab_calibrate, tab_match, tab_parts, tab_profiles, tab_scan
+from lib_stability.webui.page import flagged, glossary, judges, panel, serving, tab_audit, tab_calibrate, tab_match, tab_parts, tab_profiles, tab_scan
 from lib_stability.webui.tasks import api_jobs, auditing, calibrating, folders, roles
 from lib_stability.webui.tasks.background import Busy, Task
 
@@ -378,6 +379,17 @@ def store_reason() -> str:
     return threshold.calibrate(rows)[1]
 
 
+def test_the_glossary_is_english_throughout(host):
+    """The web UI translates every text of the page that is one of its words, also one in the midst of a sentence: none is there."""
+    from markdown_it import MarkdownIt
+
+    shown = MarkdownIt("commonmark", {"breaks": True}).render(glossary.text())
+    parts, words = translating.read(shown), set(texts.everything())
+    assert len(parts) > 40 and [one for one in parts if one in words] == []
+    assert [one for one in re.findall(r"<(?:em|strong)>(.*?)</", shown) if not one.endswith("\u2060")] == []
+    assert "<br" not in shown and "\n- " in glossary.text() and shown.count("<li>") == glossary.text().count("\n- ")
+
+
 # -- work and refusals --------------------------------------------------------------------------------------------------------------------
 
 
@@ -415,9 +427,10 @@ def test_what_ended_early_says_why(made_up, host, monkeypatch):
             host.shared.state.interrupted = False
         return {}
 
-    for work in (cancelled, interrupted):
+    for work, why in ((cancelled, ""), (interrupted, translating.translated(": interrupted in the web UI"))):
         task = background.Task("scan", work).start()
         assert task.wait(10) and task.state == "cancelled" and english(html.escape(task.line())) == []
+        assert task.line() == translating.translated("Scan cancelled") + why
 
 
 @pytest.mark.parametrize("kind", ["calibrate", "scan", "audit", "match/index"])

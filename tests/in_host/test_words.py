@@ -74,6 +74,12 @@ def test_reasons_are_told_in_plain_words(host, reason):
     assert texts.REASONS[reason] in line and not TERMS.search(line) and not re.search(r"\bregion\b|\bguidance above\b", line)
 
 
+def test_where_guidance_is_too_low_the_line_says_what_to_do(generate):
+    done = generate({"probe": "never"}, prompt=MEMORIZED, **{**FULL, "cfg_scale": 1.0})
+    assert verdicts_of(done.infotexts[0]).first.reason == "no guidance and no probe"
+    assert first_line(shown(done)).endswith(texts.ADVICE_UNGUIDED)
+
+
 @pytest.mark.parametrize(
     "guard", [{}, {"mode": "damp"}, {"mode": "stop"}, {"profile": "SD 1.x prior"}, {"probe": "never", "profile": "no such"}], ids=str
 )
@@ -161,7 +167,7 @@ def test_what_a_calibration_takes_is_known_after_a_generation(host, generate, mo
     monkeypatch.setattr(pace, "_known", {})
     assert "after the first generation" in serving.profile_line("SD 1.x prior", "Medium", 3.0)
     generate({"profile": "SD 1.x prior"}, prompt=ORDINARY, **FULL)
-    assert re.search(r"about \d+ (min|h) for 200 images here", serving.profile_line("SD 1.x prior", "Medium", 3.0))
+    assert re.search(r"about \d+ (min|h) for 200 images of 512x512 here", serving.profile_line("SD 1.x prior", "Medium", 3.0))
 
 
 def test_dates_are_written_out(host):
@@ -194,9 +200,25 @@ def test_a_translation_has_every_text_and_its_places(path):
 
 @pytest.mark.parametrize("path", language.files(), ids=lambda path: path.stem)
 def test_no_translation_is_translated_again(path):
-    """The web UI looks at what it has changed once more."""
+    """The web UI looks at what it has changed once more. A word that is one of the English ones too has an invisible joiner, \\u2060, at its end."""
     table = json.loads(path.read_text(encoding="utf-8"))
     assert {text: told for text, told in table.items() if table.get(told, told) != told} == {}
+
+
+#: Buttons and choices that other texts speak of by their names.
+NAMED = (
+    *("Report", "Damp", "Replace", "Stop", "Low", "Medium", "High", "Custom", "Reword", "Directional", "Radial", "Auto", "Always", "Never"),
+    *("Second look", "Go back", "Training pictures", "Profile"),
+)
+
+
+@pytest.mark.parametrize("path", language.files(), ids=lambda path: path.stem)
+def test_a_translation_names_buttons_and_choices_as_it_has_translated_them(path):
+    table = json.loads(path.read_text(encoding="utf-8"))
+    spoken = [(name, text) for name in NAMED for text in table if text != name and re.search(rf"\b{name}\b", text)]
+    assert len(spoken) > 25
+    assert [(name, table[text]) for name, text in spoken if table[name] not in table[text]] == []
+    assert [(name, told) for text, told in table.items() for name in NAMED[:4] if text != name and re.search(rf"\b{name}\b", told)] == []
 
 
 def test_there_is_a_german_and_a_chinese_one():
@@ -260,7 +282,7 @@ def test_all_that_drawings_say_has_texts(host):
 
 def test_long_calibrations_are_told_in_hours(monkeypatch, host):
     monkeypatch.setattr(pace, "minutes", lambda *_: 700)
-    assert "about 12 h for 200 images" in judges.offer()
+    assert "about 12 h for 200 images of 512x512 here" in judges.offer()
     monkeypatch.setattr(pace, "minutes", lambda *_: 40)
     assert "about 40 min for" in judges.offer()
 

@@ -188,6 +188,13 @@ def test_defaults_are_dropped() -> None:
     assert list(write(Settings(True), Verdict(STABLE, 1.0, 3.0, evaluations=20, detector="watch"))) == ["MG verdict", "MG score", "MG version"]
 
 
+def test_a_threshold_that_did_not_count_is_dropped() -> None:
+    assert [list(write(Settings(True, sensitivity=level, tau=16.0), None)) for level in ("medium", "custom")] == [
+        ["MG version"],
+        ["MG sensitivity", "MG threshold", "MG version"],
+    ]
+
+
 @given(SETTINGS, verdicts(), verdicts())
 def test_off_writes_nothing(settings: Settings, first: Verdict, second: Verdict) -> None:
     assert write(dataclasses.replace(settings, enabled=False), first, second) == {}
@@ -227,12 +234,18 @@ def test_no_score(score: float | None) -> None:
 # -- reading -----------------------------------------------------------------------------------------------------------------------------------
 
 
+def as_written(settings: Settings) -> Settings:
+    """Without a threshold that did not count."""
+    return settings if settings.sensitivity == "custom" else dataclasses.replace(settings, tau=Settings.tau)
+
+
 @given(SETTINGS, st.none() | verdicts(), st.none() | verdicts())
 @example(Settings(True, profile="512x768"), Verdict(STABLE, 0.0), None)
 @example(Settings(True), Verdict(NOT_JUDGED, reason="a) (b"), Verdict(NOT_JUDGED, reason=""))
 def test_round_trip(settings: Settings, first: Verdict | None, second: Verdict | None) -> None:
     malformed: list[str] = []
     written = write(settings, first, second)
+    settings = as_written(settings)
     assert read(written, malformed) == (settings, kept(first), kept(second))
     assert malformed == []
     others = {"Steps": "20", "Size": "512x512", **written, "Version": "v1.10.1"}

@@ -25,17 +25,34 @@ def passed(clock, evaluations: int, seconds: float, pixels: int, checkpoint: str
 
 
 def test_minutes_are_in_proportion_to_the_work(clock):
-    passed(clock, 20, 0.3, 512 * 512)
-    assert pace.minutes("dev", 200, 20, 512 * 512) == 40
-    assert pace.minutes("dev", 100, 20, 1024 * 1024) == 80
-    assert pace.minutes("dev", 20, 4, 64 * 64) == 1
-    assert pace.minutes("another", 200, 20, 512 * 512) is None
     passed(clock, 20, 0.6, 2 * 512 * 512)
-    assert pace.minutes("dev", 200, 20, 512 * 512) == 40, "the same for each image of a batch"
+    assert pace.minutes("dev", 4000, 2 * 512 * 512) == 40
+    assert pace.minutes("dev", 2000, 2 * 1024 * 1024) == 80
+    assert pace.minutes("dev", 1000, 8 * 512 * 512) == 40, "the same for each image of a batch"
+    assert pace.minutes("dev", 80, 64 * 64) == 1
+    assert pace.minutes("another", 4000, 512 * 512) is None
+
+
+def test_what_was_nearest_in_size_tells(clock):
+    """A small picture takes longer for each of its pixels, on a fast device nearly as long as a large one."""
+    passed(clock, 20, 0.3, 128 * 128)
+    assert pace.minutes("dev", 200, 512 * 512) == 16
+    passed(clock, 20, 0.6, 512 * 512)
+    passed(clock, 20, 0.3, 128 * 128)
+    assert pace.minutes("dev", 200, 512 * 512) == 2
+    assert pace.minutes("dev", 200, 128 * 128) == 1
+    passed(clock, 20, 1.2, 512 * 512)
+    assert pace.minutes("dev", 200, 512 * 512) == 4, "the latest of that size counts"
+
+
+def test_few_sizes_are_kept(clock):
+    for side in range(8, 40):
+        passed(clock, 20, 0.3, side * side)
+    assert len(pace._known["dev"]) == pace._MOST
 
 
 def test_a_few_evaluations_tell_nothing(clock):
     for count in (0, 1, 3):
         passed(clock, count, 0.3, 512 * 512)
     passed(clock, 20, 0.3, 0)
-    assert pace.minutes("dev", 200, 20, 512 * 512) is None
+    assert pace.minutes("dev", 200, 512 * 512) is None

@@ -136,7 +136,7 @@ def predictions(call: SimpleNamespace) -> Predictions | None:
         conditional, negative = joined(found[:rows], weights, call.x), found[rows:]
     if conditional.shape != call.x.shape:
         return None
-    return Predictions(conditional, negative if _has_negative(call) else None)
+    return Predictions(conditional, negative if has_negative(call) else None)
 
 
 def combined(call: SimpleNamespace) -> torch.Tensor | None:
@@ -164,7 +164,7 @@ def combined(call: SimpleNamespace) -> torch.Tensor | None:
     return negative + (scale.view(shape).to(found.dtype) if isinstance(scale, torch.Tensor) else scale) * moved
 
 
-def _has_negative(call: SimpleNamespace) -> bool:
+def has_negative(call: SimpleNamespace) -> bool:
     """Whether the host surely evaluates the negative prompt here."""
     if call.params.text_uncond is None or host.leaves_out(call.denoiser) is not False:
         return False

@@ -126,8 +126,8 @@ NOTHING = "Nothing here can judge this checkpoint: {reason}. Images will say: no
 NOT_LOADED = "No checkpoint is loaded yet: what judges it is said after the first generation."
 REFUSED = "Refused: {reason}"
 TERMS = "Profile {name} ({standing}; {reason}): {limits}"
-OFFER = "A calibration measures it, in the background: about {minutes} min for {runs} images here."
-OFFER_HOURS = "A calibration measures it, in the background: about {hours} h for {runs} images here."
+OFFER = "A calibration measures it, in the background: about {minutes} min for {runs} images of {size} here."
+OFFER_HOURS = "A calibration measures it, in the background: about {hours} h for {runs} images of {size} here."
 OFFER_LATER = "A calibration measures it, in the background ({runs} images). How long that takes here is said after the first generation."
 NOW, WHEN_IDLE, CHOOSE, GO_BACK = "Calibrate now", "Calibrate when idle (tonight)", "More choices", "Go back"
 #: Why a profile serves, or none does; and profiles with whose they are, and networks that they were made with or do not know.
@@ -308,6 +308,7 @@ STATES = {
     "done": "{kind} done",
     "failed": "{kind} failed: {reason}",
     "cancelled": "{kind} cancelled: {reason}",
+    "cancelled on request": "{kind} cancelled",
     "running": "{kind}: {done} of {total} {unit}",
 }
 UNITS = {"calibration": "images", "scan": "looks", "audit": "files", "explanation": "looks", "generation": "images", "index": "files"}

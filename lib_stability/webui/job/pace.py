@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-#: Seconds for one evaluation of one image per pixel, by what the host calls the checkpoint.
-_known: dict[str, float] = {}
-#: Reference runs cost two evaluations where a job of the host has one or two.
-_EACH = 2
+#: Of what the host calls the checkpoint, the seconds of the latest evaluation of so many pixels: small pictures take longer for each than large ones.
+_known: dict[str, dict[int, float]] = {}
+#: Sizes that are kept of a checkpoint.
+_MOST = 8
 
 
 class Stopwatch:
@@ -26,12 +26,20 @@ class Stopwatch:
             self._count += 1
 
     def note(self, checkpoint: str, pixels: int) -> None:
-        """The pass is over; `pixels` of all its images together."""
+        """The pass is over; `pixels` of all that the network was asked for in an evaluation: of every image, with and without the prompt."""
         if self._first is not None and self._count >= 3 and pixels > 0:
-            _known[checkpoint] = (self._latest - self._first) / self._count / pixels
+            seen = _known.setdefault(checkpoint, {})
+            seen.pop(pixels, None)
+            seen[pixels] = (self._latest - self._first) / self._count
+            if len(seen) > _MOST:
+                del seen[next(iter(seen))]
 
 
-def minutes(checkpoint: str, runs: int, steps: int, pixels: int) -> int | None:
-    """About how many minutes so many runs of so many steps take, at least 1; None where nothing of this checkpoint was seen yet."""
-    pace = _known.get(checkpoint)
-    return None if pace is None else max(1, round(pace * pixels * _EACH * runs * steps / 60))
+def minutes(checkpoint: str, evaluations: float, pixels: int) -> int | None:
+    """About how many minutes so many evaluations of so many pixels take, at least 1; None where nothing of this checkpoint was seen yet. It goes by
+    what was nearest in size, in proportion to the pixels."""
+    seen = _known.get(checkpoint)
+    if not seen:
+        return None
+    nearest = min(seen, key=lambda one: max(one, pixels) / min(one, pixels))
+    return max(1, round(seen[nearest] * pixels / nearest * evaluations / 60))

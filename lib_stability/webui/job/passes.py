@@ -23,7 +23,7 @@ from ...profile.profiles import Profile
 from ...trail.infotext import Settings
 from ..host import host, probing
 from ..host.latents import LEAST_COVERAGE, View
-from ..host.predictions import LEAST_CHANGE, combined, predictions
+from ..host.predictions import LEAST_CHANGE, combined, has_negative, predictions
 from ..host.stopping import Poll
 from ..host.versions import Reworder, Versions
 from .library import Served
@@ -100,6 +100,8 @@ class Pass:
         #: Whether another extension tells the network prompts of its own.
         self._regions = False
         self._pixels = math.prod(probing.size(denoiser.p))
+        #: How often the network is asked for an image in an evaluation of the host.
+        self._asked = 1
         self._over: Results | None = None
         #: Whether this pass told the host to skip the rest of its batch.
         self.skipped = False
@@ -185,7 +187,7 @@ class Pass:
         loaded = model, getattr(model, "sd_checkpoint_info", None)
         if self._loaded is None or any(one is not other for one, other in zip(loaded, self._loaded)):
             self._open(call.denoiser, model)
-            self._loaded, self._told = loaded, host.distilled_scale(call)
+            self._loaded, self._told, self._asked = loaded, host.distilled_scale(call), 1 + has_negative(call)
         guard = self.guards[-1]
         if isinstance(self._multiple, torch.Tensor):
             self._multiple = self._multiple.to(call.sigma.device, non_blocking=True)
@@ -289,7 +291,7 @@ class Pass:
             self._over = self.results()
             self.remembered = extra(self._remembered, len(self._over[0]), lambda: None)
             if self._loaded is not None:
-                self._watch.note(host.describe(self._loaded[0]).checkpoint, self._pixels * self.batch)
+                self._watch.note(host.describe(self._loaded[0]).checkpoint, self._pixels * self.batch * self._asked)
         self.guards, self._loaded, self._call, self._empty, self.view = [], None, None, None, None
 
 

@@ -54,7 +54,7 @@ class Controls:
         self._start = start = settings.defaults()
         self._tab = tab
         with InputAccordion(start.enabled, label="Memorization Guard", elem_id=self._id("enabled")) as self.enabled:
-            with gr.Row():
+            with self._columns():
                 self.mode = self._radio("mode", MODES, start.mode)
                 with gr.Column():
                     self.sensitivity = self._radio("sensitivity", LEVELS, start.sensitivity)
@@ -65,14 +65,14 @@ class Controls:
                     label, info = texts.CONTROLS["profile"]
                     self.profile = gr.Dropdown(LIBRARY.names(), value=start.profile, label=label, info=info, elem_id=self._id("profile"))
                     refresh = ToolButton("\U0001f504", elem_id=self._id("refresh"))
-                with gr.Row():
+                with self._columns():
                     self.damping = self._radio("damping", DAMPINGS, start.damping)
                     self.strength = self._slider("strength", STRENGTH_RANGE, start.strength, 0.1)
-                with gr.Row():
+                with self._columns():
                     label, info = texts.CONTROLS["again"]
                     self.again = gr.Checkbox(start.again, label=label, info=info, elem_id=self._id("again"))
                     self.tries = self._slider("tries", TRIES_RANGE, float(start.tries), 1)
-                with gr.Row():
+                with self._columns():
                     self.probe = self._radio("probe", PROBES, start.probe)
                     self.probe_evaluations = self._slider("probe_evaluations", (1, MAX_EVALUATIONS), float(start.probe_evaluations), 1)
             hidden = ("settle", "renew", "look", "now", "idle")
@@ -123,6 +123,11 @@ class Controls:
             updates.append(gr.update(value=_as_control(name, value), **more) if changed else gr.update())
         return updates
 
+    @staticmethod
+    def _columns() -> gr.Row:
+        """A row of two controls with their lines of help."""
+        return gr.Row(elem_classes=["memorization-guard-columns"])
+
     def _id(self, name: str) -> str:
         return f"memorization_guard_{self._tab}_{name}"
 
@@ -158,6 +163,6 @@ class PasteTarget(str):
         if self.field == "enabled":
             # Where every generation is to be guarded, a picture that was not says nothing against it.
             return found.enabled or (None if settings.defaults().enabled else False)
-        if not found.enabled:
+        if not found.enabled or (self.field == "tau" and found.sensitivity != "custom"):
             return None
         return _as_control(self.field, getattr(found, self.field))

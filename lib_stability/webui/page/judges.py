@@ -78,11 +78,13 @@ def offer() -> str:
     """What a calibration would take here, as measured on what was generated."""
     model, usual = host.describe(host.loaded_model()), calibrating.Options()
     width, height = json_options.size(usual, model.family)
-    found = pace.minutes(model.checkpoint, usual.runs, usual.steps, width * height)
+    pixels = width * height * usual.batch_size * calibrating.ASKED
+    found = pace.minutes(model.checkpoint, calibrating.evaluations(usual, model), pixels)
     if found is None:
         return say(texts.OFFER_LATER, runs=usual.runs)
     long = found >= _LONG
-    return say(texts.OFFER_HOURS if long else texts.OFFER, **{"hours" if long else "minutes": round(found / 60) if long else found}, runs=usual.runs)
+    told = {"hours": round(found / 60)} if long else {"minutes": found}
+    return say(texts.OFFER_HOURS if long else texts.OFFER, **told, runs=usual.runs, size=f"{width}x{height}")
 
 
 def unusual(score: float, detector: str, judge: Profile) -> float:

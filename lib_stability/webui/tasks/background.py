@@ -150,6 +150,8 @@ class Task:
         """Progress for people."""
         kind = say(texts.KINDS[self.kind])
         if self.state != "running":
+            if self.state == "cancelled" and self.error in ("", texts.CANCELLED):
+                return say(texts.STATES["cancelled on request"], kind=kind)
             said = say(texts.STATES[self.state], kind=kind, reason=self.error)
             return said if self.error else said.rstrip(": ")
         known = {"kind": kind, "done": self.done, "total": self.total or "…", "unit": say(texts.UNITS[self.kind])}

@@ -76,6 +76,17 @@ class Options:
         return [self.sampler] if self.sampler else sampling.samplers(FLOW_SAMPLERS if model.prediction == "flow" else SAMPLERS)
 
 
+#: How often a run asks the network in an evaluation: for the prompt and the empty one, or for a distilled model's two scales.
+ASKED = 2
+
+
+def evaluations(options: Options, model: Model) -> float:
+    """How many the batches of a calibration take together, for an estimate of time."""
+    names = options.samplers(model) or [""]
+    each = sum(2 if sampling.is_second_order(name) else 1 for name in names) / len(names)
+    return options.runs / options.batch_size * options.steps * each
+
+
 def task(options: Options) -> Task:
     """The work of a calibration, not started yet."""
     return Task("calibration", lambda running: run(options, running))
