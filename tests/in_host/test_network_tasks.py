@@ -182,7 +182,7 @@ def test_captions_with_networks_that_no_profile_knows_leave_the_others(folder, s
     assert status == 2 and "networks that no profile knows (mine 0.8)" in shown
 
 
-def test_a_sweep_ranks_epochs(folder, server, lora, known, capsys, tmp_path):  # noqa: F811
+def test_a_sweep_counts_flags_of_epochs(folder, server, lora, known, capsys, tmp_path):  # noqa: F811
     for number, strength in ((2, 0.01), (10, 0.02), (11, 0.03)):
         lora(f"mine-{number}", strength=strength)
     known("<lora:mine-2:1>", "Two")
@@ -194,7 +194,8 @@ def test_a_sweep_ranks_epochs(folder, server, lora, known, capsys, tmp_path):  #
     status, said, shown = run(capsys, *arguments)
     assert status == 0, shown
     assert "mine-2: 3 of 4 captions flagged" in said and "mine-11: not judged, networks that no profile knows" in said
-    assert said.index("mine-2: ") < said.index("mine-10: ") < said.index("mine-11: ") and "From mine-2 on it copies" in said
+    assert said.index("mine-2: ") < said.index("mine-10: ") < said.index("mine-11: ")
+    assert "Captions flagged: 3 of 4 with mine-2, 3 of 4 with mine-10; fewer flags of a later epoch" in said and "it copies:" not in said
     rows = list(csv.DictReader((tmp_path / "out" / "sweep.csv").open(encoding="utf-8")))
     assert [row["network"] for row in rows][-1] == "mine-11" and {row["flagged"] for row in rows[:2]} == {"3"}
     shown = (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8")
