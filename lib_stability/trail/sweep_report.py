@@ -15,24 +15,26 @@ from . import generated_report, scan_report
 CHANCE = 0.001
 #: Share of unrelated pictures that pass for copies at most, see :mod:`..match.threshold`.
 ALIKE = 0.04
-COLUMNS = ("rank", "network", "flagged", "judged", "captions", "worst", "reason", "made", "copies", "ranked_by")
+COLUMNS = ("rank", "network", "flagged", "judged", "captions", "worst", "reason", "made", "copies", "ranked_by", "trial")
 _WIDTH, _HEIGHT, _FOOT = 640, 200, 34
 #: What flagged captions cannot tell: a region that was calibrated with a network on has seen that network's copies as ordinary.
-_COLLAPSED = "fewer flags of a later epoch may mean that it has collapsed onto its pictures, not that it copies less: --generate 4 ranks by pictures, which tell"
+_COLLAPSED = "fewer flags of a later epoch may mean that it has collapsed onto its pictures, not that it copies less; --generate 4 tells by pictures"
 _CAVEAT = "Scores come from the first model evaluation alone. The networks stand in the order given: flagged captions are no ranking."
 #: Of bars that say nothing of better or worse.
 _COUNTED = "#8877aa"
 
 
-def summed(network: str, rows: Sequence[dict], folder: str = "", reason: str = "") -> dict:
-    """What the rows of one scan come to; `reason` says why there are none. Of pictures that were made those count that can be told."""
+def summed(network: str, rows: Sequence[dict], folder: str = "", reason: str = "", profile: str = "") -> dict:
+    """What the rows of one scan by a `profile` come to; `reason` says why it judged none, "trial" is filled in by whoever knows. Of pictures
+    that were made those count that can be told."""
     judged = [row for row in rows if row["median"] is not None]
     flagged = sum(row["verdict"] in ("mild", "strong") for row in judged)
     worst = scan_report.ranked(judged)[0]["caption"] if judged else ""
     reasons = reason or next((row["reason"] for row in rows if row.get("reason") and row["median"] is None), "")
     found = {"network": network, "flagged": flagged, "judged": len(judged), "captions": len(rows), "worst": worst}
     made = sum(len(generated_report.known(row)) for row in rows)
-    return found | {"reason": reasons, "folder": folder, "made": made, "copies": sum(map(generated_report.copies, rows))}
+    copied = sum(map(generated_report.copies, rows))
+    return found | {"reason": reasons, "folder": folder, "made": made, "copies": copied, "profile": profile, "trial": ""}
 
 
 def by_pictures(found: Sequence[dict]) -> bool:
@@ -91,6 +93,14 @@ def _counted(judged: Sequence[dict], many: bool) -> str:
     return f"Captions flagged: {said}{'' if many else ', with none more than chance would flag'}; {_COLLAPSED}"
 
 
+def trials(found: Sequence[dict]) -> str:
+    """What to do where trial profiles have judged; "" where none has."""
+    whys = dict.fromkeys(one["trial"] for one in found if one["trial"] and one["judged"])
+    if not whys:
+        return ""
+    return f"Captions are flagged by trial profiles ({', '.join(whys)}), which are too little to rely on; --calibrate 200 makes profiles for keeps"
+
+
 def to_csv(found: Sequence[dict]) -> str:
     """The ranking with a header line; without pictures there are no ranks, and `ranked_by` says why."""
     out, pictures = io.StringIO(), by_pictures(found)
@@ -140,5 +150,6 @@ def page(found: Sequence[dict], sensitivity: str) -> str:
         lines.append(f"<tr>{cells}</tr>")
     heads = f"<tr><th></th><th>Network</th><th>Captions flagged</th>{'<th>Copies among its pictures</th>' * made}<th>Worst caption</th></tr>"
     caveat = "" if pictures else f"<p>{_CAVEAT}</p>"
-    body = f"<p>{html.escape(summary(found, sensitivity))}.</p>{chart(found, sensitivity)}<table>{heads}{''.join(lines)}</table>{caveat}"
+    said = "".join(f"<p>{html.escape(line)}.</p>" for line in (summary(found, sensitivity), trials(found)) if line)
+    body = f"{said}{chart(found, sensitivity)}<table>{heads}{''.join(lines)}</table>{caveat}"
     return scan_report.whole("Memorization by network" if pictures else "Captions flagged by network", f"<div class='mg-scan'>{body}</div>")

@@ -33,7 +33,7 @@ def swept(*counts: int | None) -> list[dict]:
 def test_without_pictures_it_says_what_was_counted_and_what_that_does_not_tell(counts, said):
     found = sweep_report.summary(swept(*counts), "medium")
     assert found.startswith(said) and "it copies:" not in found
-    assert "fewer" not in said or ("has collapsed onto its pictures" in found and "--generate 4 ranks by pictures" in found)
+    assert "fewer" not in said or ("has collapsed onto its pictures" in found and "--generate 4 tells by pictures" in found)
 
 
 def test_without_pictures_nothing_is_ranked():
@@ -86,3 +86,14 @@ def test_where_pictures_were_made_with_all_they_tell():
     mixed = [*found, sweep_report.summed("d", scan(0))]
     assert sweep_report.ranked(mixed)[0]["network"] == "a" and "collapsed" in sweep_report.page(mixed, "medium")
     assert next(csv.DictReader(io.StringIO(sweep_report.to_csv(found))))["copies"] == "1"
+
+
+def test_trial_profiles_are_named_once_with_what_to_do():
+    found = swept(3, 4, 5, None)
+    assert sweep_report.trials(found) == "" and "trial profiles" not in sweep_report.page(found, "medium")
+    for one in (*found[:2], found[3]):
+        one["trial"] = "only 20 reference runs" if one["judged"] else "nothing judged"
+    said = sweep_report.trials(found)
+    assert "trial profiles (only 20 reference runs)" in said and "--calibrate 200" in said
+    assert sweep_report.page(found, "medium").count(said) == 1
+    assert [row["trial"] for row in csv.DictReader(io.StringIO(sweep_report.to_csv(found)))][:3] == ["only 20 reference runs"] * 2 + [""]
