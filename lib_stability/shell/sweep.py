@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import glob
 import re
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..profile.networks import UNKNOWN
@@ -13,6 +15,7 @@ from ..trail import sweep_report
 from ..trail.captions.entry import Caption
 from . import scan_once, webui_answers
 from .progress import Bar
+from .webui_answers import Failed
 from .webui_client import Client, ClientError
 
 
@@ -40,29 +43,47 @@ def files(pattern: str) -> list[Path]:
 
 
 def run(arguments: argparse.Namespace, client: Client, captions: list[Caption]) -> int:
-    """Scan with each network; one that no profile knows is calibrated first where that was asked for, and else is said not to be judged."""
-    found, sensitivity = [], arguments.sensitivity
+    """Scan with each network; one that no profile knows is calibrated first where that was asked for, and else is said not to be judged. What the
+    web UI fails at leaves the others: the reason stands in the report, and the status is 1."""
+    found, sensitivity, failed = [], arguments.sensitivity, []
     for path in files(arguments.each):
         name, folder = path.stem, _folder(path.stem)
         networks = f"<lora:{name}:{arguments.weight:g}>{arguments.networks}"
+        rows, about, reason = [], None, ""
         try:
-            rows, about = _scan(arguments, client, captions, folder, networks)
+            rows, about, reason = _scan(arguments, client, captions, folder, networks)
+            failed += [name] if reason else []
         except ClientError as error:
-            if UNKNOWN not in str(error):
+            if UNKNOWN in str(error):
+                reason = f"{UNKNOWN}; --calibrate 200 calibrates for them first"
+            elif isinstance(error, Failed):
+                reason, failed = error.reason, [*failed, name]
+            else:
                 raise
-            found.append(sweep_report.summed(name, [], reason=f"{UNKNOWN}; --calibrate 100 calibrates for them first"))
-        else:
-            sensitivity = about["sensitivity"] if about else sensitivity
-            found.append(sweep_report.summed(name, rows, folder))
-        one = found[-1]
+        sensitivity = about["sensitivity"] if about else sensitivity
+        one = sweep_report.summed(name, rows, folder if rows else "", reason, about["profile"] if about else "")
+        found.append(one)
         said = f"not judged, {one['reason']}" if not one["judged"] else f"{one['flagged']} of {one['judged']} captions flagged"
         said += f"; {one['copies']} of {one['made']} pictures are copies" if one["made"] else ""
         print(f"{name}: {said}")
+    _add_trials(client, found)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "sweep.csv").write_text(sweep_report.to_csv(found), encoding="utf-8")
     (arguments.out / "sweep.html").write_text(sweep_report.page(found, sensitivity), encoding="utf-8")
-    print(f"{sweep_report.summary(found, sensitivity)}\nWritten to {arguments.out}/sweep.html")
-    return 0
+    for line in filter(None, (sweep_report.summary(found, sensitivity), sweep_report.trials(found))):
+        print(line)
+    print(f"Written to {arguments.out}/sweep.html")
+    if failed:
+        print(f"scan: the web UI failed with {len(failed)} of {len(found)}: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _add_trials(client: Client, found: list[dict]) -> None:
+    """Why the profile of each is a trial; an older extension does not say so."""
+    with suppress(ClientError, OSError):
+        trials = webui_answers.trials(client.request("GET", "profiles"))
+        for one in found:
+            one["trial"] = next((trials[name] for name in one["profile"].split(" + ") if name in trials), "")
 
 
 def _folder(name: str) -> str:
@@ -80,16 +101,18 @@ def _shown(captions: list[Caption]) -> list[Caption]:
     return first + [same[number * len(same) // missing] for number in range(missing)]
 
 
-def _scan(arguments: argparse.Namespace, client: Client, captions: list[Caption], folder: str, networks: str) -> tuple[list[dict], dict | None]:
+def _scan(arguments: argparse.Namespace, client: Client, captions: list[Caption], folder: str, networks: str) -> tuple[list[dict], dict | None, str]:
+    """Rows, what they were made with, and why the calibration failed; then there are rows where pictures were made."""
     shown = _shown(captions) if arguments.generate else None
 
     def once(profile: str) -> tuple[list[dict], dict | None]:
         return scan_once.once(arguments, client, captions, arguments.out / folder, networks, profile, shown)[:2]
 
+    rows: list[dict] = []
     try:
         rows, about = once(arguments.profile)
         if about is not None or not arguments.calibrate:
-            return rows, about
+            return rows, about, ""
     except ClientError as error:
         if UNKNOWN not in str(error) or not arguments.calibrate:
             raise
@@ -97,6 +120,8 @@ def _scan(arguments: argparse.Namespace, client: Client, captions: list[Caption]
     bar = Bar("runs")
     try:
         answer = client.follow("calibrate", body, lambda now: bar(now["done"], now["total"], now["note"], now["seconds_left"]))
+    except Failed as error:
+        return rows, None, error.reason
     finally:
         bar.close()
-    return once(webui_answers.calibration(answer)["profile"])  # by its name: a trial serves nothing else
+    return *once(webui_answers.calibration(answer)["profile"]), ""  # by its name: a trial serves nothing else

@@ -19,6 +19,14 @@ class ClientError(ValueError):
     """The web UI did not do what it was asked to; one line for people."""
 
 
+class Failed(ClientError):
+    """What was started has ended with an error of its own; `reason` is that."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"failed: {reason}")
+        self.reason = reason
+
+
 def _checked(reading: Callable) -> Callable:
     @wraps(reading)
     def read(*args: object) -> object:
@@ -87,6 +95,17 @@ def outlook(answer: object) -> dict:
     if not isinstance(changes.value, list):
         changes.fail("has to be a list")
     return {"changes": [_text(Field(one, "changes")) for one in changes.value], "calibrations": _count(found["calibrations"])}
+
+
+@_checked
+def trials(answer: object) -> dict[str, str]:
+    """Of each profile that is a trial, by its name, why."""
+    found = Field(answer, "answer").object()["profiles"]
+    if not isinstance(found.value, list):
+        found.fail("has to be a list")
+    read = [Field(one, "profiles").object() for one in found.value]
+    told = {_text(one["name"], 200): _text(one.get("trial", "")) for one in read}
+    return {name: why for name, why in told.items() if why}
 
 
 def _levels(region: Field) -> dict:

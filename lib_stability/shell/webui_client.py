@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from ..trail.audit import plain
 from . import webui_answers
-from .webui_answers import ClientError
+from .webui_answers import ClientError, Failed
 
 PREFIX = "/memorization-guard/v1"
 #: Seconds: for one whole answer, between looks at the progress (at first and at most), and for a web UI that does not answer for a while.
@@ -184,6 +184,8 @@ class Client:
                 tick(progress)
                 if progress["state"] == "done":
                     return progress["result"]
+                if progress["state"] == "failed":
+                    raise Failed(progress["error"])
                 if progress["state"] != "running":
                     raise ClientError(f"{progress['state']}: {progress['error']}")
         except KeyboardInterrupt:

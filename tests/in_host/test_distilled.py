@@ -159,7 +159,7 @@ def test_a_calibration_tells_memorized_from_ordinary(generate, host, folder, tol
     profile = storage.read(folder / task.result["file"])
     known = profile.provenance
     assert (known["distilled"], known["distilled_scale"], known["guidance"]) == (True, 5.0, [1.0, 10.0])
-    assert known["schedulers"] == ["Simple", "Normal"] and known["samplers"] == list(calibrating.FLOW_SAMPLERS)
+    assert known["schedulers"] == ["Simple", "Normal", "Beta"] and known["samplers"] == list(calibrating.FLOW_SAMPLERS)
     assert (profile.model.distilled, profile.probe_guidance, profile.model.prediction) == (True, 5.0, "flow")
     assert profile.watch.guidance_ == pytest.approx((1.0, 9.4375)) and profile.probe.guidance_ == (5.0, 5.0)
     assert told.count(5.0) * 2 >= len(told), "each evaluation is one at the probe's scale and one at each run's own"
@@ -196,7 +196,7 @@ def test_a_schedule_that_the_model_does_not_know_makes_no_profile(host, folder, 
 
 
 def test_schedules(host, monkeypatch):
-    assert (sampling.schedules(True), sampling.schedules(False)) == (["Simple", "Normal"], ["Automatic"])
+    assert (sampling.schedules(True), sampling.schedules(False)) == (["Simple", "Normal", "Beta"], ["Automatic"])
     monkeypatch.setattr(host.sd_schedulers, "schedulers", host.sd_schedulers.schedulers[:1])
     assert sampling.schedules(True) == ["Automatic"]
     monkeypatch.setitem(sys.modules, "modules.sd_schedulers", None)
@@ -212,7 +212,7 @@ def test_each_sampler_runs_with_each_schedule(host, folder, distilled, monkeypat
         monkeypatch.setattr(calibrating.Recording, "trajectories", lambda self: ([], []))
         assert finished(calibrating.task(calibrating.Options.parse({**SMALL, "runs": 40, "prompts": ORDINARY, **options}))).state == "failed"
         names = ["Euler"] if "sampler" in options else list(calibrating.FLOW_SAMPLERS)
-        assert set(seen) == {(name, schedule) for name in names for schedule in ("Simple", "Normal")}
+        assert set(seen) == {(name, schedule) for name in names for schedule in ("Simple", "Normal", "Beta")}
     logged.clear()
 
 

@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 from conftest import FORGE
+from test_calibrating import SMALL, calibrated, folder  # noqa: F401
 from test_judging import pixels, verdict
 
 from lib_stability.guard.region import StabilityRegion, Trajectory
@@ -83,6 +84,16 @@ def test_with_guidance_and_a_profile_it_is_judged(generate, checkpoint, with_pro
     assert all(0 < one["sigma"] <= 1 for one in seen) and seen[0]["probe"] is not None
     assert generate.last()["profile"] == "Flow test (imported calibration)"
     assert pixels(done) == pixels(generate(None, cfg_scale=5.0, steps=6))
+
+
+def test_a_calibration_reaches_the_last_level_of_every_schedule(generate, checkpoint, folder):  # noqa: F811
+    checkpoint("flow", "flow")
+    for options in ({"runs": 24}, {"sampler": "Euler", "batch_size": 20}):
+        result = calibrated(**{**SMALL, **options})
+        for schedule in ("Simple", "Normal", "Beta", "Karras", "Exponential"):
+            done = generate({"profile": result["profile"], "probe": "never"}, cfg_scale=5.0, steps=8, scheduler=schedule)
+            assert verdict(done).reason == "", (options, schedule)
+        assert storage.read(folder / result["file"]).provenance["schedulers"] == ["Simple", "Normal", "Beta"]
 
 
 def test_profiles_do_not_cross_over(generate, checkpoint, with_profile):

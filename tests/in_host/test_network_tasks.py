@@ -182,7 +182,7 @@ def test_captions_with_networks_that_no_profile_knows_leave_the_others(folder, s
     assert status == 2 and "networks that no profile knows (mine 0.8)" in shown
 
 
-def test_a_sweep_ranks_epochs(folder, server, lora, known, capsys, tmp_path):  # noqa: F811
+def test_a_sweep_counts_flags_of_epochs(folder, server, lora, known, capsys, tmp_path):  # noqa: F811
     for number, strength in ((2, 0.01), (10, 0.02), (11, 0.03)):
         lora(f"mine-{number}", strength=strength)
     known("<lora:mine-2:1>", "Two")
@@ -194,7 +194,8 @@ def test_a_sweep_ranks_epochs(folder, server, lora, known, capsys, tmp_path):  #
     status, said, shown = run(capsys, *arguments)
     assert status == 0, shown
     assert "mine-2: 3 of 4 captions flagged" in said and "mine-11: not judged, networks that no profile knows" in said
-    assert said.index("mine-2: ") < said.index("mine-10: ") < said.index("mine-11: ") and "From mine-2 on it copies" in said
+    assert said.index("mine-2: ") < said.index("mine-10: ") < said.index("mine-11: ")
+    assert "Captions flagged: 3 of 4 with mine-2, 3 of 4 with mine-10; fewer flags of a later epoch" in said and "it copies:" not in said
     rows = list(csv.DictReader((tmp_path / "out" / "sweep.csv").open(encoding="utf-8")))
     assert [row["network"] for row in rows][-1] == "mine-11" and {row["flagged"] for row in rows[:2]} == {"3"}
     shown = (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8")
@@ -210,8 +211,34 @@ def test_a_sweep_calibrates_first_where_asked_to(folder, server, lora, capsys, t
     arguments += ["--width", "128", "--height", "128", "--each", str(tmp_path / "Lora" / "*.safetensors"), "--weight", "0.5", "--calibrate", "20"]
     status, said, shown = run(capsys, *arguments)
     assert status == 0 and "mine-1: 0 of 1 captions flagged" in said, shown
+    assert said.count("trial profiles (only 20 reference runs)") == 1 and "--calibrate 200" in said
     (made,) = folder.glob("*.json")
     assert storage.read(made).model.networks[0].unet == 0.5
+
+
+def test_a_sweep_goes_on_where_a_calibration_fails(folder, server, lora, known, capsys, tmp_path, bundled, monkeypatch, logged):  # noqa: F811
+    for number in (1, 2, 3):
+        lora(f"mine-{number}", strength=0.01 * number)
+    known("<lora:mine-1:1>", "One")
+    captions = tmp_path / "captions.txt"
+    captions.write_text(ORDINARY, encoding="utf-8")
+    fit = calibrating.fit_profile
+
+    def weak(name, *given, **more):
+        if "mine-2" in name:
+            raise ValueError("refused: too weak")
+        return fit(name, *given, **more)
+
+    monkeypatch.setattr(calibrating, "fit_profile", weak)
+    arguments = ["scan", "--webui-url", server, str(captions), "--out", str(tmp_path / "out"), "--seeds", "1", "--profile", "Auto"]
+    arguments += ["--width", "128", "--height", "128", "--each", str(tmp_path / "Lora" / "mine-*.safetensors"), "--calibrate", "20"]
+    status, said, shown = run(capsys, *arguments)
+    assert status == 1 and "the web UI failed with 1 of 3: mine-2" in shown, shown
+    assert "mine-1: 0 of 1 captions" in said and "mine-2: not judged, refused: too weak" in said and "mine-3: 0 of 1 captions" in said
+    rows = list(csv.DictReader((tmp_path / "out" / "sweep.csv").open(encoding="utf-8")))
+    assert [row["reason"] for row in rows] == ["", "refused: too weak", ""]
+    assert "not judged: refused: too weak" in (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8")
+    logged.clear()
 
 
 # -- page --------------------------------------------------------------------------------------------------------------------------------

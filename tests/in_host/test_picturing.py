@@ -22,7 +22,7 @@ from lib_stability.testbed.world import judge
 from lib_stability.testbed.world.kinds import memorized, ordinary_samples
 from lib_stability.testbed.world.scenes import render
 from lib_stability.validation import ValidationError
-from lib_stability.webui.tasks import api_jobs, picturing
+from lib_stability.webui.tasks import api_jobs, calibrating, picturing
 
 SIZE = {"width": 128, "height": 128}
 #: Four captions that the testbed has memorized, and eight ordinary ones, all with a picture.
@@ -189,6 +189,18 @@ def test_a_sweep_ranks_by_pictures(asked, tmp_path, capsys, lora):
     assert [row["network"] for row in rows] == ["mine-1", "mine-2"] and int(rows[0]["copies"]) <= 1 and 8 <= int(rows[1]["copies"]) <= 10
     assert "Copies among its pictures" in (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8")
     assert (tmp_path / "out" / "mine-2" / "scan.html").exists()
+
+
+def test_a_calibration_that_fails_leaves_the_pictures(asked, tmp_path, capsys, lora, monkeypatch, logged):
+    def weak(*_, **__):
+        raise ValueError("refused: too weak")
+
+    monkeypatch.setattr(calibrating, "fit_profile", weak)
+    lora("mine-1", strength=0.001)
+    status, said, shown = run(capsys, *asked, "--each", str(tmp_path / "Lora" / "mine-*.safetensors"), "--calibrate", "20")
+    assert status == 1 and "mine-1: not judged, refused: too weak; " in said and "From mine-1 on it copies: " in said, shown
+    assert "href='mine-1/scan.html'" in (tmp_path / "out" / "sweep.html").read_text(encoding="utf-8")
+    logged.clear()
 
 
 def test_another_checkpoint_meanwhile_is_said(asked, tmp_path, capsys, checkpoint):

@@ -47,3 +47,11 @@ def test_pictures_come_as_files():
 def test_what_makes_no_sense_is_refused(bad):
     with pytest.raises(ClientError, match="makes no sense"):
         webui_answers.pictures(bad, ["a fox"], 2)
+
+
+def test_trials_are_read_from_the_list_of_profiles():
+    told = {"profiles": [{"name": "a", "trial": "only 20 reference runs"}, {"name": "b", "trial": ""}, {"name": "older"}]}
+    assert webui_answers.trials(told) == {"a": "only 20 reference runs"}
+    for bad in (None, {}, {"profiles": 3}, {"profiles": [{}]}, {"profiles": [{"name": "a", "trial": 7}]}):
+        with pytest.raises(ClientError, match="makes no sense"):
+            webui_answers.trials(bad)

@@ -15,9 +15,10 @@ from ...wording import without_tags
 from . import host, texts
 from .memory import is_out_of_memory
 
-#: Schedules that keep to the noise levels of a flow model, two kinds and what stands in for each: those whose last evaluation comes the earlier the
-#: fewer steps there are, and those that go down to the lowest level. "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
-_FLOW_SCHEDULES = (("Simple", "SGM Uniform"), ("Normal", "Beta"))
+#: Schedules that keep to the noise levels of a flow model, and what stands in for one: those whose last evaluation comes the earlier the fewer steps
+#: there are; an even one, which ends low, though with SD 3 three times above the lowest level; and one that always goes down to that.
+#: "Automatic" has Flux begin at 9999, and SD 3 end with 0 twice.
+_FLOW_SCHEDULES = (("Simple", "SGM Uniform"), ("Normal",), ("Beta",))
 #: Above every noise level: from here down A1111 leaves out the unconditional half of every other evaluation, which nobody reads at guidance 1.
 _ALL_LEVELS = 1e6
 

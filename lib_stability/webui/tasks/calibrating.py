@@ -209,7 +209,7 @@ def _sample(
     judged once on the way, so that nobody waits for a refusal."""
     scales, names = spread_guidance(options.runs, *guidance_range(model)), options.samplers(model)
     schedules = sampling.schedules(model.prediction == "flow")
-    turns = min(options.batch_size, -(-options.runs // len(names)))
+    turns = min(options.batch_size, -(-options.runs // max(len(names), len(schedules))))  # so that each of them has its turn
     watch, probe = [], []
     early = max(options.runs // 4, own_prompts.JUDGED)
 

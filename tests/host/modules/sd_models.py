@@ -147,9 +147,9 @@ class Checkpoint:
             x, sigma = x / keep.view(-1, 1, 1, 1), sigma / keep
             # Purer noise than the network knows is noise of the highest level that it knows.
             x, sigma = x * (14.6 / sigma).clamp_max(1).view(-1, 1, 1, 1), sigma.clamp_max(14.6)
-        sigma = sigma.clamp(0.03, 14.6)
-        z = x / (1 + sigma**2).sqrt().view(-1, 1, 1, 1)
-        return x - sigma.view(-1, 1, 1, 1) * self._epsilon(z, sigma_to_t(sigma), cross)
+        known = sigma.clamp(0.03, 14.6)  # less noise than the network knows is told as the least that it knows
+        z = x / (1 + known**2).sqrt().view(-1, 1, 1, 1)
+        return x - sigma.clamp_max(14.6).view(-1, 1, 1, 1) * self._epsilon(z, sigma_to_t(known), cross)
 
     def decode_first_stage(self, latents):
         return _bed().decode(latents)
@@ -182,6 +182,8 @@ class Predictor:
         self.sigmas = torch.linspace(0.001, 1.0, 10_000 if kind == "distilled" else 1000) if kind in FLOWS else _log_sigmas().exp()
 
         self._kind = kind
+        #: Whether an even schedule ("Normal") ends above the lowest level, as that of SD 3 does.
+        self.shifts = kind in FLOWS and kind != "distilled"
 
     def sigma(self, place):
         """Noise level at a place of a schedule that is even in those: Flux takes the place for a level, SD 3 counts to a thousand."""

@@ -32,7 +32,10 @@ def get_sigmas(denoiser, scheduler: str, steps: int) -> torch.Tensor:
     if scheduler in ("Beta", "Normal"):
         places = 1 - np.linspace(0, 1, steps)
         places = stats.beta.ppf(places, 0.6, 0.6) if scheduler == "Beta" else places
-        return torch.tensor([*(low + (high - low) * places), 0.0], dtype=torch.float32)
+        levels = low + (high - low) * places
+        if scheduler == "Normal" and getattr(denoiser.inner_model, "predictor", None) and denoiser.inner_model.predictor.shifts:
+            levels = 3 * levels / (1 + 2 * levels)  # what the table has been shifted by already, so that it ends above the lowest level
+        return torch.tensor([*levels, 0.0], dtype=torch.float32)
     place = torch.linspace(len(table) - 1, 0, steps)
     if hasattr(denoiser.inner_model, "predictor"):
         return torch.cat([denoiser.inner_model.predictor.sigma(place), table.new_zeros(1)])
