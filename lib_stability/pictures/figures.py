@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -84,13 +85,13 @@ def scatter(path: Path, rows: Sequence[dict], title: str) -> None:
 
     def case(row: dict) -> str:
         negative = "" if row["negative"] == "none" else ", with a negative prompt"
-        return f"{row['sampler']} {row['steps']}{negative}" + (", templates" if row["kind"] == "template" else "")
+        return f"{row['sampler']} {row['steps']}{negative}"
 
     def point(colour: str, fill: str, marker: str) -> dict:
         return dict(color=colour, fillstyle=fill, marker=marker, markersize=8, linestyle="none", markeredgewidth=1.3)
 
     looks = dict(zip(dict.fromkeys(row["policy"] for row in rows), zip((ORDINARY, BAND, FLAGGED), ("full", "none", "left"))))
-    markers = dict(zip(dict.fromkeys(map(case, rows)), "osD^vP*X"))
+    markers = dict(zip(dict.fromkeys(map(case, rows)), itertools.cycle("osD^vP*X")))
     figure, panel = plt.subplots(figsize=(9, 4.5), layout="constrained")
     panel.axhline(0, color="grey", lw=0.8)
     panel.axvline(0, color="grey", lw=0.8)
