@@ -33,6 +33,8 @@ TAB = f"#{PREFIX}tab_"
 COPY = memorized()[0].caption
 #: Seen to be steered away in AUTOMATIC1111; in Forge it was damped, and could not be told.
 STEERED = next(item.caption for item in memorized() if item.name == "bruno")
+#: Deviates little but for its last step.
+LATE = next(item.caption for item in memorized() if item.name == "anna")
 ORDINARY = [caption for caption, _ in ordinary_samples(24, 1_000_000, "calibration")]
 #: Theme and width.
 LOOKS = {"light": ("light", 1300), "dark": ("dark", 1300), "phone": ("light", 390)}
@@ -47,7 +49,15 @@ class Shooter:
 
     def open(self, **options: object) -> None:
         """The page anew, with these of our settings in force and all others as they come."""
-        usual = {"enabled": True, "mode": "Report", "damping": "Reword", "profile": self.profile, "probe": "Auto", "sensitivity": "Medium"}
+        usual = {
+            "enabled": True,
+            "mode": "Report",
+            "damping": "Reword",
+            "profile": self.profile,
+            "probe": "Auto",
+            "sensitivity": "Medium",
+            "tau": 3.0,
+        }
         self._settings({f"{PREFIX}{name}": value for name, value in {**usual, **options}.items()})
         self.page.goto(f"{self.url}/?__theme={LOOKS[self.look][0]}")
         self.page.wait_for_selector("#txt2img_generate", timeout=60_000)
@@ -71,7 +81,7 @@ class Shooter:
         for name, value in (("steps", 12), ("cfg_scale", cfg), ("width", 128), ("height", 128), ("seed", 7)):
             self.fill(f"txt2img_{name}", value)
         self.fill("txt2img_prompt", prompt)
-        answer = f"document.querySelector('#{PREFIX}verdict_txt2img .memorization-guard-answer')?.dataset.answer"
+        answer = f"document.querySelector('#{PREFIX}verdict_txt2img .memorization-guard-answer')?.dataset.answer ?? null"
         before = self.page.evaluate(f"() => {answer}")
         self.page.locator("#txt2img_generate:visible, #txt2img_generate_box #txt2img_generate").first.click()
         self.page.wait_for_function(f"before => {answer} !== before", arg=before, timeout=120_000)
@@ -118,7 +128,11 @@ def steered(shot: Shooter) -> None:
     shot.take("steered")
 
 
-# A picture that was sampled again will have a state of its own here, once there is such an outcome.
+def again(shot: Shooter) -> None:
+    """A threshold that the picture exceeds at the last step alone: too late to steer, so it is sampled again."""
+    shot.open(mode="Damp", sensitivity="Custom", tau=12.0)
+    shot.generate(LATE)
+    shot.take("again")
 
 
 def not_judged(shot: Shooter) -> None:
@@ -215,7 +229,7 @@ def glossary(shot: Shooter) -> None:
     shot.take("glossary")
 
 
-STATES = (ordinary, flagged, steered, not_judged, guess, no_profile, profiles, calibrating, scan, audit, match, glossary)
+STATES = (ordinary, flagged, steered, again, not_judged, guess, no_profile, profiles, calibrating, scan, audit, match, glossary)
 
 
 @contextmanager

@@ -61,6 +61,8 @@ def test_a_late_flag_is_sampled_again(generate, blind):
     done = generate({"mode": "damp"}, prompt=MEMORIZED, **FULL)
     one = verdict(done)
     assert one.again and one.flagged_at == verdict(spoilt).flagged_at == FULL["steps"] and one.damped == FULL["steps"]
+    # How it ended is what the second picture says.
+    assert one.score == verdict(spoilt).score and one.score_after != verdict(spoilt).score_after
     assert params(done)["Seed"] == "11" and len({*pixels(off), *pixels(spoilt), *pixels(done)}) == 3
     assert generate.last()["images"][0]["first"]["outcome"] == one.outcome and "MG sample again" not in params(done)
 

@@ -56,6 +56,6 @@ def again(
         watching, places = guards[0], {row: position for position, row in enumerate(failed)}
         for row, verdict in zip(failed, watching.report()):
             outcome = f"{AGAIN} - {verdict.outcome}" if verdict.outcome else AGAIN
-            told = {"damped": verdict.damped, "outcome": outcome, "carriers": verdict.carriers or first[row].carriers}
-            verdicts[row] = replace(first[row], **told)
+            told = {"damped": verdict.damped, "outcome": outcome, "score_after": verdict.score_after}
+            verdicts[row] = replace(first[row], carriers=verdict.carriers or first[row].carriers, **told)
     return latents, verdicts, rows

@@ -61,7 +61,8 @@ class Renewed:
         # What it was flagged for is what the first time has shown; what was done about it is what is handed out.
         evaluations, outcome = max(before.evaluations, after.evaluations), f"{AGAIN} - {after.outcome}" if after.outcome else AGAIN
         carriers, reason = after.carriers or before.carriers, after.reason or before.reason
-        return replace(before, evaluations=evaluations, damped=after.damped, outcome=outcome, carriers=carriers, reason=reason)
+        ended = {"damped": after.damped, "outcome": outcome, "score_after": after.score_after}
+        return replace(before, evaluations=evaluations, carriers=carriers, reason=reason, **ended)
 
 
 def finish(found: object, p: object, samples: Sequence[torch.Tensor]) -> None:

@@ -42,6 +42,8 @@ def test_a_late_flag_is_sampled_again_and_its_batch_mate_keeps_every_bit(bed, pr
     assert judge.own_copies(plain.pixels[:1], [ITEM]).all() and once.verdicts[0].flagged_at == 10 and once.verdicts[0].flag == "late"
     assert once.verdicts[0].failed and not once.verdicts[0].again
     assert (twice.verdicts[0].again and twice.verdicts[0].steered) or twice.verdicts[0].outcome.endswith("uncertain")
+    # What it ended with is the second picture's.
+    assert twice.verdicts[0].score_after != once.verdicts[0].score_after
     assert twice.verdicts[0].flagged_at == 10 and twice.verdicts[0].damped >= 2
     assert not judge.own_copies(twice.pixels[:1], [ITEM]).any()
     assert judge.likeness(twice.pixels[:1], [ITEM]) < judge.likeness(once.pixels[:1], [ITEM]) - 0.1 or once.verdicts[0].outcome == "too late"
