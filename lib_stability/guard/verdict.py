@@ -22,8 +22,6 @@ CHANGED = "guidance changed by another extension"
 REGIONS = "regions of another extension not judged alone"
 #: What a reworded picture lacks where the prediction in the place of its own does not go through what another extension does.
 _BARE = "damped without what another extension adds"
-#: What nobody has looked at where guidance is too low for the watch and the probe does not look.
-UNGUIDED = "no guidance and no probe"
 #: What doubts about the watch begin with: they count where the probe has not judged either.
 _NO_PROBE = "no probe and "
 #: When an image was flagged: while it could still be turned into another picture, or with little but details open, see :func:`.outcome.decided`.
@@ -232,7 +230,7 @@ def _reason(what: Pass, index: int, changed: int) -> str:
     scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in what.readings)]
     if what.doubt or changed:
         return what.doubt or _NO_PROBE + CHANGED
-    return _BEYOND if max(scales) > what.guidance_range[1] else UNGUIDED
+    return _BEYOND if max(scales) > what.guidance_range[1] else "no guidance and no probe"
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:

@@ -147,7 +147,7 @@ def test_the_page_says_what_to_do_where_nothing_serves(generate, distilled, monk
     assert "Nothing here can judge this checkpoint: no profile for flow prediction with distilled guidance fits." in line
     assert "A calibration measures it, in the background (200 images)." in line
     generate({"profile": "Auto"}, **FIELDS)
-    assert re.search(r"in the background: about [\d.]+ (min|h) for 200 images of 1024x1024 here", serving.profile_line("Auto", "medium", 3.0))
+    assert re.search(r"in the background: about [\d.]+ (min|h) for 200 images of \d+x\d+ here", serving.profile_line("Auto", "medium", 3.0))
 
 
 # -- calibration and scan ----------------------------------------------------------------------------------------------------------------

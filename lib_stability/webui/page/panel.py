@@ -7,7 +7,6 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
-from ...guard import verdict as verdicts
 from ...guard.history import Point
 from ...guard.outcome import STEERED
 from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STABLE, Verdict
@@ -25,7 +24,7 @@ from . import flagged, judges
 from .reasons import label, plain
 
 #: What a person can do where a pass was not judged for one of these reasons.
-_ADVICE = {verdicts.UNGUIDED: texts.ADVICE_UNGUIDED, UNGUIDED: texts.ADVICE_UNGUIDED, UNFIT: texts.ADVICE_UNFIT}
+_ADVICE = {"no guidance and no probe": texts.ADVICE_UNGUIDED, UNGUIDED: texts.ADVICE_UNGUIDED, UNFIT: texts.ADVICE_UNFIT}
 _CLASS = "memorization-guard"
 
 
