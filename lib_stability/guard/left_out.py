@@ -70,8 +70,7 @@ def at_looks(
     found, levels = [], []
     for number, (sigma, _, *norms) in runs.items():
         taken = np.asarray(looks(len(sigma)))
-        both = [fit.leave_out_at(number, places[number][taken], norm[taken]) for fit, norm in zip(fits, norms)]
-        rate, clean = both
+        rate, clean = (fit.leave_out_at(number, places[number][taken], norm[taken]) for fit, norm in zip(fits, norms))
         found.append(score(rate, clean, sigma[taken]))
         levels.append(sigma[taken])
     return LeftOut(found, levels)

@@ -15,6 +15,8 @@ from .outcome import AGAIN, LATE, STEERED, STILL, decided, ended
 from .readings import Judged, Pass
 
 STABLE, MILD, STRONG, NOT_JUDGED = "stable", "mild", "strong", "not judged"
+#: Why nobody could judge where guidance is too low for the watch.
+NO_GUIDANCE = "no guidance and no probe"
 _BEYOND, _AWAITED = "guidance above the region", "ended before the last look"
 #: Why the watch could not judge an evaluation whose prediction is not what plain guidance makes of the model's.
 CHANGED = "guidance changed by another extension"
@@ -230,7 +232,7 @@ def _reason(what: Pass, index: int, changed: int) -> str:
     scales = [float(g[index]) if isinstance(g, torch.Tensor) else g for g in (reading.guidance for reading in what.readings)]
     if what.doubt or changed:
         return what.doubt or _NO_PROBE + CHANGED
-    return _BEYOND if max(scales) > what.guidance_range[1] else "no guidance and no probe"
+    return _BEYOND if max(scales) > what.guidance_range[1] else NO_GUIDANCE
 
 
 def gravest(verdicts: Sequence[Verdict]) -> Verdict:

@@ -58,7 +58,7 @@ class Reword:
         result, acted = self.cheaper.act(evaluation, acting)
         if acted is None:
             return result, acted
-        spare = probing is not None and evaluation.number not in (*probing.probe.looks, *AGAIN)
+        spare = probing is not None and not (evaluation.number in AGAIN or evaluation.number in probing.probe.looks)
         seen, glance = self._judging(evaluation, probing), self._judging(evaluation, None) if spare else None
         got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, evaluation.number, glance)
         if got is None:

@@ -388,7 +388,7 @@ CHOICES = (
 #: Why an image was not judged, or what its verdict lacks: as infotext, ledger and API say it, with places for values, and in plain words.
 REASONS = {
     "{reason} - {judged}/{of} judged": "{reason}; {judged} of {of} steps were judged",
-    "no guidance and no probe": "the CFG scale is too low, and the second look is off",
+    verdict.NO_GUIDANCE: "the CFG scale is too low, and the second look is off",
     "guidance above the region": "the CFG scale is higher than what was measured",
     "ended before the last look": "it ended before the last look",
     "no profile": "nothing here knows this checkpoint",

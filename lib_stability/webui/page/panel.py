@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...guard.history import Point
 from ...guard.outcome import STEERED
-from ...guard.verdict import EARLY_FLAG, NOT_JUDGED, REGIONS, STABLE, Verdict
+from ...guard.verdict import EARLY_FLAG, NO_GUIDANCE, NOT_JUDGED, REGIONS, STABLE, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
 from ...trail.image_row import became
@@ -24,7 +24,7 @@ from . import flagged, judges
 from .reasons import label, plain
 
 #: What a person can do where a pass was not judged for one of these reasons.
-_ADVICE = {"no guidance and no probe": texts.ADVICE_UNGUIDED, UNGUIDED: texts.ADVICE_UNGUIDED, UNFIT: texts.ADVICE_UNFIT}
+_ADVICE = {NO_GUIDANCE: texts.ADVICE_UNGUIDED, UNGUIDED: texts.ADVICE_UNGUIDED, UNFIT: texts.ADVICE_UNFIT}
 _CLASS = "memorization-guard"
 
 
