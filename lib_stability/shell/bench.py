@@ -142,6 +142,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="at most this long for each latent and mode (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, or an accelerator in torch's words, such as cuda (default: %(default)s)")
     parser.add_argument("--unet", action="store_true", help="instead, the guard beside a U-Net of Stable Diffusion 1.5's size with random weights")
+    parser.add_argument("--flagged", action="store_true", help="instead, the time of a whole flagged image with such a U-Net, at three sizes")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON")
 
 
@@ -151,13 +152,14 @@ def main(args: argparse.Namespace) -> int:
         torch.empty(1, device=args.device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device: {str(error).splitlines()[0]}") from None
-    if args.unet:
-        from . import bench_unet
+    if args.unet or args.flagged:
+        from . import bench_flagged, bench_unet
 
-        results = bench_unet.run(args.device)
+        chosen = bench_flagged if args.flagged else bench_unet
+        results = chosen.run(args.device)
         if args.out is not None:
             args.out.write_text(json.dumps(results, indent=1) + "\n")
-        print(bench_unet.table(results))
+        print(chosen.table(results))
     else:
         print(table(run(args.repeats, args.seconds, args.out, args.device)))
     return 0

@@ -21,6 +21,7 @@ forbidden_network_aliases: dict[str, int] = {}
 loaded_networks: list[SimpleNamespace] = []
 #: What the network's weights are now: files with their weights, and the weights as they were.
 _applied: tuple = ()
+_in_force: tuple[tuple[str, float], ...] = ()
 _before: dict[str, torch.Tensor] = {}
 
 
@@ -95,9 +96,14 @@ def _weights(part: str) -> list[tuple[str, float]]:
     return [(file, weight) for file, weight, _, _ in (objects.clip.patcher if part == "text" else objects.unet).lora_patches]
 
 
+def in_force() -> tuple[tuple[str, float], ...]:
+    """What the network's weights are now: the files' digests, and their weights in it."""
+    return _in_force
+
+
 def apply() -> None:
     """Bring the network's weights up to date."""
-    global _applied
+    global _applied, _in_force
     wanted = tuple(_weights("unet"))
     if wanted == _applied:
         return
@@ -119,6 +125,7 @@ def apply() -> None:
                 update = whole / whole.norm(dim=0, keepdim=True) * keys[f"{name}.dora_scale"] - own
             own += weight * update
     _applied = wanted
+    _in_force = tuple((hashlib.sha256(Path(file).read_bytes()).hexdigest(), weight) for file, weight in wanted)
 
 
 def told_text(cross: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,8 @@ import torch
 
 from lib_stability.guard.damping import Marks
 from lib_stability.guard.guard import Guard
-from lib_stability.shell import bench, bench_cases
+from lib_stability.guard.release import CALM
+from lib_stability.shell import bench, bench_cases, bench_flagged, bench_unet
 from lib_stability.shell.counting import Dispatched
 
 FIELDS = {"shape", "mode", "median_us", "clone_ratio", "operations", "synchronisations", "kept_bytes"}
@@ -192,11 +193,32 @@ def test_an_unknown_device_is_one_line(capsys):
     assert "--device" in error and error.count("\n") == 1
 
 
-def test_the_unet_is_timed_with_and_without_the_guard():
-    from lib_stability.shell import bench_unet
+SMALL = bench_unet.CONFIG | {"block_out_channels": (32, 32, 32, 32), "norm_num_groups": 8}
 
-    small = bench_unet.CONFIG | {"block_out_channels": (32, 32, 32, 32), "norm_num_groups": 8}
-    found = bench_unet.run("cpu", 1, 2, small, ((1, 4, 16, 16),))
+
+def test_the_unet_is_timed_with_and_without_the_guard():
+    found = bench_unet.run("cpu", 1, 2, SMALL, ((1, 4, 16, 16),))
     assert [row["mode"] for row in found["rows"]] == list(bench_unet.MODES)
     assert min(row[name] for row in found["rows"] for name in ("plain_ms", "guarded_ms")) > 0
     assert "float32" in bench_unet.table(found) and bench_unet.table(found).count("1x4x16x16") == 3
+
+
+def test_a_flagged_image_costs_its_versions_once_and_one_row_until_it_is_let_go():
+    found = bench_flagged.run("cpu", 1, SMALL, ((1, 4, 8, 8), (1, 4, 16, 16)))
+    plain = 2 * bench_flagged.EVALUATIONS
+    first = bench_flagged.FLAGGED_AT
+    for numbers in (256, 1024):
+        rows = {row["case"]: row for row in found["rows"] if row["numbers"] == numbers}
+        assert (rows["ordinary"]["network_rows"], rows["ordinary"]["damped"]) == (plain, 0)
+        for case, calm in bench_flagged.LET_GO.items():
+            acted = bench_flagged.EVALUATIONS - first if calm is None else calm + CALM - 1 - first
+            assert rows[case]["damped"] == acted, case
+            assert rows[case]["network_rows"] == plain + bench_flagged.VERSIONS + acted - 1, case
+            assert rows[case]["seconds"] > 0
+    assert bench_flagged.table(found).count("\n") == 1 + 2 * 3
+
+
+def test_a_made_up_image_that_is_not_flagged_is_told(monkeypatch):
+    monkeypatch.setattr(bench_flagged, "INFLATION", 1.0)
+    with pytest.raises(RuntimeError, match="not judged as it should be"):
+        bench_flagged.run("cpu", 1, SMALL, ((1, 4, 8, 8),))
