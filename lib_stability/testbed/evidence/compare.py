@@ -27,7 +27,7 @@ from ..network.variants import MAIN, Variant
 from ..rivals import asthana, broken_memories, tuning
 from ..rivals.detectors import GUARD, Choice, Detector, guards, rivals
 from ..rivals.observer import Runs, merged, observe, references
-from . import calibrate, compare_mitigation, compare_mitigation_tables, damping
+from . import calibrate, compare_mitigation, compare_mitigation_tables
 from .compare_mitigation import memories
 from .compare_tables import details, summary
 
@@ -79,15 +79,25 @@ class Calibrated:
     choice: Choice
 
 
+def copies(runs: Runs) -> Runs:
+    """Of memorized captions' runs those that hand out a memorized picture."""
+    return runs.only(runs.copies)
+
+
+def ordinary_runs(runs: Runs) -> Runs:
+    """Of ordinary captions' runs those that do not: flagging another is no false alarm, whatever its caption's label."""
+    return runs.only(~runs.copies)
+
+
 def calibrated(bed: Testbed, profile: Profile, size: Size, tick: Callable[[int], None]) -> Calibrated:
     """Tables of Broken Memories, tuned choices, and every rival's threshold, from the calibration half of the captions."""
     count = broken_memories.REFERENCES
     captions = [caption for caption, _ in bed.variant.world.ordinary_samples(count + size.thresholds, calibrate.SEED, "calibration")]
     every = sorted({asthana.TIMESTEP, *asthana.TIMESTEPS})
-    runs = {name: observe(bed, profile, captions[:count], Setting(name), calibrate.SEED, (), tick) for name in size.schedulers}
-    ordinary = observe(bed, profile, captions[count:], OWN, calibrate.SEED + count, every, tick)
+    runs = {name: ordinary_runs(observe(bed, profile, captions[:count], Setting(name), calibrate.SEED, (), tick)) for name in size.schedulers}
+    ordinary = ordinary_runs(observe(bed, profile, captions[count:], OWN, calibrate.SEED + count, every, tick))
     told = [item.caption for item in memories(bed.variant, True)]
-    found = observe(bed, profile, told * 2, OWN, SEED - 1_000, every, tick)
+    found = copies(observe(bed, profile, told * 2, OWN, SEED - 1_000, every, tick))
     choice = tuning.tune(found.values, ordinary.values)
     tables = {name: broken_memories.Tables.fit(references(one)) for name, one in runs.items()}
     shown = rivals(tables, choice)
@@ -139,10 +149,21 @@ def bars(rows: list[dict]) -> list[dict]:
     return found
 
 
+def labels(name: str, told: Runs, others: Runs) -> dict:
+    """How often each set of captions hands out a memorized picture under one setting: what the runs are labelled by."""
+    return {
+        "differs": name,
+        "memorized": len(told.copies),
+        "memorized_that_copy": int(told.copies.sum()),
+        "ordinary": len(others.copies),
+        "ordinary_that_copy": int(others.copies.sum()),
+    }
+
+
 def total_runs(size: Size, variant: Variant = MAIN) -> int:
     """Runs that the comparison samples, for its progress bar."""
     tuned, shown = (len(memories(variant, part)) for part in (True, False))
-    before = len(size.schedulers) * broken_memories.REFERENCES + size.thresholds + 2 * tuned + size.ordinary
+    before = len(size.schedulers) * broken_memories.REFERENCES + size.thresholds + 2 * tuned
     return before + len(size.settings) * (shown * size.copies + size.ordinary)
 
 
@@ -175,19 +196,20 @@ def compare(size: Size, out: Path, profile: Profile, bed: Testbed | None = None,
 
 def detect(bed: Testbed, profile: Profile, size: Size, bar: tqdm, save: Callable[[dict], None]) -> None:
     """The detection half; `save` gets what there is after each setting."""
-    candidates = [caption for caption, _ in bed.variant.world.ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
+    ordinary = [caption for caption, _ in bed.variant.world.ordinary_samples(size.ordinary, EVALUATION_SEED, "evaluation")]
     own_limits = {name: thresholds(region, "medium").mild for name, region in (("watch", profile.watch), ("probe", profile.probe))}
     bar.set_description("tables, tuning, thresholds")
     known = calibrated(bed, profile, size, bar.update)
-    ordinary, dropped = damping.truly_ordinary(bed, candidates, SEED - 50_000, bar.update)
     captions = [item.caption for item in memories(bed.variant, False)] * size.copies
-    result = {"profile": profile.name, "tuned": asdict(known.choice), "published": asdict(Choice()), "ordinary_that_copy": dropped, "rows": []}
+    result = {"profile": profile.name, "tuned": asdict(known.choice), "published": asdict(Choice()), "labels": [], "rows": []}
     timesteps = sorted({asthana.TIMESTEP, known.choice.timestep})
     for name in size.settings:
         setting = SETTINGS[name]
         bar.set_description(name)
-        positive = observe(bed, profile, captions, setting, SEED, timesteps, bar.update)
-        negative = observe(bed, profile, ordinary, setting, SEED + 50_000, timesteps, bar.update)
+        told = observe(bed, profile, captions, setting, SEED, timesteps, bar.update)
+        others = observe(bed, profile, ordinary, setting, SEED + 50_000, timesteps, bar.update)
+        positive, negative = copies(told), ordinary_runs(others)
+        result["labels"].append(labels(name, told, others))
         result["rows"] += [row(name, setting, one, 1.0, positive, negative) for one in guards(own_limits, setting, profile.probe.score)]
         result["rows"] += [row(name, setting, one, known.limits[one.label], positive, negative) for one in known.rivals]
         result["bar"] = bars(result["rows"])

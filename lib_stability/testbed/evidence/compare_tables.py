@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .tables import markdown, rate
 
 
@@ -24,7 +26,22 @@ def summary(result: dict) -> str:
     verdict = "The guard's AUC is the highest, or tied within 0.0005, in every column"
     verdict += "." if not missed else f", but for: {'; '.join(missed)}."
     head = "AUC, and false alarms at the threshold that was set for 1 % as calibrated (DDIM 20, w = 7.5, no negative prompt):"
-    return f"{head}\n\n{markdown(['detector', *settings], lines)}\n\n{verdict}"
+    parts = [head, markdown(["detector", *settings], lines), verdict]
+    return "\n\n".join([*parts, labelled(result["labels"])] if result.get("labels") else parts)
+
+
+def labelled(labels: Sequence[dict]) -> str:
+    """How many runs of each setting the figures rest on."""
+
+    def span(counts: list[int]) -> str:
+        return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+    copies = span([one["memorized_that_copy"] for one in labels])
+    others = span([one["ordinary"] - one["ordinary_that_copy"] for one in labels])
+    return (
+        f"Labelled by their pictures: in each column {copies} of {labels[0]['memorized']} runs of memorized captions hand out a memorized picture "
+        f"and {others} of {labels[0]['ordinary']} of ordinary captions do not. The rest is left out."
+    )
 
 
 def _label(row: dict) -> str:

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,10 +16,12 @@ from ...guard.norms import rms
 from ...guard.options import Options
 from ...guard.probe import Probe, virtual
 from ...profile.profiles import Profile
+from ..network import finished
 from ..network.batches import SIZE, batches
 from ..network.model import EOS, Testbed, tokenize
 from ..network.sample import GuidedDenoiser, evaluations_of
 from ..network.setting import Setting, negatives_for
+from ..world import judge
 from . import asthana, broken_memories, jeon, ren, wen
 
 #: First evaluations at which the empty prompt is evaluated where the negative prompt is another one; the guard's probe wants its own.
@@ -28,13 +30,18 @@ EMPTY = 3
 
 @dataclass
 class Runs:
-    """What was seen of runs: arrays ``(runs, evaluations)`` (NaN where nothing was looked at), and per image the seconds of plain sampling and
-    the seconds and model evaluations of each part beyond it."""
+    """What was seen of runs: arrays ``(runs, evaluations)`` (NaN where nothing was looked at), per image the seconds of plain sampling and the
+    seconds and model evaluations of each part beyond it, and which runs hand out a memorized picture ``(runs,)``."""
 
     values: dict[str, np.ndarray]
     plain: float
     seconds: dict[str, float]
     rows: dict[str, float]
+    copies: np.ndarray
+
+    def only(self, mask: np.ndarray) -> Runs:
+        """Those runs of which `mask` ``(runs,)`` says so; costs stay those of all."""
+        return replace(self, values={name: found[mask] for name, found in self.values.items()}, copies=self.copies[mask])
 
 
 class Observer:
@@ -162,7 +169,7 @@ def observe(
     bed: Testbed, profile: Profile, captions: list[str], setting: Setting, seed: int, timesteps=(asthana.TIMESTEP,), tick: Callable = lambda n: None
 ) -> Runs:
     """Sample `captions`, one run each with seeds from `seed` on, under every detector's eyes."""
-    values, seconds, rows = defaultdict(list), defaultdict(float), {}
+    values, copies, seconds, rows = defaultdict(list), [], defaultdict(float), {}
     negatives, seeds = negatives_for(setting.negative, len(captions), seed), range(seed, seed + len(captions))
     start, done = time.perf_counter(), 0
     with ren.tapped(bed.unet) as tap:
@@ -175,6 +182,9 @@ def observe(
         for batch in batches(bed, captions, seeds, negatives, attach, SIZE, **setting.sampling()):
             for name, found in batch.guard.finish(batch.samples.latents).items():
                 values[name].append(found)
+            with batch.guard.timed("judging"):
+                pixels = finished.pictures(bed, batch.samples.latents)
+                copies.append(judge.any_copies(pixels, bed.variant.memorized()).numpy())
             for name, spent in batch.guard.seconds.items():
                 seconds[name] += spent
             rows.update(batch.guard.rows)
@@ -182,7 +192,8 @@ def observe(
             tick(batch.count)
     total = time.perf_counter() - start
     each = {name: spent / done for name, spent in seconds.items()}
-    return Runs({name: np.concatenate(found) for name, found in values.items()}, total / done - sum(each.values()), each, dict(rows))
+    seen = {name: np.concatenate(found) for name, found in values.items()}
+    return Runs(seen, total / done - sum(each.values()), each, dict(rows), np.concatenate(copies))
 
 
 def merged(first: Runs, second: Runs) -> Runs:
@@ -193,7 +204,7 @@ def merged(first: Runs, second: Runs) -> Runs:
         return (counts[0] * one + counts[1] * other) / sum(counts)
 
     seconds = {name: mean(first.seconds[name], second.seconds[name]) for name in first.seconds}
-    return Runs({}, mean(first.plain, second.plain), seconds, {**second.rows, **first.rows})
+    return Runs({}, mean(first.plain, second.plain), seconds, {**second.rows, **first.rows}, np.concatenate([first.copies, second.copies]))
 
 
 def references(runs: Runs) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from lib_stability.testbed.network.setting import Setting
 from lib_stability.testbed.rivals import asthana, broken_memories, jeon, overshoot, ren, tuning, wen
 from lib_stability.testbed.rivals.detectors import GUARD, Choice, Detector, guards, largest, rivals
 from lib_stability.testbed.rivals.observer import Runs, observe
+from lib_stability.testbed.world.kinds import memorized
 
 
 def reference_runs(updates, levels=(10.0, 1.0)):
@@ -200,7 +201,7 @@ def values(count, shift, seed, evaluations=4):
 
 
 def runs(count, shift, seed):
-    return Runs(values(count, shift, seed), 0.2, {"wen": 0.01, "jeon": 0.1, "empty 0": 0.05}, {"jeon": 4, "empty 0": 1})
+    return Runs(values(count, shift, seed), 0.2, {"wen": 0.01, "jeon": 0.1, "empty 0": 0.05}, {"jeon": 4, "empty 0": 1}, np.arange(count) % 3 > 0)
 
 
 def test_tuning_finds_what_separates():
@@ -236,6 +237,22 @@ def test_a_row_counts_costs_and_says_where_nothing_was_judged():
     assert line["auc"] is line["tpr_at_1pct_fpr"] is line["false_alarms"] is None and line["seconds_ratio"] == 1
 
 
+def test_runs_are_labelled_by_their_pictures():
+    told, others = runs(9, 3, 5), runs(6, 0, 6)
+    assert len(compare.copies(told).values["jeon"]) == 6 and len(compare.ordinary_runs(others).values["wen"]) == 2
+    np.testing.assert_array_equal(compare.copies(told).values["wen"], told.values["wen"][told.copies])
+    line = compare.labels("x", told, others)
+    assert line == {"differs": "x", "memorized": 9, "memorized_that_copy": 6, "ordinary": 6, "ordinary_that_copy": 4}
+    text = compare_tables.labelled([line, line | {"memorized_that_copy": 8}])
+    assert "6 to 8 of 9 runs" in text and "2 of 6 of ordinary captions do not" in text
+
+
+def test_an_observed_run_is_labelled_as_the_judge_says():
+    bed, profile = model.Testbed.load(), storage.read(cli.TESTBED_PROFILE)
+    seen = observe(bed, profile, [memorized("conjunction")[0].caption, "small red star"], Setting("DDIM", steps=10), 11, ())
+    assert seen.copies.tolist() == [True, False]
+
+
 def test_the_bar_is_held_against_the_best_rival():
     def line(name, detector, auc):
         rest = {"variant": "", "auc_after_1": auc, "auc_after_3": auc, "tpr_at_1pct_fpr": 1.0, "false_alarms": 0.02, "caught": 1.0}
@@ -252,7 +269,7 @@ def test_the_bar_is_held_against_the_best_rival():
 
 def test_memorized_captions_for_tuning_are_not_evaluated_and_sizes_add_up():
     assert evaluations_of("PNDM", 20) == 21 and evaluations_of("Euler a", 10) == 10 and evaluations_of("Heun", 10) == 19
-    assert compare.total_runs(compare.FULL) == 100 + 250 + 34 + 80 + 12 * (29 * 2 + 80)
+    assert compare.total_runs(compare.FULL) == 100 + 250 + 34 + 12 * (29 * 2 + 80)
     assert set(compare.QUICK_SETTINGS) <= set(compare.SETTINGS)
     arguments = cli.build_parser().parse_args(["compare", "--quick"])
     assert arguments.quick and str(arguments.out) == "outputs/compare"
