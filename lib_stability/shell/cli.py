@@ -56,8 +56,8 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--quick", action="store_true", help="a subset, within 3 minutes on two cores")
     evaluate.add_argument("--only", choices=("detection", "damping"), help="run one part, and keep the other as the folder has it")
     evaluate.add_argument("--jobs", type=bounded(int, 1, 256), default=1, metavar="N", help="processes that share the rows (%(default)s)")
-    variants = ("main", "flow", "distilled")
-    evaluate.add_argument("--variant", choices=variants, default="main", help="the testbed, a flow model, or its distilled student (%(default)s)")
+    variants = ("main", "flow", "distilled", "few")
+    evaluate.add_argument("--variant", choices=variants, default="main", help="the testbed, a flow model, or one of its students (%(default)s)")
     evaluate.add_argument("--profile", type=Path, help="profile to evaluate (the variant's own)")
     evaluate.add_argument("--kept", type=Path, metavar="DIR", help="folder for rows that are made, from which an interrupted run goes on")
 
@@ -88,7 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--vae-full-steps", type=bounded(int, 1, 10**6), default=350, help="autoencoder steps on whole pictures (%(default)s)")
     train.add_argument(
         "--variant",
-        choices=("small", "main", "large", "plain", "flow", "distilled"),
+        choices=("small", "main", "large", "plain", "flow", "distilled", "few"),
         default="main",
         help="latents of 8x8, 16x16, 32x32, main's first half, or the flow models, the teacher first (%(default)s)",
     )
@@ -105,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate = actions.add_parser("calibrate", help="fit the testbed's profile from reference runs")
     calibrate.add_argument("--runs", type=bounded(int, 8, 5000), default=1600, help="reference runs (%(default)s)")
     sizes = calibrate.add_mutually_exclusive_group()
-    sizes.add_argument("--variant", choices=("small", "main", "large", "flow", "distilled"), default="main", help="(%(default)s)")
+    sizes.add_argument("--variant", choices=("small", "main", "large", "flow", "distilled", "few"), default="main", help="(%(default)s)")
     sizes.add_argument("--forge", action="store_true", help="of the testbed as Forge's export has it")
     calibrate.add_argument("--out", type=Path, help="file to write (the bundled profile)")
     actions.add_parser("neighbours", help="how close ordinary runs come to training pictures: what the copy thresholds stand on")
@@ -243,7 +243,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         print(f"  {level}: probe {sensitivity.thresholds(profile.probe, level).describe()}")
     found = f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}"
     if variant.flow:
-        found = evaluate_flow.report(result) + (f"\n\n{evaluate_flow.along(profile, tapes, size)}" if tapes else "")
+        found = evaluate_flow.report(result) + (f"\n\n{evaluate_flow.along(profile, tapes, size)}" if tapes and size.watch else "")
         (arguments.out / "report.md").write_text(found + "\n", "utf-8")
     print(f"\n{found}\n\nWritten to {arguments.out}/")
     return 0

@@ -7,7 +7,8 @@ An ordinary caption may hand out a memorized picture: such a run is no ordinary 
 memories nothing is known has to rely on :mod:`..profile.trimming`; on this small world, where a tenth of the objects is memorized, that is too
 little.
 
-Flow models are calibrated over guidance 1 to 8, a student over the scales that it learned, by samplers and schedules that flow models are used with.
+Flow models are calibrated over guidance 1 to 8, a student over the scales that it learned, by samplers and schedules that flow models are used with;
+the student of few steps at CFG 1, in as many as it learned and half of them.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ SAMPLERS = ("Euler", "Euler a", "DPM++ 2M", "LMS", "DPM2 a", "DPM++ 3M SDE", "DP
 FLOW_SAMPLERS = ("Euler", "DPM++ 2M", "Euler a", "Heun", "DPM2", "LMS")
 #: Schedule, sampler by sampler in turn; the third of :data:`..network.flow.SCHEDULES` is left for what no calibration has seen.
 FLOW_SCHEDULES = ("simple", "beta")
+#: The same of the student of few steps, which knows one schedule.
+FEW_STEPS, FEW_SAMPLERS, FEW_SCHEDULES = (4, 2), ("Euler", "DPM++ 2M", "Euler a"), ("linear",)
 #: The hash is that of the exported checkpoint, so that a web UI finds this profile for it.
 MODEL = Model("testbed", "epsilon", "testbed", SHA256)
 
@@ -51,7 +54,16 @@ def described(variant: Variant) -> Model:
 
 def guidance_range(variant: Variant) -> tuple[float, float]:
     """Scales that the runs are spread over."""
+    if variant.few:
+        return 1.0, 1.0
     return SCALES if variant.flow else GUIDANCE_RANGE
+
+
+def usual(variant: Variant) -> tuple[Sequence[str], Sequence[int], Sequence[str]]:
+    """Samplers, steps and schedules that the runs go through in turn."""
+    if variant.few:
+        return FEW_SAMPLERS, FEW_STEPS, FEW_SCHEDULES
+    return (FLOW_SAMPLERS, STEPS, FLOW_SCHEDULES) if variant.flow else (SAMPLERS, STEPS, ("uniform",))
 
 
 def probe_guidance(variant: Variant) -> float:
@@ -79,7 +91,7 @@ def ordinary_runs(
     tick: Callable[[int], None] = lambda n: None,
 ) -> list[Ordinary]:
     """Runs of ordinary captions of the calibration's half, guidance over the range of the variant, samplers in turn, a flow model's schedules too."""
-    flow = bed.variant.flow
+    schedules = usual(bed.variant)[2]
     told = {"parameterisation": bed.variant.parameterisation, "probe_guidance": probe_guidance(bed.variant)}
     captions = [caption for caption, _ in bed.variant.world.ordinary_samples(runs, seed, "calibration")]
     scales = torch.tensor(spread_guidance(runs, *guidance_range(bed.variant)), dtype=torch.float32)
@@ -88,7 +100,7 @@ def ordinary_runs(
         part = slice(first, min(first + BATCH, runs))
         turn, number = divmod(first // BATCH, len(samplers))
         recorder, seeds, count = Recorder(**told), range(seed + part.start, seed + part.stop), steps[turn % len(steps)]
-        schedule = FLOW_SCHEDULES[(turn // len(steps) + number) % len(FLOW_SCHEDULES)] if flow else "uniform"
+        schedule = schedules[(turn // len(steps) + number) % len(schedules)]
         done = sample(bed, captions[part], seeds, samplers[number], count, scales[part], schedule=schedule, watch=lambda _, r=recorder: r)
         copied = judge.any_copies(finished.pictures(bed, done.latents), memories).tolist()
         found += [Ordinary(samplers[number], count, *one) for one in zip(copied, *recorder.trajectories())]
@@ -100,7 +112,7 @@ def calibrate(
     bed: Testbed,
     runs: int = RUNS,
     samplers: Sequence[str] = (),
-    steps: Sequence[int] = STEPS,
+    steps: Sequence[int] = (),
     seed: int = SEED,
     tick: Callable[[int], None] = lambda n: None,
     made_for: Model | None = None,
@@ -108,10 +120,11 @@ def calibrate(
 ) -> Profile:
     """Fit watch and probe region of the testbed from `runs` ordinary runs.
 
-    The samplers and what the profile says it is made for are, if not given, the bed's own.
+    The samplers, the steps and what the profile says it is made for are, if not given, the bed's own.
     """
     variant = bed.variant
-    samplers = samplers or (FLOW_SAMPLERS if variant.flow else SAMPLERS)
+    schedules = usual(variant)[2]
+    samplers, steps = samplers or usual(variant)[0], steps or usual(variant)[1]
     captions = [caption for caption, _ in bed.variant.world.ordinary_samples(runs, seed, "calibration")]
     own = [one for one in ordinary_runs(bed, runs, samplers, steps, seed, tick) if not one.copy]
     left_out = trimming.copies([one.probe for one in own], variant.parameterisation)
@@ -132,6 +145,6 @@ def calibrate(
         left_out=len(left_out),
         left_out_as_copies=runs - len(own),
         left_out_rule=trimming.RULE,
-        **({"schedulers": list(FLOW_SCHEDULES)} if variant.flow else {}),
+        **({"schedulers": list(schedules)} if variant.flow else {}),
         **({"distilled_scale": probe_guidance(variant)} if variant.distilled else {}),
     )

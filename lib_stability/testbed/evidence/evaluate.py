@@ -144,7 +144,7 @@ def draw(bed: Testbed, profile: Profile, result: dict, out: Path) -> None:
     ordinary = record([caption for caption, _ in bed.variant.world.ordinary_samples(24, EVALUATION_SEED + 7, "evaluation")])
     flagged = record([item.caption for kind in bed.variant.kinds for item in bed.variant.memorized(kind)[:2] if kind != "duplicated"])
     threshold = thresholds(profile.watch, "medium").mild
-    title = f"Ordinary and memorized captions, Euler 20, {'g' if bed.variant.distilled else 'w'} = {setting.guidance}"
+    title = f"Ordinary and memorized captions, {setting.sampler} {setting.steps}, {'g' if bed.variant.distilled else 'w'} = {setting.guidance}"
     figures.region(out / "trajectories.png", profile.watch, setting.guidance, threshold, ordinary, flagged, title)
     if result["damping"]:
         figures.scatter(out / "damping.png", result["damping"], "What damping leaves of copies and attributes")

@@ -1,4 +1,5 @@
-"""What the evaluation runs of the flow models, the teacher under classifier-free guidance and its student at CFG 1, told a guidance scale."""
+"""What the evaluation runs of the flow models: the teacher under classifier-free guidance, its student at CFG 1, told a guidance scale, and the one
+of few steps at CFG 1."""
 
 from __future__ import annotations
 
@@ -31,11 +32,16 @@ TEACHER = [*(Setting("Euler", "simple", 20, w) for w in (2.0, 3.5, 5.0, 7.0)), *
 TEACHER_PROBE = [Setting("Euler", "simple", 20, w, probe=True) for w in (1.0, 3.5)]
 STUDENT = [*(Setting("Euler", "simple", 20, g) for g in (2.0, 3.5, 6.0)), *SHARED]
 STUDENT_PROBE = [Setting("Euler", "simple", 20, g, probe=True) for g in (1.0, 2.0, 3.5, 6.0)]
+#: CFG 1 is the probe's; 3 and 8 steps no calibration has seen.
+FEW_PROBE = [Setting(sampler, "linear", 4, 1.0, probe=True) for sampler in ("Euler", "DPM++ 2M", "Euler a")]
+FEW_PROBE += [Setting("Euler", "linear", steps, 1.0, probe=True) for steps in (2, 3, 8)]
 DAMPING = [Setting("Euler", "simple", 20, 3.5)]
+FEW_DAMPING = [Setting("Euler", "linear", 4, 1.0, probe=True)]
 #: Policies beside the default are the main evaluation's business.
 SIZES = {
     "flow": Size(2, 160, 2, TEACHER, TEACHER_PROBE, DAMPING, 1),
     "distilled": Size(2, 160, 2, STUDENT, STUDENT_PROBE, DAMPING, 1),
+    "few": Size(2, 160, 2, [], FEW_PROBE, FEW_DAMPING, 1),
 }
 
 
@@ -43,11 +49,14 @@ def size_of(variant: Variant, quick: bool = False) -> Size:
     """What is run of a variant, in full or in short."""
     if not variant.flow:
         return QUICK if quick else FULL
+    if variant.few and quick:
+        return Size(1, 48, 1, [], FEW_PROBE[:1], FEW_DAMPING, 1)
     return Size(1, 48, 1, TEACHER[1:2], STUDENT_PROBE[:1], DAMPING[:1], 1) if quick else SIZES[variant.name]
 
 
 def report(result: dict) -> str:
-    """The evaluation in short, as Markdown: by setting, by kind (over the settings that the watch judges), and what damping leaves."""
+    """The evaluation in short, as Markdown: by setting, by kind (over the settings that the watch judges; of the student of few steps, whom it cannot
+    judge, over all), and what damping leaves."""
     rows = [row for row in result["detection"] if row["kind"] != ORDINARY]
     settings: dict[tuple, list[dict]] = {}
     for row in rows:
@@ -75,7 +84,8 @@ def report(result: dict) -> str:
     ]
     kinds = []
     for kind in dict.fromkeys(row["kind"] for row in rows):
-        watched = [row for row in rows if row["kind"] == kind and row["detector"] == "watch" and not row["probe"]]
+        own = [row for row in rows if row["kind"] == kind]
+        watched = [row for row in own if row["detector"] == "watch" and not row["probe"]] or own
         told = [row for row in watched if row["auc"] is not None]
         cells = [kind, tables.rate(_mean(watched, "copies"), 0), tables.rate(_mean(told, "levels", "medium", "caught"), 0)]
         for name, form in (("auc", ".4f"), ("tpr_at_1pct_fpr", ".2f")):

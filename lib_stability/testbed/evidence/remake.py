@@ -32,6 +32,7 @@ _MAIN = (*_TESTBED, "regions/testbed.json")
 _SMALL = (*_MAIN, f"{_WEIGHTS}/testbed-small.safetensors", f"{_WEIGHTS}/testbed-small-profile.json")
 _FLOW = (*_TESTBED, *(f"{_WEIGHTS}/testbed-flow{end}" for end in (".safetensors", "-profile.json")))
 _DISTILLED = (*_TESTBED, *(f"{_WEIGHTS}/testbed-distilled{end}" for end in (".safetensors", "-profile.json")))
+_FEW = (*_TESTBED, *(f"{_WEIGHTS}/testbed-few{end}" for end in (".safetensors", "-profile.json")))
 _LARGE = (*_MAIN, f"{_WEIGHTS}/testbed-large.safetensors", f"{_WEIGHTS}/testbed-large-profile.json")
 
 
@@ -75,7 +76,7 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 #: The runs that the detection is judged on, which are kept between its steps.
 TAPES = (
     Step("tapes", 0, "", "testbed.evidence.tapes", _TESTBED, ()),
-    *(Step(f"tapes-{name}", 0, "", "testbed.evidence.tapes", reads[:3], ()) for name, reads in (("flow", _FLOW), ("distilled", _DISTILLED))),
+    *(Step(f"tapes-{name}", 0, "", "testbed.evidence.tapes", reads[:3], ()) for name, reads in (("flow", _FLOW), ("distilled", _DISTILLED), ("few", _FEW))),
 )
 #: In this order: profiles first, which all others are judged by.
 STEPS = (
@@ -90,6 +91,14 @@ STEPS = (
             _in(_WEIGHTS, f"testbed-{name}.safetensors"),
         )
         for name, minutes in (("small", 20), ("large", 60))
+    ),
+    Step(
+        "train-few",
+        35,
+        "testbed train --variant few --minutes 35 --folder outputs/testbed-few --install",
+        "testbed.network.train_flow",
+        _DISTILLED[:3],
+        _in(_WEIGHTS, "testbed-few.safetensors"),
     ),
     Step(
         "profile-small",
@@ -124,7 +133,7 @@ STEPS = (
             reads[:3],
             reads[3:],
         )
-        for name, minutes, reads in (("flow", 5, _FLOW), ("distilled", 4, _DISTILLED))
+        for name, minutes, reads in (("flow", 5, _FLOW), ("distilled", 4, _DISTILLED), ("few", 2, _FEW))
     ),
     Step("scatter", 15, f"testbed scatter --out {_DOCS}", "testbed.evidence.scatter", _MAIN, _in(_DOCS, "scatter.json", "scatter.md")),
     Step("late", 8, f"testbed late --out {_DOCS}", "testbed.evidence.late", _MAIN, _in(_DOCS, "late.json", "late.md")),
@@ -154,7 +163,7 @@ STEPS = (
             reads,
             _in(f"{_DOCS}/{name}", "evaluate.json", "tables.md", "report.md", "trajectories.png", "damping.png"),
         )
-        for name, minutes, reads in (("flow", 20, _FLOW), ("distilled", 15, _DISTILLED))
+        for name, minutes, reads in (("flow", 20, _FLOW), ("distilled", 15, _DISTILLED), ("few", 5, _FEW))
     ),
     Step(
         "scores",
@@ -221,6 +230,7 @@ STEPS = (
         ("docs/montage.png",),
         (f"{STAMPS}/demo/montage.png", "docs/montage.png"),
     ),
+    Step("bench-flagged", 10, f"bench --flagged --out {_DOCS}/bench-flagged.json", "shell.bench_flagged", (), _in(_DOCS, "bench-flagged.json")),
     Step("bench", 2, f"bench --out {_DOCS}/bench.json", "shell.bench", (), _in(_DOCS, "bench.json")),
     Step(
         "bench-accelerator",

@@ -34,6 +34,8 @@ class Setting:
 
 def usual(variant: Variant) -> Setting:
     """The setting that a variant is shown at."""
+    if variant.few:
+        return Setting("Euler", "linear", 4, 1.0)
     return Setting("Euler", "simple", 20, 3.5) if variant.flow else Setting()
 
 

@@ -1,5 +1,5 @@
 """The testbed in three sizes: the one that everything is measured on, and a smaller and a larger one that show what moves with the latent's size;
-and as a flow model, with a student of it that guidance is distilled into.
+and as a flow model, with a student of it that guidance is distilled into, and one of that which also needs few steps.
 
 All share the autoencoder and the text encoder's shape, those of the sizes the noise schedule. The main one memorized in all the ways that real models
 do (:mod:`..world.kinds`), and so did the flow models; it was taught them after a training on the plain world (:mod:`..world.captions`), which is all
@@ -43,6 +43,8 @@ class Variant:
         How noise is mixed in, see :data:`...guard.norms.PARAMETERISATIONS`; the U-Net predicts the noise, of a flow model the velocity.
     distilled : bool
         Whether guidance is distilled into it: then the U-Net is told the scale, and a guidance scale is that one.
+    few : bool
+        Whether one scale and long steps are distilled into it: it is told no scale, and used at CFG 1 in four steps.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Variant:
     batch: int
     parameterisation: str = "sigma"
     distilled: bool = False
+    few: bool = False
 
     @property
     def flow(self) -> bool:
@@ -118,7 +121,9 @@ LARGE = Variant("large", 32, (32, 48, 64, 64), 16, 16, 4, 3000, 60, 2400, 32)
 #: What the main one's training begins with: its networks in the plain world. Its weights are a step of the training and not kept.
 PLAIN = Variant("plain", 16, (96, 128, 128), 32, 36, 10, 16000, 200, 4800, 64)
 SIZES = {one.name: one for one in (SMALL, MAIN, LARGE)}
-#: Flow models with the main one's world and text encoder: one as Stable Diffusion 3 is, and its student as Flux dev is. They are planned by time.
+#: Flow models with the main one's world and text encoder: one as Stable Diffusion 3 is, its student as Flux dev is, and the student's own as Flux
+#: schnell is. They are planned by time.
 FLOW = Variant("flow", 16, (48, 64, 64), 16, 4, 4, 6000, 60, 0, 32, "flow")
 DISTILLED = replace(FLOW, name="distilled", distilled=True)
-VARIANTS = {one.name: one for one in (*SIZES.values(), PLAIN, FLOW, DISTILLED)}
+FEW = replace(FLOW, name="few", few=True)
+VARIANTS = {one.name: one for one in (*SIZES.values(), PLAIN, FLOW, DISTILLED, FEW)}

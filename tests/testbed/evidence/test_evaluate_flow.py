@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from lib_stability.profile import storage
 from lib_stability.testbed.evidence import calibrate, evaluate, evaluate_flow, tables
@@ -16,7 +17,7 @@ from lib_stability.testbed.evidence.tapes import COLUMNS, Tape
 from lib_stability.testbed.network import flow
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting, usual
-from lib_stability.testbed.network.variants import DISTILLED, FLOW, MAIN
+from lib_stability.testbed.network.variants import DISTILLED, FEW, FLOW, MAIN
 
 ROOT = Path(__file__).resolve().parents[3]
 BOTH = pytest.mark.parametrize("variant", [FLOW, DISTILLED], ids=lambda one: one.name)
@@ -55,6 +56,20 @@ def test_a_calibration_fits_both_regions():
     assert profile.provenance["guidance"] == [1.0, 8.0] and profile.provenance["distilled_scale"] == 5.0
 
 
+def test_the_student_of_few_steps_is_calibrated_and_judged_without_guidance(tmp_path):
+    """Its weights are made by command: here a network that is as it was drawn."""
+    torch.manual_seed(2)
+    bed = Testbed.create(FEW)
+    bed.scale = 1.0
+    profile = calibrate.calibrate(bed.eval(), 60, seed=77)
+    assert profile.provenance["guidance"] == [1.0, 1.0] and profile.provenance["steps"] == [4, 2] and profile.provenance["schedulers"] == ["linear"]
+    assert profile.probe_guidance == 7.5 and not profile.model.distilled and profile.model.prediction == "flow"
+    size = replace(evaluate_flow.size_of(FEW, True), copies=1, ordinary=8, damped=1)
+    result = evaluate.evaluate(size, tmp_path, profile, bed)
+    assert {(row["detector"], row["not_judged"], row["guidance"], row["steps"]) for row in result["detection"]} == {("probe", 0.0, 1.0, 4)}
+    assert len(result["damping"]) == 7 and "Euler linear 4" in evaluate_flow.report(result)
+
+
 def test_settings_are_those_that_bars_are_set_for():
     for name, low, high in (("flow", 2, 7), ("distilled", 2, 6)):
         size = evaluate_flow.SIZES[name]
@@ -63,6 +78,9 @@ def test_settings_are_those_that_bars_are_set_for():
     assert all(one.negative == "none" for one in (*evaluate_flow.SIZES["distilled"].watch, *evaluate_flow.SIZES["distilled"].probe))
     assert evaluate_flow.size_of(MAIN) is evaluate.FULL and evaluate_flow.size_of(MAIN, True) is evaluate.QUICK
     assert evaluate_flow.size_of(FLOW, True).ordinary < 60 and usual(FLOW) == replace(Setting(), schedule="simple", guidance=3.5)
+    few = evaluate_flow.SIZES["few"]
+    assert not few.watch and all(one.guidance == 1 and one.probe and one.schedule == "linear" for one in few.probe)
+    assert {one.steps for one in few.probe} == {2, 3, 4, 8} and usual(FEW).steps == 4
 
 
 @BOTH

@@ -12,7 +12,7 @@ from lib_stability.profile.calibration import DISTILLED_REFERENCE, Recorder
 from lib_stability.testbed.network import finished, flow, sample, train_flow
 from lib_stability.testbed.network.model import FLOW_TIME, SCALE_UNIT, Testbed
 from lib_stability.testbed.network.unet_training import Training
-from lib_stability.testbed.network.variants import DISTILLED, FLOW
+from lib_stability.testbed.network.variants import DISTILLED, FEW, FLOW
 
 CAPTIONS = ["large red circle", "small blue star"]
 #: Standard deviation of made-up normal data: then the path of a flow is known.
@@ -205,14 +205,34 @@ def test_what_a_student_is_to_predict_is_its_teachers_guided_velocity(teacher, t
     assert train_flow.distil(learning, teacher, torch.randn(4, 4, 16, 16), CAPTIONS * 2, times) > 1e-4
 
 
-def test_both_trainings_resume_and_end_by_the_clock(tmp_path):
+def test_one_step_of_the_student_of_few_leads_where_its_teacher_gets_in_several(student, tmp_path):
+    bed = train_flow.student_of(student, FEW)
+    assert bed.unet.class_embedding is None
+    learning, seen = Training(bed, tmp_path / "none.pt", 1e-3, text=False), []
+    learning.descend = lambda predicted, wanted: seen.append(wanted) or 0.0
+    torch.manual_seed(3)
+    x0 = torch.randn(4, 4, 16, 16)
+    train_flow.shorten(learning, student, x0, CAPTIONS * 2, torch.zeros(4))
+    torch.manual_seed(3)
+    noise = (torch.randn(4, 4, 16, 16), torch.randn(4, 4, 16, 16))[1]
+    model = sample.denoiser_of(student)
+    for image, begin in enumerate((1.0, 0.75, 0.5, 0.25)):
+        x = ((1 - begin) * x0 + begin * noise)[image : image + 1]
+        levels = torch.linspace(begin, begin - 0.25, train_flow.EACH + 1)
+        context, told = student.encode_text((CAPTIONS * 2)[image : image + 1]), torch.tensor([train_flow.FEW_SCALE])
+        with torch.inference_mode():
+            there = sampling.sample_euler(lambda x, s, c=context, g=told: model(x, s, context=c, scale=g), x, levels, disable=True)
+        torch.testing.assert_close(x - 0.25 * seen[0][image : image + 1], there, atol=2e-2, rtol=0)
+
+
+def test_the_trainings_resume_and_end_by_the_clock(tmp_path):
     teacher = train_flow.train(tmp_path, FLOW, 1e-6, 4, ordinary=8)
     before = torch.load(tmp_path / "flow.pt", weights_only=True)
     train_flow.train(tmp_path, FLOW, before["spent"] / 60 + 1e-6, 4, ordinary=8)
     after = torch.load(tmp_path / "flow.pt", weights_only=True)
     assert (before["step"], after["step"]) == (1, 2) and after["spent"] > before["spent"]
-    found = [Testbed.load(teacher), Testbed.load(train_flow.train(tmp_path, DISTILLED, 1e-6, 4, ordinary=8))]
-    assert [bed.variant for bed in found] == [FLOW, DISTILLED]
+    found = [Testbed.load(teacher), *(Testbed.load(train_flow.train(tmp_path, one, 1e-6, 4, ordinary=8)) for one in (DISTILLED, FEW))]
+    assert [bed.variant for bed in found] == [FLOW, DISTILLED, FEW]
     main = Testbed.load()
     for bed in found:
         assert bed.scale == main.scale and all(torch.equal(value, main.text.state_dict()[name]) for name, value in bed.text.state_dict().items())
