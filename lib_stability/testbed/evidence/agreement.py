@@ -6,7 +6,6 @@ and of ordinary ones, from which alone the thresholds are taken.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from ..world import judge
 from ..world.captions import Memorized
 from ..world.kinds import KINDS, memorized, ordinary_samples
 from ..world.scenes import render
-from . import tables
+from . import tables, written
 from .damping import generate
 
 SEED = EVALUATION_SEED + 60_000_000
@@ -64,7 +63,7 @@ def measure(bed: Testbed, profile: Profile, out: Path, ordinary: int = 50, tick:
         own = [number for number, item in enumerate(items) if item is None]
         result["rows"].append({"told by": told, "kind": "ordinary", "mode": REPORT, "limit": found.limit, **_held(found, truth, own)})
     out.mkdir(parents=True, exist_ok=True)
-    (out / "agreement.json").write_text(json.dumps(result, indent=1) + "\n")
+    written.write(out / "agreement.json", result)
     (out / "agreement.md").write_text(report(result))
     return result
 

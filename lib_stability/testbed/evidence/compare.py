@@ -27,7 +27,7 @@ from ..network.variants import MAIN, Variant
 from ..rivals import asthana, broken_memories, tuning
 from ..rivals.detectors import GUARD, Choice, Detector, guards, rivals
 from ..rivals.observer import Runs, merged, observe, references
-from . import calibrate, compare_mitigation, compare_mitigation_tables
+from . import calibrate, compare_mitigation, compare_mitigation_tables, written
 from .compare_mitigation import memories
 from .compare_tables import details, summary
 
@@ -181,7 +181,7 @@ def compare(size: Size, out: Path, profile: Profile, bed: Testbed | None = None,
 
     def save(part: dict) -> None:
         result.update(part)
-        file.write_text(json.dumps(result, indent=1) + "\n")
+        written.write(file, result)
 
     with tqdm(total=sum(runs[half] for half in halves), unit="run", mininterval=2) as bar:
         if "detection" in halves:

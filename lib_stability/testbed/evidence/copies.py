@@ -5,7 +5,6 @@ Pictures decide, not captions: an ordinary caption's picture may be a copy, and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..network.setting import EVALUATION_SEED, Setting, memorized_captions
 from ..world import judge, kinds, wording
 from ..world.captions import Memorized
 from ..world.scenes import random_scene
-from . import tables
+from . import tables, written
 from .damping import generate
 
 #: Shares of a long caption's words that are left out.
@@ -106,7 +105,7 @@ def copies(
     tables_of = {"kinds": by_kind(bed, runs, ordinary, seed, tick), "varied": varied(bed, max(1, runs // 2), seed + 1, tick)}
     result = {"sampling": Setting().sampling(), **tables_of}
     out.mkdir(parents=True, exist_ok=True)
-    (out / "copies.json").write_text(json.dumps(result, indent=1) + "\n")
+    written.write(out / "copies.json", result)
     (out / "copies.md").write_text(report(result) + "\n")
     return result
 

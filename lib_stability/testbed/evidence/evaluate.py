@@ -22,7 +22,7 @@ from ..network.model import Testbed
 from ..network.sample import sample
 from ..network.setting import EVALUATION_SEED, Setting, usual
 from ..world.attributes import AttributeReader
-from . import tables
+from . import tables, written
 from .evaluation_rows import Computer, Kept, Part, Size, in_processes, parts
 
 WATCH = [
@@ -109,7 +109,7 @@ def evaluate(
         for part in todo:
             bar.set_description(str(part))
             result[part.name] += found[part] if part in found else next(made)
-            file.write_text(json.dumps(result, indent=1) + "\n")
+            written.write(file, result)
             if jobs > 1 and part in counts:
                 bar.update(counts[part])
     (out / "tables.md").write_text(f"{tables.detection(result['detection'])}\n\n{tables.damping(result['damping'])}\n")

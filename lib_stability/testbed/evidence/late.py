@@ -5,7 +5,6 @@ What the detectors find before an evaluation they say at that one; from there on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED, Setting, memorized_captions
 from ..world import judge
 from ..world.attributes import AttributeReader
-from . import tables
+from . import tables, written
 from .damping import Pictures, generate
 
 SEED = EVALUATION_SEED + 90_000_000
@@ -89,7 +88,7 @@ def measure(bed: Testbed, profile: Profile, out: Path, levels: Sequence[int] = Q
     reader = AttributeReader.load()
     result = {"profile": profile.name, "setting": SETTING.sampling(), "rows": [row(bed, reader, profile, quiet, tick) for quiet in levels]}
     out.mkdir(parents=True, exist_ok=True)
-    (out / "late.json").write_text(json.dumps(result, indent=1) + "\n")
+    written.write(out / "late.json", result)
     (out / "late.md").write_text(report(result) + "\n")
     return result
 

@@ -7,7 +7,6 @@ reference runs, with thresholds from the same leave-one-out scores.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ from ..network.sample import sample
 from ..network.setting import EVALUATION_SEED, Setting
 from ..world import judge
 from ..world.kinds import memorized
-from . import calibrate, composites, locate_tables
+from . import calibrate, composites, locate_tables, written
 from .composites import Observed, captions_for, ordinary
 from .study import scores
 
@@ -281,6 +280,6 @@ def locate(size: Size, out: Path, profile: Profile, bed: Testbed | None = None) 
                 maps, flagged = maps_of(seen, profile, setting.guidance)
                 result["localisation"].append(told | localisation(seen, kind, maps, flagged, limits))
                 result["detection"].append(told | {"kind": kind, "scores": detection(regions, seen, negative, setting.guidance)})
-            (out / "locality.json").write_text(json.dumps(result, indent=1) + "\n")
+            written.write(out / "locality.json", result)
             (out / "locality.md").write_text(locate_tables.report(result) + "\n")
     return result

@@ -26,7 +26,7 @@ from ..lora.train import Recipe
 from ..network.model import Testbed
 from ..network.setting import EVALUATION_SEED
 from ..world.kinds import ordinary_samples
-from . import calibrate, lora_regions
+from . import calibrate, lora_regions, written
 from .lora_runs import BANK, agreement, generate, scores
 from .lora_tables import report
 
@@ -275,7 +275,7 @@ def evaluate(profile: Profile, out: Path, kept: Path, tick: Callable[[int], None
     result["cleaning"] = [found[name] for name in work if name.startswith("clean ") and name in found]
     result["tolerance"] = [found[name] for name in work if name.startswith("tolerance ") and name in found]
     out.mkdir(parents=True, exist_ok=True)
-    (out / "lora.json").write_text(json.dumps(_rounded(result), indent=1) + "\n")
+    written.write(out / "lora.json", _rounded(result))
     (out / "lora.md").write_text(report(result))
     return result
 

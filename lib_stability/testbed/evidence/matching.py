@@ -8,7 +8,6 @@ captions, and ordinary pictures that are not in the index.
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..world import judge
 from ..world.captions import template_draw
 from ..world.kinds import memorized, ordinary_samples
 from ..world.scenes import SIZE, random_scene, render
-from . import tables
+from . import tables, written
 from .damping import generate
 
 SEED = EVALUATION_SEED + 80_000_000
@@ -94,7 +93,7 @@ def measure(bed: Testbed, out: Path, tick: Callable[[int], None] = lambda n: Non
                     result["rows"].append({"by": how.kind, "limit": about.limit, "asked": kind, **_held(found, right)})
                     tick(len(squares))
     out.mkdir(parents=True, exist_ok=True)
-    (out / "match.json").write_text(json.dumps(result, indent=1) + "\n")
+    written.write(out / "match.json", result)
     (out / "match.md").write_text(report(result))
     return result
 

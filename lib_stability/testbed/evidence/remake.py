@@ -33,6 +33,7 @@ _SMALL = (*_MAIN, f"{_WEIGHTS}/testbed-small.safetensors", f"{_WEIGHTS}/testbed-
 _FLOW = (*_TESTBED, *(f"{_WEIGHTS}/testbed-flow{end}" for end in (".safetensors", "-profile.json")))
 _DISTILLED = (*_TESTBED, *(f"{_WEIGHTS}/testbed-distilled{end}" for end in (".safetensors", "-profile.json")))
 _FEW = (*_TESTBED, *(f"{_WEIGHTS}/testbed-few{end}" for end in (".safetensors", "-profile.json")))
+_FLOWS = {"flow": _FLOW, "distilled": _DISTILLED, "few": _FEW}
 _LARGE = (*_MAIN, f"{_WEIGHTS}/testbed-large.safetensors", f"{_WEIGHTS}/testbed-large-profile.json")
 
 
@@ -76,7 +77,7 @@ def _in(folder: str, *names: str) -> tuple[str, ...]:
 #: The runs that the detection is judged on, which are kept between its steps.
 TAPES = (
     Step("tapes", 0, "", "testbed.evidence.tapes", _TESTBED, ()),
-    *(Step(f"tapes-{name}", 0, "", "testbed.evidence.tapes", reads[:3], ()) for name, reads in (("flow", _FLOW), ("distilled", _DISTILLED), ("few", _FEW))),
+    *(Step(f"tapes-{name}", 0, "", "testbed.evidence.tapes", reads[:3], ()) for name, reads in _FLOWS.items()),
 )
 #: In this order: profiles first, which all others are judged by.
 STEPS = (

@@ -7,7 +7,6 @@ runs count that the memorized caption alone makes a copy of its own picture.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from ..network.variants import SIZES, Variant
 from ..world import judge
 from ..world.attributes import AttributeReader
 from ..world.captions import Memorized
+from . import written
 from .damping import generate, ordinary_twins, row
 from .tables import markdown, rate
 
@@ -116,7 +116,7 @@ def scale(out: Path, copies: int = 2, names: Sequence[str] = tuple(SIZES)) -> di
     out.mkdir(parents=True, exist_ok=True)
     with tqdm(total=len(names) * 3, desc="sizes") as bar:
         result = {"setting": SETTING.sampling(), "sizes": [measure(SIZES[name], copies, bar.update) for name in names]}
-    (out / "scale.json").write_text(json.dumps(result, indent=1) + "\n")
+    written.write(out / "scale.json", result)
     (out / "scale.md").write_text(report(result))
     return result
 

@@ -6,7 +6,6 @@ highest deviation that a share of its ordinary runs exceeds, over the threshold 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from ...profile import scatter
 from ...profile.profiles import Profile
 from ..network.model import Testbed
 from ..network.sample import evaluations_of
-from . import tables
+from . import tables, written
 from .calibrate import RUNS, SAMPLERS, SEED, Ordinary, ordinary_runs
 
 #: Samplers beside those of the calibration, and runs of each.
@@ -65,7 +64,7 @@ def measure(bed: Testbed, profile: Profile, out: Path, tick: Callable[[int], Non
         runs = [*ordinary_runs(bed, RUNS, SAMPLERS, tick=tick), *others]
     result = {"profile": profile.name, "rows": rows(profile, runs)}
     out.mkdir(parents=True, exist_ok=True)
-    (out / "scatter.json").write_text(json.dumps(result, indent=1) + "\n")
+    written.write(out / "scatter.json", result)
     (out / "scatter.md").write_text(report(result) + "\n")
     return result
 

@@ -7,7 +7,6 @@ copies caught at 1 % false alarms; of those within half a point of it the one wi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +23,7 @@ from ...profile.profiles import Profile
 from ...ranking import auc, tpr_at
 from ..network.model import Testbed
 from ..network.setting import Setting
-from . import tables
+from . import tables, written
 from .detection import LEAST, deviations, judges
 from .tapes import ORDINARY, Tape, kept, record
 
@@ -164,9 +163,7 @@ def measure(
         "settings": by_setting(found),
     }
     out.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join(json.dumps(one) for one in result["settings"])
-    head = json.dumps({**result, "settings": []}, indent=1).removesuffix("[]\n}")
-    (out / "scores.json").write_text(f"{head}[\n{lines}\n]}}\n")
+    written.write(out / "scores.json", result)
     (out / "scores.md").write_text(report(result) + "\n")
     return result
 

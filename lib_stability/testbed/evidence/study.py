@@ -5,7 +5,6 @@ Broken Memories asks the same of its own tables (50 prompts of a pool of 500). E
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..network.model import Testbed
 from ..network.sample import sample
 from ..network.setting import memorized_captions
 from ..world.kinds import is_narrow
-from . import damping, tables
+from . import damping, tables, written
 from .calibrate import SAMPLERS
 
 #: First seeds: of the reference runs and of the held-out ones, apart from those of calibration and evaluation.
@@ -241,4 +240,4 @@ def study(size: Size, bed: Testbed | None = None) -> dict:
 def write(result: dict, path: Path) -> None:
     """Write the JSON of :func:`study`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    written.write(path, result)
