@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from ..guard.history import Point
 
 WIDTH, HEIGHT, MARGIN, GAP = 640, 230, 44, 24
+#: Below the plots: a line more, for the scores of the probe.
+FOOT = 16
 #: Readable on light and on dark pages; text and axes take the page's own colour.
 BAND, LINE, FLAG, DAMPED = "#4a7fd0", "#2e9e4f", "#e0483e", "#d99000"
 CAPTIONS = {"rate": "update norm (rate)", "clean": "norm of the prediction (clean)"}
 NOISE = "sigma"
-LEGEND = ("band: ordinary runs up to the threshold", "unstable", "damped", "scores of the probe:", "nothing was judged")
+LEGEND = ("band: ordinary runs up to the threshold", "their mean", "this image", "unstable", "damped", "scores of the probe:", "nothing was judged")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "", 
     seen = [one for one in evaluations if all(getattr(one, n) for n in needed[0]) and all(getattr(one, n) is not None for n in needed[1])]
     label = html.escape(title or "Trajectory")
     parts = [
-        f'<svg class="memorization-guard-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}" '
+        f'<svg class="memorization-guard-chart" viewBox="0 0 {WIDTH} {HEIGHT + FOOT}" role="img" aria-label="{label}" '
         f'style="max-width:100%;height:auto;color:inherit" font-family="sans-serif" font-size="11" fill="currentColor"><title>{label}</title>'
     ]
     if seen:
@@ -99,13 +101,14 @@ def _panel(seen: Sequence[Point], name: str, number: int, threshold: float, say:
 
 
 def _words(evaluations: Sequence[Point], drawn: bool, say: Callable[[str], str]) -> str:
-    ordinary, unstable, damped, scores, nothing = (html.escape(say(one)) for one in LEGEND)
+    ordinary, mean, own, unstable, damped, scores, nothing = (html.escape(say(one)) for one in LEGEND)
     probed = [f"{one.probe:.1f}" for one in evaluations if one.probe is not None]
     legend = []
     if drawn:
-        legend.append(f'<tspan fill="{BAND}">{ordinary}</tspan>  <tspan fill="{FLAG}">● {unstable}</tspan>')
+        legend.append(f'<tspan fill="{BAND}">{ordinary}, - - {mean}</tspan>  <tspan fill="{LINE}">— {own}</tspan>')
+        legend.append(f'<tspan fill="{FLAG}">● {unstable}</tspan>')
         if any(one.damped for one in evaluations):
             legend.append(f'<tspan fill="{DAMPED}">□ {damped}</tspan>')
-    if probed:
-        legend.append(f"{scores} {', '.join(probed)}")
-    return f'<text x="{MARGIN}" y="{HEIGHT - 8}">{"  ".join(legend) or nothing}</text>'
+    lines = ["  ".join(legend)] if legend else []
+    lines += [f"{scores} {', '.join(probed)}"] if probed else []
+    return "".join(f'<text x="{MARGIN}" y="{HEIGHT - 8 + FOOT * row}">{line}</text>' for row, line in enumerate(lines or [nothing]))

@@ -38,7 +38,7 @@ def first_line(said: str) -> str:
 
 
 def numbers(text: str) -> list[float]:
-    return [float(one.replace(",", "")) for one in re.findall(r"([\d.,]+) ×", text)]
+    return [float(one.replace(",", "")) for one in re.findall(r"([\d.,]+)\u00a0×", text)]
 
 
 # -- the number ---------------------------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_scores_before_and_after_cannot_be_mistaken(generate):
     kept = verdicts_of(done.infotexts[0])
     assert kept.first.score == pytest.approx(found["score"], rel=0.01) and kept.first.score_after == pytest.approx(found["score_after"], rel=0.01)
     assert max(one["watch"] for one in seen) > found["score"] + 0.2  # else this picture shows nothing
-    told = numbers(first_line(said).partition("(1 ×")[0])
+    told = numbers(first_line(said).partition("(1\u00a0×")[0])
     assert told and max(told) <= report[0] + 0.06 and len(told) == (2 if outcome == STEERED else 1)
     assert "before it was" in first_line(said) and "Strong" not in first_line(said)
 

@@ -65,12 +65,15 @@ INNER = "What another tool sampled to finish it: "
 UNWATCHED = "This rests on a few early looks alone and is worth less: {reason}."
 PARTLY_WATCHED = "Only {done} of {of} steps could be judged in full: {reason}."
 REGIONS = "Another extension gives regions of the picture prompts of their own: those were not looked at one by one, so that a copy may be missed."
-UNUSUAL = "How unusual: {times} × what the most unusual of 1,000 ordinary images shows."
+UNUSUAL = "How unusual: {times}\u00a0× what the most unusual of 1,000 ordinary images shows."
 UNUSUAL_GUESS = (
-    "How unusual: about {times} × what the most unusual of 1,000 ordinary images should show; a guess, nobody has measured this checkpoint."
+    "How unusual: about {times}\u00a0× what the most unusual of 1,000 ordinary images should show; a guess, nobody has measured this checkpoint."
 )
-BEFORE_AFTER = "How unusual: {before} × before it was steered, {after} × at the end (1 × is what the most unusual of 1,000 ordinary images shows)."
-BEFORE = "How unusual before it was damped: {before} × what the most unusual of 1,000 ordinary images shows."
+BEFORE_AFTER = (
+    "How unusual: {before}\u00a0× before it was steered, {after}\u00a0× at the end "
+    "(1\u00a0× is what the most unusual of 1,000 ordinary images shows)."
+)
+BEFORE = "How unusual before it was damped: {before}\u00a0× what the most unusual of 1,000 ordinary images shows."
 ADVICE_UNGUIDED = "Set the second look to Auto, or the CFG scale to 2 or more where the model takes it."
 ADVICE_UNFIT = "Choose another sampler, Euler or DPM++ 2M for instance."
 DETAILS = "Details"
@@ -96,7 +99,8 @@ WITH_NETWORKS = "Calibrate with these networks"
 #: In the two drawings under it, :mod:`...pictures.chart` and :mod:`...pictures.overlay`: the run step by step, and the map.
 DRAWN = (
     *("update norm (rate)", "norm of the prediction (clean)", "sigma"),
-    *("band: ordinary runs up to the threshold", "unstable", "damped", "scores of the probe:", "nothing was judged"),
+    *("band: ordinary runs up to the threshold", "their mean", "this image", "unstable", "damped"),
+    *("scores of the probe:", "nothing was judged"),
 )
 MAPPED = (
     *("norm of the prediction when the image was flagged", "ordinary", "{times} times and more"),
@@ -222,7 +226,8 @@ CONTROLS = {
     "profile": ("Profile", "What ordinary images of your checkpoint look like. Auto takes the best that there is."),
     "damping": (
         "Damping",
-        "Reword leaves out the words that carry the copy: best, but a flagged image takes three times as long. Directional and Radial take none.",
+        "Reword leaves out the words that carry the copy: best, but a flagged image takes one and a half to two times as long. "
+        "Directional and Radial take none.",
     ),
     "strength": ("Strength of directional damping", "Higher steers further away and costs more of the picture"),
     "probe": (
@@ -371,9 +376,9 @@ SETTINGS = {
     "infotext": "What to write into an image's infotext",
     "audit_folders": "Further folders that the tab may audit, one a line; ignored where the web UI is open to others",
     "map": "Show which part of a flagged image looks memorized",
+    "save_map": "Save that map beside the picture, as <picture>-mg-map.png",
     "match": "Write the nearest training picture of a flagged image into its infotext: its file's name, and how alike they are",
     "match_index": "Index of training pictures that is asked; empty: the first that fits the checkpoint",
-    "save_map": "Save that map beside the picture, as <picture>-mg-map.png",
     "ledger": "Keep a ledger of all verdicts: one file a day",
     "folder": "Folder for your profiles and the ledger; empty for the extension's own; ignored where the web UI is open to others",
 }

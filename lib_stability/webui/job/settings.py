@@ -66,9 +66,9 @@ def _add_options() -> None:
         "infotext": (DETAILS[1], radio(list(DETAILS))),
         "audit_folders": ("", lines),
         "map": (True, {}),
+        "save_map": (False, {}),
         "match": (False, {}),
         "match_index": ("", {}),
-        "save_map": (False, {}),
         "ledger": (False, {}),
         "folder": ("", {}),
     }

@@ -54,9 +54,11 @@ class Controls:
         self._start = start = settings.defaults()
         self._tab = tab
         with InputAccordion(start.enabled, label="Memorization Guard", elem_id=self._id("enabled")) as self.enabled:
-            with self._columns():
-                self.mode = self._radio("mode", MODES, start.mode)
-                with gr.Column():
+            with tab_parts.columns():
+                # As narrow as a radio alone would be, so that both are as wide.
+                with gr.Column(min_width=160):
+                    self.mode = self._radio("mode", MODES, start.mode)
+                with gr.Column(min_width=160):
                     self.sensitivity = self._radio("sensitivity", LEVELS, start.sensitivity)
                     self.tau = self._slider("tau", TAU_RANGE, start.tau, 0.1, visible=start.sensitivity == "custom")
             line = gr.HTML(serving.profile_line(start.profile, start.sensitivity, start.tau), elem_id=self._id("line"))
@@ -65,14 +67,14 @@ class Controls:
                     label, info = texts.CONTROLS["profile"]
                     self.profile = gr.Dropdown(LIBRARY.names(), value=start.profile, label=label, info=info, elem_id=self._id("profile"))
                     refresh = ToolButton("\U0001f504", elem_id=self._id("refresh"))
-                with self._columns():
+                with tab_parts.columns():
                     self.damping = self._radio("damping", DAMPINGS, start.damping)
                     self.strength = self._slider("strength", STRENGTH_RANGE, start.strength, 0.1)
-                with self._columns():
+                with tab_parts.columns():
                     label, info = texts.CONTROLS["again"]
                     self.again = gr.Checkbox(start.again, label=label, info=info, elem_id=self._id("again"))
                     self.tries = self._slider("tries", TRIES_RANGE, float(start.tries), 1)
-                with self._columns():
+                with tab_parts.columns():
                     self.probe = self._radio("probe", PROBES, start.probe)
                     self.probe_evaluations = self._slider("probe_evaluations", (1, MAX_EVALUATIONS), float(start.probe_evaluations), 1)
             hidden = ("settle", "renew", "look", "now", "idle")
@@ -122,11 +124,6 @@ class Controls:
             more = {"choices": LIBRARY.names()} if name == "profile" else {}
             updates.append(gr.update(value=_as_control(name, value), **more) if changed else gr.update())
         return updates
-
-    @staticmethod
-    def _columns() -> gr.Row:
-        """A row of two controls with their lines of help."""
-        return gr.Row(elem_classes=["memorization-guard-columns"])
 
     def _id(self, name: str) -> str:
         return f"memorization_guard_{self._tab}_{name}"

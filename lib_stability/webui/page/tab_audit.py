@@ -10,7 +10,7 @@ from ..host import texts
 from ..host.language import number, say
 from ..tasks import api_jobs, auditing, folders
 from . import reasons
-from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, kept, line, pressable, runs, text, to_offer
+from .tab_parts import QUIET, button, cancel, columns, follow, help_line, id_of, kept, line, pressable, runs, text, to_offer
 
 #: First choices of folder and filter.
 EVERYTHING, ALL = "All output folders", "All"
@@ -100,7 +100,7 @@ def build() -> tuple[object, list, list]:
     import gradio as gr
 
     help_line(texts.AUDIT_HELP)
-    with gr.Row():
+    with columns():
         label, info = texts.FOLDER
         chosen = kept(gr.Dropdown(choices(), value=EVERYTHING, label=label, info=info, elem_id=id_of("audit_folder")))
         typed = text("audit_path", texts.SUBFOLDER, 1, 1)

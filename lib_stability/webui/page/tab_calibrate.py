@@ -10,7 +10,25 @@ from ..host import sampling, texts
 from ..host.language import number, say
 from ..tasks import api_jobs, calibrating, idle, json_options, roles
 from . import tab_profiles
-from .tab_parts import QUIET, asking, begin, button, cancel, help_line, id_of, kept, line, lines, pressable, slider, state_of, text, watch
+from .tab_parts import (
+    QUIET,
+    asking,
+    begin,
+    beside,
+    button,
+    cancel,
+    columns,
+    help_line,
+    id_of,
+    kept,
+    line,
+    lines,
+    pressable,
+    slider,
+    state_of,
+    text,
+    watch,
+)
 from .tab_parts import runs as running
 
 #: Stands for :data:`.calibrating.SAMPLERS`.
@@ -158,10 +176,10 @@ def build(profiles: object) -> tuple[object, list, object]:
     help_line(texts.CALIBRATE_HELP)
     runs = slider("runs", texts.RUNS, *calibrating.RUNS, first.runs, 1)
     with gr.Accordion(texts.MORE, open=False):
-        with gr.Row():
+        with columns():
             steps = slider("steps", texts.STEPS, *calibrating.STEPS, first.steps, 1)
             batch = slider("batch_size", texts.BATCH, *calibrating.BATCH, first.batch_size, 1)
-        with gr.Row():
+        with columns():
             width = slider("width", texts.WIDTH, 0, json_options.SIDE[1] // 2, 0, 8)
             height = slider("height", texts.HEIGHT, 0, json_options.SIDE[1] // 2, 0, 8)
         label, info = texts.SAMPLER
@@ -169,9 +187,9 @@ def build(profiles: object) -> tuple[object, list, object]:
         sampler = kept(gr.Dropdown(choices=names, value=IN_TURN, label=label, info=info, elem_id=id_of("sampler")))
         negative = text("negative", texts.NEGATIVE, 1)
         prompts = text("prompts", texts.PROMPTS, 3)
-    with gr.Row():
+    with columns():
         tags = text("networks", texts.NETWORKS, 1)
-        fill = button("networks_fill", texts.FROM_PROMPT, scale=0, min_width=160)
+        fill = beside("networks_fill", texts.FROM_PROMPT)
     before = gr.HTML(said_before(first.runs, ""), elem_id=id_of("calibrate_before"))
     with gr.Row():
         go = button("calibrate", texts.CALIBRATE, variant="primary")

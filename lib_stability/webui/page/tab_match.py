@@ -13,7 +13,7 @@ from ..host.language import number, say
 from ..job import indexes
 from ..tasks import folders, matching, roles
 from . import nearest
-from .tab_parts import QUIET, asking, begin, button, cancel, help_line, id_of, kept, line, pressable, runs, text, watch
+from .tab_parts import QUIET, asking, begin, beside, button, cancel, columns, help_line, id_of, kept, line, pressable, runs, text, watch
 
 #: Ways to describe, as people read them.
 _BY = {texts.BY["vae"]: describing.VAE, texts.BY["sscd"]: describing.SSCD}
@@ -110,7 +110,7 @@ def build() -> tuple[object, list]:
     import gradio as gr
 
     help_line(texts.MATCH_HELP)
-    with gr.Row():
+    with columns():
         name = text("match_name", texts.INDEX_NAME, 1, 1)
         chosen = kept(gr.Dropdown(choices(), value="", label=texts.INDEX_FOLDER[0], info=texts.INDEX_FOLDER[1], elem_id=id_of("match_folder")))
         typed = text("match_path", texts.INDEX_PATH, 1, 1)
@@ -120,9 +120,9 @@ def build() -> tuple[object, list]:
         end = button("cancel_match", texts.CANCEL, interactive=False)
     progress, ident = gr.HTML("", elem_id=id_of("match_progress")), gr.State("")
     listed = gr.HTML(table(), elem_id=id_of("match_indexes"))
-    with gr.Row():
+    with columns():
         index = kept(gr.Dropdown(indexes.names(), value=None, label=texts.ASKED[0], info=texts.ASKED[1], elem_id=id_of("match_index")))
-        gone = button("match_delete", texts.INDEX_DELETE, interactive=False)
+        gone = beside("match_delete", texts.INDEX_DELETE, interactive=False)
     with gr.Row():
         picture = kept(gr.Image(label=texts.LOOK_UP, type="pil", elem_id=id_of("match_picture")))
         with gr.Column():

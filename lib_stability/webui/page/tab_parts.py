@@ -57,6 +57,18 @@ def button(name: str, label: str, **more: object) -> object:
     return gr.Button(label, elem_id=id_of(name), **more)
 
 
+def columns() -> object:
+    """A row of controls with their lines of help, which need room between them."""
+    import gradio as gr
+
+    return gr.Row(elem_classes=["memorization-guard-columns"])
+
+
+def beside(name: str, label: str, **more: object) -> object:
+    """A button at the end of a row, as narrow as what it says."""
+    return button(name, label, scale=0, min_width=190, size="sm", elem_classes=["memorization-guard-beside"], **more)
+
+
 def pressable(*which: bool) -> list:
     """Updates of buttons: only what has something to act on can be pressed."""
     import gradio as gr

@@ -90,9 +90,9 @@ def show(name: str | None) -> tuple[str, object]:
     made_for = say(texts.MADE_FOR, name=profile.name, evidence=profile.evidence, model=model.checkpoint or f"{model.family} ({model.prediction})")
     levels = "; ".join(_level(level, thresholds(profile.watch, level.lower())) for level in ("Low", "Medium", "High"))
     known = {key: profile.provenance[key] for key in texts.FACTS if profile.provenance.get(key) not in (None, "", [])}
-    facts = [f"{say(texts.FACTS[key])} {_fact(value)}" for key, value in known.items()]
+    facts = "; ".join(f"{say(texts.FACTS[key])} {_fact(key, value)}" for key, value in known.items())
     trial = line(say(texts.IS_TRIAL)) if profile.trial else ""
-    return line(made_for) + trial + line(levels + ".") + (line("; ".join(facts) + ".") if facts else ""), plot(name)
+    return line(made_for) + trial + line(levels + ".") + (line(facts[0].upper() + facts[1:] + ".") if facts else ""), plot(name)
 
 
 def _level(level: str, limits: Thresholds) -> str:
@@ -122,8 +122,10 @@ def again() -> tuple:
     return table(), gr.update(choices=names(), value=name), *looked_at(name)
 
 
-def _fact(value: object) -> str:
-    said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _fact(key: str, value: object) -> str:
+    """What is known of a profile; guidance is a range, other lists are what was used in turn."""
+    joint = "–" if key == "guidance" else ", "
+    said = joint.join(f"{one:g}" if isinstance(one, float) else str(one) for one in value) if isinstance(value, list) else str(value)
     return said if len(said) <= 200 else said[:199] + "…"
 
 
@@ -252,7 +254,8 @@ def build() -> tuple[object, list]:
     """Build the section; returns the table, and all that :func:`again` fills."""
     import gradio as gr
 
-    shown = gr.HTML(table(), elem_id=id_of("profiles"))
+    # When the page is built nothing may be loaded yet; the page's script asks at every visit.
+    shown = gr.HTML("", elem_id=id_of("profiles"))
     chosen = kept(gr.Dropdown(names(), value=None, label=texts.PROFILE, elem_id=id_of("profile")))
     with gr.Row():
         hand_out = button("profile_export", texts.EXPORT, interactive=False)

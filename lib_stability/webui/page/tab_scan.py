@@ -8,7 +8,7 @@ from ...trail import scan_report
 from ..host import texts
 from ..host.language import say
 from ..tasks import api_jobs, json_options, scanning
-from .tab_parts import QUIET, button, cancel, follow, help_line, id_of, kept, lines, pressable, runs, slider, state_of, text
+from .tab_parts import QUIET, button, cancel, columns, follow, help_line, id_of, kept, lines, pressable, runs, slider, state_of, text
 
 #: In the browser alone: there is something to scan once a caption is there. Gradio 3 calls what can be pressed dynamic.
 _CAPTIONS = "(text) => { const any = text.trim() !== ''; return [{interactive: any, mode: any ? 'dynamic' : 'static', __type__: 'update'}]; }"
@@ -44,7 +44,7 @@ def build() -> tuple[object, list]:
     captions = text("captions", texts.CAPTIONS, 5)
     with gr.Accordion(texts.MORE, open=False):
         seeds = slider("seeds", texts.SEEDS, *scanning.SEEDS, first.seeds, 1)
-        with gr.Row():
+        with columns():
             width = slider("scan_width", texts.WIDTH, 0, json_options.SIDE[1] // 2, 0, 8)
             height = slider("scan_height", texts.HEIGHT, 0, json_options.SIDE[1] // 2, 0, 8)
         tags = text("scan_networks", texts.SCAN_NETWORKS, 1)
