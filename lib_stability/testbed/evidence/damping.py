@@ -122,8 +122,19 @@ def row(
         "unflagged_changed": float(changed.float().mean()),
         "rows_ratio": after.rows / before.rows,
         "again": sum(verdict.again for verdict in after.verdicts) / len(items),
+        "outcomes": outcomes(after, memories),
         **carriers(items, [verdict.carriers for verdict in after.verdicts]),
     }
+
+
+def outcomes(after: Pictures, memories: Sequence[Memorized]) -> dict[str, list[int]]:
+    """By what the verdicts of damped runs say of their end: how many there are, and how many of these are copies of something."""
+    copied, found = judge.any_copies(after.pixels, memories).tolist(), {}
+    for verdict, copy in zip(after.verdicts, copied):
+        if verdict.damped:
+            runs, copies = found.get(verdict.outcome, (0, 0))
+            found[verdict.outcome] = [runs + 1, copies + copy]
+    return dict(sorted(found.items()))
 
 
 def _share(found: torch.Tensor) -> float:

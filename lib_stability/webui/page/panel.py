@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ...guard.history import Point
-from ...guard.outcome import AGAIN, STEERED
 from ...guard.verdict import EARLY_FLAG, NO_GUIDANCE, NOT_JUDGED, REGIONS, STABLE, Verdict
 from ...pictures import chart, overlay
 from ...profile.networks import UNKNOWN
@@ -167,7 +166,7 @@ def _number(params: dict[str, str], hires: bool, verdict: Verdict, seen: Seen | 
             return []  # an older text may be: its score was the highest on the way, while the prompt pulled back to its copy
         before, after = (judges.times(judges.unusual(score, verdict.detector, judge)) for score in (verdict.score, verdict.score_after or 0.0))
         # Where the end could not be told the last number tells nothing either.
-        end_told = verdict.outcome in (STEERED, f"{AGAIN} - {STEERED}")
+        end_told = verdict.steered
         return [say(texts.BEFORE_AFTER, before=before, after=after) if end_told else say(texts.BEFORE, before=before)]
     multiple = judges.times(judges.unusual(verdict.score, verdict.detector, judge))
     return [say(texts.UNUSUAL if judge.kind == "calibrated" else texts.UNUSUAL_GUESS, times=multiple)]

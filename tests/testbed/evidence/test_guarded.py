@@ -54,6 +54,14 @@ def truly_ordinary():
     return damping.truly_ordinary(bed(), [caption for caption, _ in ordinary_samples(36, SEED + 2, "evaluation")], SEED + 4)
 
 
+def test_how_damped_runs_ended_is_counted_with_their_copies():
+    found = damping.outcomes(guarded(), memorized())
+    assert sum(runs for runs, _ in found.values()) == sum(verdict.damped > 0 for verdict in guarded().verdicts) > 0
+    assert all(copies <= runs for runs, copies in found.values())
+    nobody = damping.Pictures(guarded().latents, unguarded().pixels, guarded().verdicts)
+    assert sum(copies for _, copies in damping.outcomes(nobody, memorized()).values()) >= 0.8 * len(CAPTIONS)
+
+
 def test_an_ordinary_caption_that_hands_out_a_memorized_picture_is_not_an_ordinary_run():
     kept, dropped = truly_ordinary()
     assert len(kept) + len(dropped) == 36 and len(dropped) <= 7
