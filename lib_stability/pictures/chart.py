@@ -38,7 +38,13 @@ class _Panel:
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
 
 
-def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "", say: Callable[[str], str] = str) -> str:
+def trajectory(
+    evaluations: Sequence[Point],
+    threshold: float,
+    title: str = "",
+    say: Callable[[str], str] = str,
+    figure: Callable[[str], str] = str,
+) -> str:
     """SVG of one image's run.
 
     Parameters
@@ -51,6 +57,8 @@ def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "", 
         Read out by screen readers, and shown when the pointer rests on the picture.
     say : callable, optional
         From an English text to that of the page's language.
+    figure : callable, optional
+        The same of a number.
     """
     # A sigma or mean of zero has no place on a logarithmic axis.
     needed = ("sigma", "rate_mean", "clean_mean"), ("rate", "clean", "rate_spread", "clean_spread")
@@ -61,12 +69,12 @@ def trajectory(evaluations: Sequence[Point], threshold: float, title: str = "", 
         f'style="max-width:100%;height:auto;color:inherit" font-family="sans-serif" font-size="11" fill="currentColor"><title>{label}</title>'
     ]
     if seen:
-        parts += [line for name, number in (("rate", 0), ("clean", 1)) for line in _panel(seen, name, number, threshold, say)]
-    parts.append(_words(evaluations, bool(seen), say))
+        parts += [line for name, number in (("rate", 0), ("clean", 1)) for line in _panel(seen, name, number, threshold, say, figure)]
+    parts.append(_words(evaluations, bool(seen), say, figure))
     return "".join(parts) + "</svg>"
 
 
-def _panel(seen: Sequence[Point], name: str, number: int, threshold: float, say: Callable[[str], str]) -> list[str]:
+def _panel(seen: Sequence[Point], name: str, number: int, threshold: float, say: Callable[[str], str], figure: Callable[[str], str]) -> list[str]:
     width = (WIDTH - MARGIN - GAP * 2) / 2
     values = [getattr(one, name) for one in seen]
     means = [getattr(one, f"{name}_mean") for one in seen]
@@ -86,10 +94,10 @@ def _panel(seen: Sequence[Point], name: str, number: int, threshold: float, say:
         f'<polyline points="{panel.path(list(zip(sigmas, means)))}" fill="none" stroke="{BAND}" stroke-dasharray="4 3"/>',
         f'<polyline points="{panel.path(list(zip(sigmas, values)))}" fill="none" stroke="{LINE}" stroke-width="1.5"/>',
         f'<path d="M{panel.left:.1f},{MARGIN - 8} V{base} H{right:.1f}" fill="none" stroke="currentColor" stroke-opacity="0.5"/>',
-        f'<text x="{panel.left:.0f}" y="{base + 14}">{html.escape(say(NOISE))} {max(sigmas):.3g}</text>',
-        f'<text x="{right:.0f}" y="{base + 14}" text-anchor="end">{min(sigmas):.3g}</text>',
-        f'<text x="{panel.left - 4:.0f}" y="{MARGIN - 2}" text-anchor="end">{math.exp(panel.y[1]):.2g}</text>',
-        f'<text x="{panel.left - 4:.0f}" y="{base}" text-anchor="end">{math.exp(panel.y[0]):.2g}</text>',
+        f'<text x="{panel.left:.0f}" y="{base + 14}">{html.escape(say(NOISE))} {figure(f"{max(sigmas):.3g}")}</text>',
+        f'<text x="{right:.0f}" y="{base + 14}" text-anchor="end">{figure(f"{min(sigmas):.3g}")}</text>',
+        f'<text x="{panel.left - 4:.0f}" y="{MARGIN - 2}" text-anchor="end">{figure(f"{math.exp(panel.y[1]):.2g}")}</text>',
+        f'<text x="{panel.left - 4:.0f}" y="{base}" text-anchor="end">{figure(f"{math.exp(panel.y[0]):.2g}")}</text>',
     ]
     for one, value in zip(seen, values):
         x, y = panel.at(one.sigma, value)
@@ -100,15 +108,16 @@ def _panel(seen: Sequence[Point], name: str, number: int, threshold: float, say:
     return out
 
 
-def _words(evaluations: Sequence[Point], drawn: bool, say: Callable[[str], str]) -> str:
+def _words(evaluations: Sequence[Point], drawn: bool, say: Callable[[str], str], figure: Callable[[str], str]) -> str:
     ordinary, mean, own, unstable, damped, scores, nothing = (html.escape(say(one)) for one in LEGEND)
-    probed = [f"{one.probe:.1f}" for one in evaluations if one.probe is not None]
+    probed = [figure(f"{one.probe:.1f}") for one in evaluations if one.probe is not None]
     legend = []
     if drawn:
-        legend.append(f'<tspan fill="{BAND}">{ordinary}, - - {mean}</tspan>  <tspan fill="{LINE}">— {own}</tspan>')
-        legend.append(f'<tspan fill="{FLAG}">● {unstable}</tspan>')
-        if any(one.damped for one in evaluations):
-            legend.append(f'<tspan fill="{DAMPED}">□ {damped}</tspan>')
+        # The words in the page's own colour: not all of the others can be read on a light page.
+        shown = [(BAND, "■", ordinary), (BAND, "- -", mean), (LINE, "—", own)]
+        shown += [(FLAG, "●", unstable)] if any(one.unstable for one in evaluations) else []
+        shown += [(DAMPED, "□", damped)] if any(one.damped for one in evaluations) else []
+        legend += [f'<tspan fill="{colour}">{mark}</tspan> {word}' for colour, mark, word in shown]
     lines = ["  ".join(legend)] if legend else []
     lines += [f"{scores} {', '.join(probed)}"] if probed else []
     return "".join(f'<text x="{MARGIN}" y="{HEIGHT - 8 + FOOT * row}">{line}</text>' for row, line in enumerate(lines or [nothing]))

@@ -158,6 +158,7 @@ def _lines(row: dict, say: Callable[..., str]) -> Sequence[str]:
         if said:
             lines.append(Sentence(TEXTS[which], said=joined(", ", said)) if two else joined(", ", said))
     lines += [Sentence(TEXTS["replaced"], said=say(row["replaced"]))] if row["replaced"] else []
-    profile = row["region"] or row["profile"]
+    # What the job was to choose by itself tells nothing of what was chosen.
+    profile = row["region"] or ("" if (row["profile"] or "").lower() == "auto" else row["profile"])
     lines += [Sentence(TEXTS["profile"], name=say(profile))] if profile and row["group"] in GROUPS[:4] else []
     return [*lines, *([say(row["problem"])] if row["problem"] else [])]

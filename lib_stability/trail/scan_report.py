@@ -28,7 +28,7 @@ STYLE = (
 .mg-scan.mg-scan.mg-scan :is(table, tr, td, th) { border: 0; }
 .mg-scan.mg-scan.mg-scan :is(td, th) { border-bottom: 1px solid #8884; padding: .25em .5em; text-align: left; vertical-align: top; }
 .mg-scan.mg-scan.mg-scan td.number { text-align: right; font-variant-numeric: tabular-nums; }
-.mg-scan td.caption { overflow-wrap: anywhere; }
+.mg-scan td.caption { min-width: 12em; overflow-wrap: anywhere; }
 .mg-scan td.verdict { white-space: nowrap; }
 .mg-scan svg { display: block; }
 .mg-scan img { display: block; max-width: 6em; max-height: 6em; }
@@ -99,11 +99,16 @@ def summary(rows: Sequence[dict], about: dict | None) -> str:
         count=sum(row["verdict"] in ("mild", "strong") for row in rows),
         of=len(rows),
         seeds=about["seeds"],
-        threshold=Figure(f"{about['threshold']:g}"),
+        threshold=Figure(f"{about['threshold']:.3g}"),
         sensitivity=Sentence(about["sensitivity"]),
         profile=about["profile"],
         checkpoint=about["checkpoint"],
     )
+
+
+def _tenth(value: float) -> str:
+    """A score with one digit, without the sign that rounding leaves to a nothing."""
+    return f"{round(value, 1) + 0.0:.1f}"
 
 
 def table(rows: Sequence[dict], about: dict | None, say: Callable[..., str] = spoken) -> str:
@@ -128,7 +133,7 @@ def table(rows: Sequence[dict], about: dict | None, say: Callable[..., str] = sp
         cells = [f"<td class='number'>{rank}</td>", f"<td>{_picture(row)}</td>" * pictured, f"<td class='caption'>{_caption(row, say)}</td>"]
         cells += [f"<td class='number'>{html.escape(str(row.get('count', 1)))}</td>" * counted, f"<td>{_bar(row, limit(row), most, say)}</td>"]
         cells += [
-            f"<td class='number'>{'–' if row[name] is None else say('{score}', score=Figure(f'{row[name]:.1f}'))}</td>" for name in ("median", "max")
+            f"<td class='number'>{'–' if row[name] is None else say('{score}', score=Figure(_tenth(row[name])))}</td>" for name in ("median", "max")
         ]
         told = say(Sentence(row["verdict"]))
         if row["median"] is not None:

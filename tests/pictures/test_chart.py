@@ -80,3 +80,11 @@ def test_a_real_run(policy):
 
 def test_nothing_judged_says_so():
     assert "nothing was judged" in "".join(parsed(chart.trajectory([], 3.0)).itertext())
+
+
+def test_numbers_are_the_pages_and_the_legend_names_what_is_drawn():
+    calm = [replace(one, unstable=False, damped=False, probe=1.5) for one in evaluations()]
+    text = "".join(parsed(chart.trajectory(calm, 3.0, figure=lambda number: number.replace(".", ","))).itertext())
+    assert "14,6" in text and "0,03" in text and "1,5" in text and "14.6" not in text
+    assert "this image" in text and "their mean" in text and "unstable" not in text and "damped" not in text
+    assert "unstable" in "".join(parsed(chart.trajectory(evaluations(), 3.0)).itertext())

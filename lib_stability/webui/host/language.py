@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def told(error: BaseException) -> str:
 def number(text: str) -> str:
     """A number, written in English, as the page's language writes it."""
     return text.translate(_MARKS.get(_short(_chosen()), {})) if _table(_chosen()) else text
+
+
+def joined(sentences: Iterable[str]) -> str:
+    """Sentences one after the other; after a full stop as wide as a letter, as Chinese has it, no space follows."""
+    said = ""
+    for one in filter(None, sentences):
+        said += (" " if said and not said.endswith(("。", "！", "？")) else "") + one
+    return said
 
 
 def _chosen() -> str:

@@ -9,7 +9,7 @@ from ...match.finding import Near
 from ...trail.audit import plain
 from ...trail.thumbnails import thumbnails
 from ..host import texts
-from ..host.language import number, say
+from ..host.language import joined, number, say
 from ..tasks import folders
 from .tab_parts import line
 
@@ -22,7 +22,7 @@ def cards(index: str, near: Sequence[Near], named: bool) -> str:
     wanted = [one.source.path for one in near if named and folders.is_open(one.source.path, roots)]
     seen = dict(zip(wanted, thumbnails(wanted)))
     told = [say(texts.BEST[near[0].copy], index=index), *([] if named else [say(texts.ONLY_ADMINISTRATOR)])]
-    head = line(" ".join(told))
+    head = line(joined(told))
     return f"{head}<div class='memorization-guard-audit'>{''.join(_card(one, seen.get(one.source.path), named) for one in near)}</div>"
 
 

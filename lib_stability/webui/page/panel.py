@@ -16,7 +16,7 @@ from ...trail.infotext import REPLACED_KEY, replaced
 from ...trail.reading import Reading, verdicts_of
 from ...wording import tags
 from ..host import callbacks, texts
-from ..host.language import number, say
+from ..host.language import joined, number, say
 from ..job import galleries, last_job, ledgering
 from ..job.passes import UNFIT, UNGUIDED
 from . import flagged, judges
@@ -108,7 +108,7 @@ def lines(text: str) -> str:
     found = verdicts_of(text)
     parts = [_pass(found, bool(hires), verdict) for hires, verdict in enumerate((found.first, found.hires)) if verdict is not None]
     if found.inner is not None:
-        said = html.escape(say(texts.INNER) + " ".join(_sentences(found.inner)))
+        said = html.escape(say(texts.INNER) + joined(_sentences(found.inner)))
         parts.append(f"<p class='{_CLASS}-{kind(found.inner).replace(' ', '-')}'>{said}</p>")
     parts.append(flagged.buttons([found.first, found.hires]))
     if ledgering.trouble():
@@ -121,7 +121,7 @@ def _pass(found: Reading, hires: bool, read: Verdict) -> str:
     verdict = last_job.verdict(found.params, hires) or read
     seen = last_job.trajectory(found.params, hires)
     before = [] if hires else _replaced(found.params)
-    said = (say(texts.HIRES) if hires else "") + " ".join([*before, *_sentences(verdict), *_number(found.params, hires, verdict, seen)])
+    said = (say(texts.HIRES) if hires else "") + joined([*before, *_sentences(verdict), *_number(found.params, hires, verdict, seen)])
     line = f"<p class='{_CLASS}-{kind(verdict).replace(' ', '-')}'>{html.escape(said)}{_calibrate(verdict, _tags(found, hires))}</p>"
     return line + _map(found.params, hires, verdict) + _details(found.params, hires, verdict, seen)
 
@@ -215,7 +215,7 @@ def _chart(hires: bool, seen: Seen | None) -> str:
     if seen is None:
         return ""
     title = say(texts.TRAJECTORY_HIRES if hires else texts.TRAJECTORY)
-    return f"<div class='{_CLASS}-trajectory'>{chart.trajectory(*seen, title, _drawn)}</div>"
+    return f"<div class='{_CLASS}-trajectory'>{chart.trajectory(*seen, title, _drawn, number)}</div>"
 
 
 def _drawn(text: str, **values: str) -> str:

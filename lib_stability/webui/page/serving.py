@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ...validation import ValidationError
 from ..host import host, texts
-from ..host.language import say, told
+from ..host.language import joined, say, told
 from ..job import arguments, settings
 from ..job.library import LIBRARY, Served
 from ..tasks import api_jobs, roles
@@ -26,7 +26,7 @@ def profile_line(profile: str, sensitivity: str, tau: float) -> str:
         return _block("nothing", html.escape(say(texts.NOT_LOADED)) + refused)
     line = judges.describe(served, chosen)
     terms = f"<details><summary>{html.escape(say(texts.DETAILS))}</summary>{html.escape(line.terms)}</details>" if line.terms else ""
-    return _block(line.trust, html.escape(" ".join(line.said)) + calibration_offer(line.trust) + terms + refused)
+    return _block(line.trust, html.escape(joined(line.said)) + calibration_offer(line.trust) + terms + refused)
 
 
 def _block(trust: str, inside: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ...profile.calibration import caution
 from ...profile.displacing import Outlook
 from ..host import sampling, texts
-from ..host.language import number, say
+from ..host.language import joined, number, say
 from ..tasks import api_jobs, calibrating, idle, json_options, roles
 from . import tab_profiles
 from .tab_parts import (
@@ -164,7 +164,7 @@ def _result(result: dict) -> str:
     said = [say(texts.CALIBRATED, name=result["profile"], runs=result["runs"], levels=told)]
     said += [say(texts.LEFT_OUT, prompts="; ".join(result["left_out"]))] if result["left_out"] else []
     warned = "".join(map(line, [*result["changes"], *filter(None, [result["warning"]])]))
-    return line(" ".join(said)) + warned
+    return line(joined(said)) + warned
 
 
 def build(profiles: object) -> tuple[object, list, object]:

@@ -125,7 +125,8 @@ def again() -> tuple:
 def _fact(key: str, value: object) -> str:
     """What is known of a profile; guidance is a range, other lists are what was used in turn."""
     joint = "–" if key == "guidance" else ", "
-    said = joint.join(f"{one:g}" if isinstance(one, float) else str(one) for one in value) if isinstance(value, list) else str(value)
+    words = [number(f"{one:g}") if isinstance(one, float) else str(one) for one in (value if isinstance(value, list) else [value])]
+    said = joint.join(words)
     return said if len(said) <= 200 else said[:199] + "…"
 
 

@@ -266,7 +266,7 @@ def _finite(run: Trajectory) -> bool:
 def false_alarms(region: StabilityRegion) -> dict:
     """Threshold of each level, and the share of reference runs above it when each is judged by the fit to all the others."""
     levels = {level: thresholds(region, level).mild for level in TARGETS}
-    return {level: {"threshold": round(mild, 3), "measured": round(float((region.scores_ > mild).mean()), 4)} for level, mild in levels.items()}
+    return {level: {"threshold": round(mild, 6), "measured": round(float((region.scores_ > mild).mean()), 4)} for level, mild in levels.items()}
 
 
 def profile_name(model: Model, negative: str = "", runs: int = FEW, doubted: bool = False) -> str:
