@@ -38,6 +38,8 @@ LATE = next(item.caption for item in memorized() if item.name == "anna")
 ORDINARY = [caption for caption, _ in ordinary_samples(24, 1_000_000, "calibration")]
 #: Theme and width.
 LOOKS = {"light": ("light", 1300), "dark": ("dark", 1300), "phone": ("light", 390)}
+#: Settings that every state starts from.
+USUAL = {"enabled": True, "mode": "Report", "damping": "Reword", "probe": "Auto", "sensitivity": "Medium", "tau": 3.0}
 SECTIONS = ("profiles", "calibrate", "scan", "audit", "match", "glossary")
 
 
@@ -49,15 +51,7 @@ class Shooter:
 
     def open(self, **options: object) -> None:
         """The page anew, with these of our settings in force and all others as they come."""
-        usual = {
-            "enabled": True,
-            "mode": "Report",
-            "damping": "Reword",
-            "profile": self.profile,
-            "probe": "Auto",
-            "sensitivity": "Medium",
-            "tau": 3.0,
-        }
+        usual = {**USUAL, "profile": self.profile}
         self._settings({f"{PREFIX}{name}": value for name, value in {**usual, **options}.items()})
         self.page.goto(f"{self.url}/?__theme={LOOKS[self.look][0]}")
         self.page.wait_for_selector("#txt2img_generate", timeout=60_000)
@@ -271,6 +265,8 @@ def running(url: str) -> Iterator[tuple[str, Callable[[dict], None]]]:
             return json.loads(answer.read() or b"null")
 
     before = {name: value for name, value in ask("GET", "/sdapi/v1/options").items() if name.startswith(PREFIX)}
+    if not before:  # Forge Neo does not list the options of extensions
+        before = {f"{PREFIX}{name}": value for name, value in {**USUAL, "enabled": False, "profile": "Auto"}.items()}
     known = {one["name"] for one in ask("GET", "/memorization-guard/v1/profiles")["profiles"]}
     try:
         yield url, lambda given: ask("POST", "/sdapi/v1/options", given)

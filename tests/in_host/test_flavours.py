@@ -53,6 +53,21 @@ def test_a_host_function_may_ask_for_more_than_we_know():
         instead.nothing  # noqa: B018
 
 
+def test_a_plot_has_a_folder_to_be_written_to(host, options, tmp_path):
+    """Forge Neo writes the page's pictures to a folder that nothing has made on a fresh install."""
+    from lib_stability.webui.page import tab_profiles
+
+    folder = tmp_path / "host" / "tmp"
+    options.data["temp_dir"] = str(folder)
+    for _ in range(2):  # the second comes from what was drawn before
+        assert tab_profiles.plot("Testbed") is not None and folder.is_dir()
+        folder.rmdir()
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    options.data["temp_dir"] = str(blocked / "tmp")
+    assert tab_profiles.plot("Testbed") is not None
+
+
 @pytest.mark.parametrize("name", ["reload_model_weights", "forge_model_reload"])
 def test_the_model_is_loaded_with_what_the_host_has(host, monkeypatch, name):
     called = []

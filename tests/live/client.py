@@ -81,6 +81,7 @@ class WebUI:
         body = {**REQUEST, "width": self.size, "height": self.size, "save_images": False, **more}
         if self.wants_modules:
             body["hr_additional_modules"] = []
+            body["styles"] = []  # without it the infotext field of Forge Neo's API answers 500
         if guard is not None:
             body["alwayson_scripts"] = {NAME: {"args": guard if isinstance(guard, list) else [guard]}}
         return body

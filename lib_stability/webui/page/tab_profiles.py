@@ -16,7 +16,7 @@ from ...profile import older, own_profiles, profiles
 from ...sentences import Figure, Sentence
 from ...trail import scan_report
 from ...validation import ValidationError
-from ..host import texts
+from ..host import temporary, texts
 from ..host.language import number, say, told
 from ..job import settings
 from ..job.library import LIBRARY
@@ -72,6 +72,7 @@ def plot(name: str) -> Image.Image | None:
     profile = _called(name)
     if profile is None:
         return None
+    temporary.make()
     title = Sentence(texts.PLOT, name=name, scale=Figure(f"{GUIDANCE:g}"), level=Sentence("Medium"))
     if _drawn and _drawn[0][:2] == (profile, say(title)):
         return _drawn[0][2]
