@@ -48,12 +48,19 @@ def by_webui(client: Client, grid: int = 0) -> Describer:
     name, print = _asked(client, pattern[None], more)[0], _asked(client, pattern[None], more)[1][-1]
 
     def rows(squares: np.ndarray) -> np.ndarray:
-        found = []
-        for first in range(0, len(squares), CHUNK):
-            _, part = _asked(client, squares[first : first + CHUNK], more)
+        found, first, at_once = [], 0, CHUNK
+        while first < len(squares):
+            try:
+                _, part = _asked(client, squares[first : first + at_once], more)
+            except ConnectionError:
+                if at_once == 1:
+                    raise
+                at_once //= 4  # a busy machine may need longer for many than the client waits
+                continue
             if not describing.same(part[-1], print):
                 raise ClientError("the web UI has loaded another checkpoint meanwhile; load the first one again and go on")
             found.append(part[:-1])
+            first += at_once
         return np.concatenate(found)
 
     return Describer(describing.VAE, describing.SIDE, rows, name)

@@ -315,7 +315,7 @@ def test_a_person_asks_in_the_browser(page, training, options):  # noqa: F811
     assert page.locator("#memorization_guard_more_txt2img mark").count() >= 1
 
 
-ENABLED = """prefix => [...document.querySelectorAll(`button.lg[id^=${prefix}], [id^=${prefix}] > button.lg`)]
+ENABLED = """prefix => [...document.querySelectorAll(`:is(button.lg, button.sm)[id^=${prefix}], [id^=${prefix}] > :is(button.lg, button.sm)`)]
     .filter(one => one.checkVisibility() && !one.disabled && !one.closest('.tab-nav, .tab-wrapper'))
     .map(one => (one.id || one.parentElement.id).replace(prefix, ''))"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lib_stability.match import store
-from lib_stability.shell import cli
+from lib_stability.shell import cli, match_commands
 
 
 def picture(seed: int) -> Image.Image:
@@ -101,3 +102,37 @@ def test_the_bench_says_what_it_costs(capsys, tmp_path):
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines()[-2:]]
     assert status == 0 and [cells[:2] for cells in rows] == [["5000", "64"], ["5000", "256"]]
     assert [cells[-1] for cells in rows] == ["40/40"] * 2 and list(tmp_path.iterdir()) == []
+
+
+class Slow:
+    """A web UI that answers in time about a few pictures only."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.asked = most, []
+
+    def request(self, method, path, body):
+        pictures = body["pictures"]
+        self.asked.append(len(pictures))
+        if len(pictures) > self.most:
+            raise ConnectionError("does not answer (nothing whole in 120 seconds)")
+        rows = np.ones((len(pictures) + 1, 8), "<f2")
+        rows[:-1, 0] = [len(one) % 100 for one in pictures]
+        rows[-1] = range(8)  # what is always the same
+        return {"name": "slow", "size": 8, "rows": base64.b64encode(rows.tobytes()).decode()}
+
+
+@pytest.mark.parametrize(("most", "asked"), [(16, [16, 4]), (5, [16, *[4] * 5]), (1, [16, 4, *[1] * 20])])
+def test_a_busy_web_ui_is_asked_about_fewer_pictures_at_a_time(most, asked):
+    client = Slow(most)
+    how = match_commands.by_webui(client)
+    squares = np.random.default_rng(3).integers(0, 255, (20, how.side, how.side, 3)).astype(np.uint8)
+    client.asked.clear()
+    assert how.rows(squares).shape == (20, 8) and client.asked == asked
+
+
+def test_one_that_does_not_answer_at_all_is_told():
+    client = Slow(1)
+    how = match_commands.by_webui(client)
+    client.most = 0
+    with pytest.raises(ConnectionError, match="does not answer"):
+        how.rows(np.zeros((3, how.side, how.side, 3), np.uint8))

@@ -17,10 +17,9 @@ def refresh() -> tuple:
     """Everything as it is now; the page's script asks for it at every visit."""
     audit = tab_audit.again()
     number = int(audit[5])
-    before = tab_calibrate.said_before(tab_calibrate.calibrating.Options().runs, "")
     moves = (*tab_audit.able(audit[1], tab_audit.ALL, number), *pressable(runs("audit")))
     match = (state_of("match/index"), *tab_match.again())
-    return *tab_profiles.again(), *tab_calibrate.again(), before, *tab_scan.again(), state_of("audit"), *audit, *moves, *match
+    return *tab_profiles.again(), *tab_calibrate.again(), *tab_scan.again(), state_of("audit"), *audit, *moves, *match
 
 
 def progress() -> tuple:
@@ -36,7 +35,7 @@ def _build() -> list[tuple]:
             with gr.Tab(texts.SECTIONS["profiles"], elem_id=id_of("section_profiles")):
                 shown, profiles = tab_profiles.build()
             with gr.Tab(texts.SECTIONS["calibrate"], elem_id=id_of("section_calibrate")):
-                calibration, calibrates, before = tab_calibrate.build(shown)
+                calibration, calibrates, displacing = tab_calibrate.build(shown)
             with gr.Tab(texts.SECTIONS["scan"], elem_id=id_of("section_scan")):
                 scan, scans = tab_scan.build()
             with gr.Tab(texts.SECTIONS["audit"], elem_id=id_of("section_audit")):
@@ -46,7 +45,8 @@ def _build() -> list[tuple]:
             with gr.Tab(texts.SECTIONS["glossary"], elem_id=id_of("section_glossary")):
                 glossary.build()
         again, look = (button(name, "", visible=False) for name in ("refresh", "look"))
-        everything = [*profiles, *calibrates, before, *scans, audit, *audited, *moves, match, *matched]
-        again.click(refresh, inputs=[], outputs=everything, queue=False, show_progress="hidden")
+        everything = [*profiles, *calibrates, *scans, audit, *audited, *moves, match, *matched]
+        visited = again.click(refresh, inputs=[], outputs=everything, queue=False, show_progress="hidden")
+        visited.then(tab_calibrate.said_before, **displacing, queue=False, show_progress="hidden")
         look.click(progress, inputs=[], outputs=[calibration, scan, audit, match], queue=False, show_progress="hidden")
     return [(tab, "Memorization Guard", "memorization_guard")]

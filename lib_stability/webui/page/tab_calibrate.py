@@ -167,9 +167,9 @@ def _result(result: dict) -> str:
     return line(joined(said)) + warned
 
 
-def build(profiles: object) -> tuple[object, list, object]:
-    """Build the section; `profiles` is the table that a new profile appears in. Returns the line of progress, all that :func:`again` fills, and the
-    lines above the button."""
+def build(profiles: object) -> tuple[object, list, dict]:
+    """Build the section; `profiles` is the table that a new profile appears in. Returns the line of progress, all that :func:`again` fills, and what
+    :func:`said_before` is told and fills."""
     import gradio as gr
 
     first = calibrating.Options()
@@ -210,13 +210,14 @@ def build(profiles: object) -> tuple[object, list, object]:
     started = really.click(asking(start_it), inputs=[*given, waits], outputs=answers, queue=False, **QUIET)
     started.then(watched, inputs=[ident, runs], outputs=[progress, plot, profiles, end], **QUIET)
     rather_not.click(lambda: (line(say(texts.LEFT)), *_asked(False)), inputs=[], outputs=[progress, really, rather_not], queue=False, **QUIET)
+    displacing = {"inputs": [runs, negative, tags], "outputs": [before]}
     for one in (runs, negative, tags):
-        one.change(said_before, inputs=[runs, negative, tags], outputs=[before], queue=False, **QUIET)
+        one.change(said_before, **displacing, queue=False, **QUIET)
     # What the page's script has found there; the handler hands it on, as gradio 4 wants one.
     fill.click(lambda found: found, _js="(_) => memorizationGuardNetworks()", inputs=[tags], outputs=[tags], show_progress="hidden", queue=False)
     # Past the queue, in which the progress may hold the only place.
     end.click(asking(stop), inputs=[], outputs=[progress], queue=False, **QUIET)
-    return progress, [progress, plot, end], before
+    return progress, [progress, plot, end], displacing
 
 
 def _constant(value: bool) -> Callable:
