@@ -275,14 +275,6 @@ def evaluate(profile: Profile, out: Path, kept: Path, tick: Callable[[int], None
     result["cleaning"] = [found[name] for name in work if name.startswith("clean ") and name in found]
     result["tolerance"] = [found[name] for name in work if name.startswith("tolerance ") and name in found]
     out.mkdir(parents=True, exist_ok=True)
-    written.write(out / "lora.json", _rounded(result))
+    written.write(out / "lora.json", result)
     (out / "lora.md").write_text(report(result))
     return result
-
-
-def _rounded(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+#: Significant digits of a number: no table shows more than five.
+DIGITS = 7
+
 
 def text(result: Any, indent: str = "") -> str:
     """`result` as JSON; dictionaries by key, lists of dictionaries by entry, everything else on one line."""
@@ -13,11 +16,23 @@ def text(result: Any, indent: str = "") -> str:
     if isinstance(result, dict) and result:
         lines = [f"{more}{json.dumps(str(key))}: {text(value, more)}" for key, value in result.items()]
     elif isinstance(result, list) and any(isinstance(one, dict) for one in result):
-        lines = [more + json.dumps(one) for one in result]
+        lines = [more + _line(one) for one in result]
     else:
-        return json.dumps(result)
+        return _line(result)
     opening, closing = "{}" if isinstance(result, dict) else "[]"
     return opening + "\n" + ",\n".join(lines) + f"\n{indent}{closing}"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(_rounded(value), separators=(",", ":"))
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def write(path: Path, result: Any) -> None:

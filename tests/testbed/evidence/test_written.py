@@ -21,7 +21,11 @@ def test_what_is_written_is_read_again_with_an_entry_a_line(tmp_path):
     text = path.read_text("utf-8")
     assert json.loads(text) == RESULT and [one.name for one in tmp_path.iterdir()] == ["some.json"]
     lines = text.splitlines()
-    assert '  {"a": 1, "b": {"c": [1, 2]}},' in lines and '   {"d": 0.1}' in lines and '  "numbers": [1.5, 2.5]' in lines
+    assert '  {"a":1,"b":{"c":[1,2]}},' in lines and '   {"d":0.1}' in lines and '  "numbers": [1.5,2.5]' in lines
+
+
+def test_no_more_digits_than_tables_show():
+    assert written.text({"a": 0.123456789, "b": [1 / 3], "c": 12345678}) == '{\n "a": 0.1234568,\n "b": [0.3333333],\n "c": 12345678\n}'
 
 
 @pytest.mark.parametrize("result", [{}, [], [{}], {"a": {}}, [[1], [2]], "x", None, [{"a": 1}, 2]])
