@@ -61,10 +61,10 @@ def test_the_student_of_few_steps_is_calibrated_and_judged_without_guidance(tmp_
     torch.manual_seed(2)
     bed = Testbed.create(FEW)
     bed.scale = 1.0
-    profile = calibrate.calibrate(bed.eval(), 60, seed=77)
+    profile = calibrate.calibrate(bed.eval(), 24, seed=77)
     assert profile.provenance["guidance"] == [1.0, 1.0] and profile.provenance["steps"] == [4, 2] and profile.provenance["schedulers"] == ["linear"]
     assert profile.probe_guidance == 7.5 and not profile.model.distilled and profile.model.prediction == "flow"
-    size = replace(evaluate_flow.size_of(FEW, True), copies=1, ordinary=8, damped=1)
+    size = replace(evaluate_flow.size_of(FEW, True), copies=1, ordinary=4, damped=1)
     result = evaluate.evaluate(size, tmp_path, profile, bed)
     assert {(row["detector"], row["not_judged"], row["guidance"], row["steps"]) for row in result["detection"]} == {("probe", 0.0, 1.0, 4)}
     assert len(result["damping"]) == 7 and "Euler linear 4" in evaluate_flow.report(result)
