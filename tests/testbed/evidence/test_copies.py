@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib_stability.testbed.evidence import copies
+from lib_stability.testbed.evidence import copies, written
 from lib_stability.testbed.network.setting import memorized_captions
 from lib_stability.testbed.network.variants import MAIN
 from lib_stability.testbed.world import kinds, scenes
@@ -86,7 +86,7 @@ def test_both_tables_are_written(model, tmp_path):
     usual = ordinary(5)
     model.paints = lambda caption: usual.get(caption) or kinds.memorized("long")[0].scene
     result = copies.copies(model, tmp_path, runs=1, ordinary=5, seed=SEED)
-    assert json.loads((tmp_path / "copies.json").read_text()) == result
+    assert json.loads((tmp_path / "copies.json").read_text()) == json.loads(written.text(result))
     text = (tmp_path / "copies.md").read_text()
     assert all(kind in text for kind in kinds.KINDS) and "words left out" in text
     assert {row["kind"] for row in result["varied"]} == {"trigger", "long", "conjunction", "captions", "pictures"}

@@ -14,7 +14,7 @@ from lib_stability.guard.damping import Damping
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.profile import storage
 from lib_stability.shell import cli
-from lib_stability.testbed.evidence import detection, evaluate, evaluation_rows, tables, tapes
+from lib_stability.testbed.evidence import detection, evaluate, evaluation_rows, tables, tapes, written
 from lib_stability.testbed.network import model
 from lib_stability.testbed.network.setting import Setting
 from lib_stability.testbed.network.variants import FLOW, MAIN
@@ -69,7 +69,7 @@ def test_evaluate_writes_what_it_promises(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "usual", lambda variant: Setting(steps=4))
     size = evaluation_rows.Size(1, 12, 1, watch, probe, [Setting(steps=4)])
     result = evaluate.evaluate(size, tmp_path, profile(), forgetful())
-    assert json.loads((tmp_path / "evaluate.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((tmp_path / "evaluate.json").read_text()) == json.loads(written.text(result))
     assert [row["kind"] for row in result["detection"]] == [*KINDS, "ordinary"] * 3
     for row in result["detection"]:
         assert {"sampler", "schedule", "steps", "guidance", "negative", "probe", "runs", "copies", "ordinary_runs", "ordinary_that_copy"} <= set(row)

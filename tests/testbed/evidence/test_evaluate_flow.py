@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lib_stability.profile import storage
-from lib_stability.testbed.evidence import calibrate, evaluate, evaluate_flow, tables
+from lib_stability.testbed.evidence import calibrate, evaluate, evaluate_flow, tables, written
 from lib_stability.testbed.evidence.evaluation_rows import Size, parts, tape_name
 from lib_stability.testbed.evidence.tapes import COLUMNS, Tape
 from lib_stability.testbed.network import flow
@@ -29,7 +29,7 @@ def test_it_runs_and_says_what_it_found(variant, tmp_path):
         1, 8, 1, [Setting("DPM++ 2M", "beta", 4, 3.0)], [Setting("Euler", "simple", 3, 1.0, probe=True)], [Setting("Euler", "simple", 4, 3.5)], 1
     )
     result = evaluate.evaluate(size, tmp_path, storage.read(variant.profile), Testbed.load(variant.weights))
-    assert json.loads((tmp_path / "evaluate.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((tmp_path / "evaluate.json").read_text()) == json.loads(written.text(result))
     assert [row["kind"] for row in result["detection"]] == [*variant.kinds, "ordinary"] * 2 and len(result["damping"]) == 7
     watched, probed = result["detection"][0], result["detection"][8]
     assert (watched["detector"], watched["not_judged"], watched["extra_evaluations"]) == ("watch", 0.0, 0.0)

@@ -9,7 +9,7 @@ import torch
 
 from lib_stability.guard.options import Options
 from lib_stability.profile import storage
-from lib_stability.testbed.evidence import late
+from lib_stability.testbed.evidence import late, written
 from lib_stability.testbed.evidence.damping import generate
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting
@@ -63,5 +63,5 @@ def test_the_table_holds_what_was_measured(bed, profile, tmp_path, monkeypatch):
     (row,) = result["rows"]
     assert row["runs"] == 1 and row["flagged"] == row["too_late"] == 1.0 and row["again"]["copies"] == 0
     assert row["again"]["rows_ratio"] > row["once"]["rows_ratio"] > 1
-    assert json.loads((tmp_path / "late.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((tmp_path / "late.json").read_text()) == json.loads(written.text(result))
     assert "| 10 of 12 " in (tmp_path / "late.md").read_text()

@@ -11,7 +11,7 @@ import torch
 
 from lib_stability.profile import storage
 from lib_stability.shell import cli
-from lib_stability.testbed.evidence import locate, locate_tables
+from lib_stability.testbed.evidence import locate, locate_tables, written
 from lib_stability.testbed.evidence.composites import KINDS, Composite, captions_for, mask_of, observe, truth_of
 from lib_stability.testbed.network.model import LATENT_SIZE, Testbed
 from lib_stability.testbed.network.sample import GuidedDenoiser, sample
@@ -121,7 +121,7 @@ def test_local_norms_see_the_largest_window():
 def test_everything_runs_and_is_written(tmp_path):
     size = locate.Size(9, 2, {"template": 2, "half": 2}, 2, 2, (SHORT,))
     result = locate.locate(size, tmp_path, profile(), bed())
-    assert json.loads((tmp_path / "locality.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((tmp_path / "locality.json").read_text()) == json.loads(written.text(result))
     assert [row["kind"] for row in result["localisation"]] == ["template", "half"]
     half = next(iter(result["localisation"][1]["maps"].values()))
     assert 0 <= half["iou"] <= 1 and half["auc"] > 0.5

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib_stability.testbed.evidence import scale
+from lib_stability.testbed.evidence import scale, written
 from lib_stability.testbed.network.model import Testbed
 from lib_stability.testbed.network.setting import Setting
 from lib_stability.testbed.network.variants import LARGE, MAIN, SIZES, SMALL
@@ -31,7 +31,7 @@ def test_one_size_is_measured_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr(scale, "CAPTIONS", 4)
     monkeypatch.setattr(scale, "measure", lambda variant, copies, tick: scale_of(variant, tick))
     result = scale.scale(tmp_path, 1, ["main"])
-    assert json.loads((tmp_path / "scale.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((tmp_path / "scale.json").read_text()) == json.loads(written.text(result))
     one = result["sizes"][0]
     assert (
         one["numbers"] == 1024

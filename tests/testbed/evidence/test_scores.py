@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lib_stability.profile import storage
-from lib_stability.testbed.evidence import scores, tapes
+from lib_stability.testbed.evidence import scores, tapes, written
 from lib_stability.testbed.network.setting import Setting
 from lib_stability.testbed.network.variants import MAIN
 
@@ -44,7 +44,7 @@ def test_what_tells_copies_is_found_and_chosen(profile, tmp_path, monkeypatch):
         assert by[detector, "difference of predictions"]["auc_worst"] == 1.0 and by[detector, "difference of predictions"]["met"] == 1.0
         assert by[detector, "clean norm"]["auc_worst"] < 0.9, "it knows nothing of these copies"
         assert result["chosen"][detector].startswith("difference")
-    assert json.loads((tmp_path / "out/scores.json").read_text()) == json.loads(json.dumps(result))
+    assert json.loads((tmp_path / "out/scores.json").read_text()) == json.loads(written.text(result))
     assert (
         "difference of predictions **(chosen)**" in (tmp_path / "out/scores.md").read_text()
         or "evaluation **(chosen)**" in (tmp_path / "out/scores.md").read_text()

@@ -11,7 +11,7 @@ from lib_stability.guard.damping import Damping
 from lib_stability.guard.norms import rms
 from lib_stability.profile import storage
 from lib_stability.shell import cli
-from lib_stability.testbed.evidence import compare, compare_mitigation, compare_mitigation_tables
+from lib_stability.testbed.evidence import compare, compare_mitigation, compare_mitigation_tables, written
 from lib_stability.testbed.network import finished, model
 from lib_stability.testbed.network.sample import GuidedDenoiser, first_level, sample, start_noise
 from lib_stability.testbed.network.setting import Setting
@@ -470,7 +470,8 @@ def test_one_half_is_run_and_the_other_kept(tmp_path, bed, profile, monkeypatch)
     (tmp_path / "compare.json").write_text(json.dumps(kept))
     monkeypatch.setattr(compare_mitigation, "compare", lambda bed, profile, size, tick, save, say: save(result()))
     found = compare.compare(compare.QUICK, tmp_path, profile, bed, "mitigation")
-    assert found == json.loads((tmp_path / "compare.json").read_text()) and found["profile"] == "Testbed" and len(found["mitigation"]["rows"]) == 6
+    assert json.loads(written.text(found)) == json.loads((tmp_path / "compare.json").read_text())
+    assert found["profile"] == "Testbed" and len(found["mitigation"]["rows"]) == 6
     assert "Mitigation." in (tmp_path / "compare.md").read_text()
 
 
