@@ -47,8 +47,11 @@ def by_webui(client: Client, grid: int = 0) -> Describer:
     pattern = describing.pattern(describing.SIDE)
     name, print = _asked(client, pattern[None], more)[0], _asked(client, pattern[None], more)[1][-1]
 
+    at_once = CHUNK
+
     def rows(squares: np.ndarray) -> np.ndarray:
-        found, first, at_once = [], 0, CHUNK
+        nonlocal at_once  # what was too many once is too many the next time
+        found, first = [], 0
         while first < len(squares):
             try:
                 _, part = _asked(client, squares[first : first + at_once], more)

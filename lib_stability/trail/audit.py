@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FAIL_ON,
         action="append",
         default=[],
-        help="exit with 1 if any file is mild or strong, strong, not judged, or without a (readable) verdict; may be given several times",
+        help="exit with 1 if any file is: mild or strong (mild), strong, not judged, or without a readable verdict; may be given several times",
     )
     parser.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (as many as this machine has cores)")
     parser.add_argument("--verify-ledger", type=Path, metavar="FOLDER", help="instead of pictures: verify the ledger in FOLDER, print its last hash")

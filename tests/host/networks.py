@@ -124,8 +124,7 @@ def apply() -> None:
                 whole = own + update
                 update = whole / whole.norm(dim=0, keepdim=True) * keys[f"{name}.dora_scale"] - own
             own += weight * update
-    _applied = wanted
-    _in_force = tuple((hashlib.sha256(Path(file).read_bytes()).hexdigest(), weight) for file, weight in wanted)
+    _applied, _in_force = wanted, tuple((hashlib.sha256(Path(file).read_bytes()).hexdigest(), weight) for file, weight in wanted)
 
 
 def told_text(cross: torch.Tensor) -> torch.Tensor:

@@ -260,7 +260,8 @@ def test_a_german_verdict_holds_no_english(generate, options):
     said = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html.unescape(panel.lines(done.infotexts[0])))
     own = re.sub(r"Testbed \(bundled calibration\)", "", said)
     assert "Wert " in own and "laut laufender Prüfung" in own and "Band: gewöhnliche Läufe" in own and "Linie: " in own
-    assert not re.search(r"\b(watch|norm of|ordinary|unstable|score|times|threshold)\b", own) and not re.search(r"\d\.\d+-[Ff]ach", own)
+    assert not re.search(r"\b(watch|norm of|ordinary|unstable|score|times|threshold)\b", own) and not re.search(r"\d\.\d+[-\u2011][Ff]ach", own)
+    assert re.search(r"\d,\d+\u2011Fach", own)
 
 
 def test_all_that_drawings_say_has_texts(host):

@@ -114,7 +114,7 @@ def row(name: str, setting: Setting, detector: Detector, limit: float, positive:
 
     def area(after: int) -> float | None:
         parts = [one[:, after] for one in scores]
-        return None if any(np.isnan(part).any() for part in parts) else auc(*parts)
+        return None if any(not len(part) or np.isnan(part).any() for part in parts) else auc(*parts)
 
     last = [one[:, -1] for one in scores]
     judged = area(-1) is not None
@@ -142,7 +142,9 @@ def bars(rows: list[dict]) -> list[dict]:
     found = []
     for name in dict.fromkeys(line["differs"] for line in rows):
         here = [line for line in rows if line["differs"] == name and line["auc"] is not None]
-        own = next(line["auc"] for line in here if line["detector"] == GUARD)
+        own = next((line["auc"] for line in here if line["detector"] == GUARD), None)
+        if own is None:  # nobody can be ranked: no run was a copy, or all were
+            continue
         rival = max((line for line in here if not line["detector"].startswith(GUARD)), key=lambda line: line["auc"])
         met = own >= rival["auc"] - TIE
         found.append({"differs": name, "guard": own, "best_rival": rival["auc"], "rival": rival["detector"], "below": rival["auc"] - own, "met": met})

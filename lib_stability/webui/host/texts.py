@@ -62,7 +62,7 @@ WHY = "Not judged: {reason}."
 BESIDE = "Not everything could be looked at: {reason}."
 HIRES = "Hires pass: "
 INNER = "What another tool sampled to finish it: "
-UNWATCHED = "This rests on a few early looks alone and is worth less: {reason}."
+UNWATCHED = "This rests on a few looks alone and is worth less: {reason}."
 PARTLY_WATCHED = "Only {done} of {of} steps could be judged in full: {reason}."
 REGIONS = "Another extension gives regions of the picture prompts of their own: those were not looked at one by one, so that a copy may be missed."
 UNUSUAL = "How unusual: {times}\u00a0× what the most unusual of 1,000 ordinary images shows."
@@ -177,7 +177,7 @@ NETWORKS_ON = {
     ),
     "missing": "the web UI has not applied {networks}",
     "one": "{networks} is on and was not asked for",
-    "many": "{networks} are on and was not asked for",
+    "many": "{networks} are on and were not asked for",
 }
 FOLDERS = {
     "none": "folder: {folder} is no folder",
@@ -226,8 +226,8 @@ CONTROLS = {
     "profile": ("Profile", "What ordinary images of your checkpoint look like. Auto takes the best that there is."),
     "damping": (
         "Damping",
-        "Reword leaves out the words that carry the copy: best, but a flagged image takes one and a half to two times as long. "
-        "Directional and Radial take none.",
+        "Reword leaves out the words that carry the copy: best, but a flagged image takes about twice as long. "
+        "Directional takes no longer and costs more of the picture; Radial, the paper's, usually leaves the copy.",
     ),
     "strength": ("Strength of directional damping", "Higher steers further away and costs more of the picture"),
     "probe": (
@@ -411,7 +411,7 @@ REASONS = {
     "networks that no profile knows ({networks})": "nothing was measured with these networks: {networks}",
     "nothing sampled": "nothing was sampled",
     "nothing judged": "nothing was judged",
-    "numbers not finite": "numbers came out that are none",
+    "numbers not finite": "the model gave numbers that are none",
     "noise level outside the region": "a noise level that nothing was measured at",
     "interrupted": "it was interrupted",
     "skipped": "it was skipped",

@@ -253,6 +253,13 @@ def test_an_observed_run_is_labelled_as_the_judge_says():
     assert seen.copies.tolist() == [True, False]
 
 
+def test_where_no_run_is_a_copy_nothing_is_ranked():
+    detector = Detector(GUARD, "", lambda v: np.repeat(v["jeon"], 4, 1), ())
+    line = compare.row("x", Setting(), detector, 0.0, runs(9, 3, 5).only(np.zeros(9, bool)), runs(30, 0, 6))
+    assert line["auc"] is line["auc_after_3"] is line["tpr_at_1pct_fpr"] is line["caught"] is None and line["runs"] == 0
+    assert compare.bars([line]) == [] and "not judged" in compare_tables.details([line])
+
+
 def test_the_bar_is_held_against_the_best_rival():
     def line(name, detector, auc):
         rest = {"variant": "", "auc_after_1": auc, "auc_after_3": auc, "tpr_at_1pct_fpr": 1.0, "false_alarms": 0.02, "caught": 1.0}
