@@ -19,7 +19,7 @@ from ..guard.options import Options
 from ..guard.rewording import Rewording, Version
 from ..testbed.evidence.tables import markdown
 from .bench_cases import GUIDANCE, INFLATION, clean_norm, made_up_region, wait
-from .bench_unet import CONFIG, TOKENS
+from .bench_unet import CONFIG, TOKENS, measured, network
 
 #: Latents of 1,024, 4,096 and 16,384 numbers: pictures of 128, 256 and 512 pixels.
 SHAPES = ((1, 4, 16, 16), (1, 4, 32, 32), (1, 4, 64, 64))
@@ -83,11 +83,7 @@ def run(device: str = "cpu", rounds: int = 1, config: dict | None = None, shapes
     RuntimeError
         If the made-up image is not judged as it shall be.
     """
-    from diffusers import UNet2DConditionModel
-
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    with torch.device(device):
-        unet = UNet2DConditionModel(**(config or CONFIG)).eval().requires_grad_(False).to(dtype)
+    unet, dtype = network(device, config)
     region, rows = made_up_region(), []
     for shape in shapes:
 
@@ -110,8 +106,7 @@ def run(device: str = "cpu", rounds: int = 1, config: dict | None = None, shapes
                 raise RuntimeError(f"{case}: the made-up image is not judged as it should be")
             row = {"numbers": int(np.prod(shape)), "case": case, "seconds": round(median(times), 3), "network_rows": image.rows}
             rows.append(row | {"damped": verdict.damped if verdict else 0})
-    name = "CPU" if device == "cpu" else torch.cuda.get_device_name(device)
-    return {"device": name, "dtype": str(dtype).removeprefix("torch."), "torch": torch.__version__.split("+")[0], "rows": rows}
+    return measured(device, dtype, rows)
 
 
 def table(results: dict[str, Any]) -> str:

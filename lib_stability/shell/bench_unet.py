@@ -39,6 +39,21 @@ def _evaluation(unet: torch.nn.Module, shape: tuple[int, ...], dtype: torch.dtyp
     return evaluate
 
 
+def network(device: str, config: dict | None = None) -> tuple[torch.nn.Module, torch.dtype]:
+    """A U-Net with random weights, and what it computes in: half precision on an accelerator."""
+    from diffusers import UNet2DConditionModel
+
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    with torch.device(device):
+        return UNet2DConditionModel(**(config or CONFIG)).eval().requires_grad_(False).to(dtype), dtype
+
+
+def measured(device: str, dtype: torch.dtype, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows, and what they were measured on."""
+    name = "CPU" if device == "cpu" else torch.cuda.get_device_name(device)
+    return {"device": name, "dtype": str(dtype).removeprefix("torch."), "torch": torch.__version__.split("+")[0], "rows": rows}
+
+
 @torch.inference_mode()
 def measure(evaluate, case: Case, evaluations: int, rounds: int) -> tuple[float, float]:
     """Milliseconds of one evaluation without and with the guard: medians over rounds of `evaluations` each, in turns."""
@@ -57,20 +72,14 @@ def measure(evaluate, case: Case, evaluations: int, rounds: int) -> tuple[float,
 
 def run(device: str = "cpu", evaluations: int | None = None, rounds: int = 5, config: dict | None = None, shapes=SHAPES) -> dict[str, Any]:
     """Measure every shape and mode; half precision on an accelerator. ``{"device", "rows": [{"shape", "mode", "plain_ms", "guarded_ms"}]}``."""
-    from diffusers import UNet2DConditionModel
-
-    cpu = device == "cpu"
-    dtype = torch.float32 if cpu else torch.float16
-    with torch.device(device):
-        unet = UNet2DConditionModel(**(config or CONFIG)).eval().requires_grad_(False).to(dtype)
-    rows = []
+    cpu, rows = device == "cpu", []
+    unet, dtype = network(device, config)
     for shape in shapes[:1] if cpu and config is None else shapes:
         evaluate = _evaluation(unet, shape, dtype, device)
         for mode in MODES:
             plain, guarded = measure(evaluate, Case(shape, mode, device), evaluations or (1 if cpu else max(2, 40 // shape[0])), rounds)
             rows.append({"shape": "x".join(map(str, shape)), "mode": mode, "plain_ms": round(plain, 3), "guarded_ms": round(guarded, 3)})
-    name = "CPU" if cpu else torch.cuda.get_device_name(device)
-    return {"device": name, "dtype": str(dtype).removeprefix("torch."), "torch": torch.__version__.split("+")[0], "rows": rows}
+    return measured(device, dtype, rows)
 
 
 def table(results: dict[str, Any]) -> str:

@@ -101,7 +101,7 @@ def train(
 ) -> Path:
     """Run or resume the training of one of them in `folder`, over at most `minutes` in all; returns the path of the weights.
 
-    Both keep the main testbed's text encoder, which knows the words and what is memorized, as flow models keep encoders that are trained elsewhere.
+    All keep the main testbed's text encoder, which knows the words and what is memorized, as flow models keep encoders that are trained elsewhere.
     The teacher starts from the U-Net `known`, which knows the plain world, where it is there; a student from its teacher, whose weights are those in
     `folder` or else the installed ones.
     """
@@ -112,9 +112,9 @@ def train(
     torch.manual_seed(seed)
     teacher = None
     if variant.name in TEACHERS:
-        known = TEACHERS[variant.name].weights
-        weights = folder / known.name
-        teacher = Testbed.load(weights if weights.exists() else known)
+        installed = TEACHERS[variant.name].weights
+        weights = folder / installed.name
+        teacher = Testbed.load(weights if weights.exists() else installed)
         bed = student_of(teacher, variant)
     else:
         bed, main = Testbed.create(variant), Testbed.load()
