@@ -194,7 +194,7 @@ def test_where_the_watch_is_off_the_page_says_so(generate, wrapping):
     text = generate({}, prompt=ORDINARY, **FULL).infotexts[0]
     assert f"MG watch: off - {CHANGED}" in text
     shown = panel.lines(text)
-    assert "a few early looks" in shown and "another extension changes guidance" in shown
+    assert "a few looks alone" in shown and "another extension changes guidance" in shown
 
 
 # -- tools that sample inside a job ------------------------------------------------------------------------------------------------------
@@ -603,7 +603,7 @@ def test_regions_that_nobody_has_looked_at_are_told(generate, host, monkeypatch)
         assert "prompts of their own" in panel.lines(done.infotexts[-1]) and " steps could be " not in panel.lines(done.infotexts[-1])
         negative = generate({}, prompt=ORDINARY, negative_prompt="green star", **FULL)
         assert verdict(negative).unwatched.startswith("off - ") and verdict(negative).unwatched.endswith(f" and {REGIONS}")
-        assert "few early looks" in panel.lines(negative.infotexts[-1]) and "prompts of their own" in panel.lines(negative.infotexts[-1])
+        assert "few looks alone" in panel.lines(negative.infotexts[-1]) and "prompts of their own" in panel.lines(negative.infotexts[-1])
     assert verdict(generate({}, prompt=ORDINARY, **FULL)).unwatched == ""
 
 
