@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from .locality import smooth
+from .norms import noise
 from .region import StabilityRegion
 
 #: Evaluations that are kept.
@@ -63,8 +64,8 @@ class Finishing:
         energies = (one.cpu().float().square().mean(tuple(range(1, one.ndim - 2))) for one, _ in self._kept)
         total = sum(energy * one.view(-1, 1, 1) for energy, one in zip(energies, weight))
         found = smooth(total / len(self._kept)).sqrt()
-        last = levels[-1] / (1 - levels[-1]).clamp_min(1e-6) if self.region.parameterisation == "flow" else levels[-1]
-        return [one.numpy() if level <= FINISHED else None for one, level in zip(found, last.tolist())]
+        left = noise(levels[-1], self.region.parameterisation).tolist()
+        return [one.numpy() if level <= FINISHED else None for one, level in zip(found, left)]
 
 
 def ordinary_difference(region: StabilityRegion, sigma: np.ndarray) -> np.ndarray:
@@ -76,12 +77,12 @@ def ordinary_difference(region: StabilityRegion, sigma: np.ndarray) -> np.ndarra
     return np.sqrt(np.maximum(np.interp(sigma, levels, square), FLOOR * max(float(np.median(late)), 0.0)))
 
 
-def joined(flagged: np.ndarray | None, finished: np.ndarray | None, steered: bool) -> np.ndarray | None:
-    """One map of an image from that of the evaluation that flagged it (:meth:`.locality.Locator.maps`) and that of its last ones.
+def joined(inflated: np.ndarray | None, finished: np.ndarray | None, steered: bool) -> np.ndarray | None:
+    """One map of an image from that of what was inflated (:meth:`.locality.Locator.maps`) and that of its last evaluations.
 
     Their geometric mean, of what was inflated and still differs, finds a part better than either (``python -m lib_stability testbed locate``). Of an
-    image that was steered away the last ones alone tell what the finished picture shows; without them there is what flagged it.
+    image that was steered away the last ones alone tell what the finished picture shows; without them there is what was inflated.
     """
-    if flagged is None or finished is None or flagged.shape != finished.shape:
-        return flagged
-    return finished if steered else np.sqrt(flagged * finished)
+    if inflated is None or finished is None or inflated.shape != finished.shape:
+        return inflated
+    return finished if steered else np.sqrt(inflated * finished)

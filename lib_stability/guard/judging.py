@@ -11,6 +11,7 @@ from .detectors.watch import Watch
 from .evaluation import Evaluation
 from .finished import Finishing, joined
 from .locality import Locator
+from .norms import noise
 from .probe import Probe
 from .readings import Judged, Reading
 from .region import StabilityRegion
@@ -29,7 +30,7 @@ class Judging:
     trouble : Trouble
         The pass's: a detector that failed is not asked again.
     locate : bool
-        Whether unstable images are mapped: where they were when they were flagged, and where they still are at the end, if `finished` is given.
+        Whether unstable images are mapped: where what was flagged is, and where it still is at the end, if `finished` is given.
     finished : StabilityRegion, optional
         The watch's, of a pass whose pictures are finished.
     steered : bool
@@ -67,7 +68,7 @@ class Judging:
                 continue
             if judged is not None:
                 evaluation.add(detector.name, judged)
-                self._map(judged)
+                self._map(judged, evaluation)
         if self.finishing:
             try:
                 self.finishing.add(evaluation.difference, evaluation.sigma)
@@ -75,10 +76,11 @@ class Judging:
                 log.exception("Memorization Guard: an error, maps of this pass show what was flagged, not what is finished")
                 self.finishing = None
 
-    def _map(self, judged: Judged) -> None:
+    def _map(self, judged: Judged, evaluation: Evaluation) -> None:
         if self.locator and judged.prediction is not None and judged.expected is not None:
             try:
-                self.locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable)
+                begins = None if self.locator.begun else noise(evaluation.sigma, evaluation.parameterisation)
+                self.locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable, begins)
             except Exception:
                 log.exception("Memorization Guard: an error, there is no map of this pass")
                 self.locator = None

@@ -1,9 +1,10 @@
 """Where in the picture: how large the prediction is at each position when an image is flagged, beside what ordinary runs have.
 
 A memorized part is a part of the picture where guidance inflates the prediction. So the map is the RMS of the prediction over channels and a small
-window, divided by the region's mean norm at the same noise level and guidance scale; 1 is an ordinary run's norm. It is taken from the evaluation
-that flags the image: a damped run's later ones are no longer its own. Where both predictions of the last evaluations are at hand the map is joined
-with theirs, see :mod:`.finished` (``python -m lib_stability testbed locate`` compares several maps).
+window, divided by the region's mean norm at the same noise level and guidance scale; 1 is an ordinary run's norm. It is taken from a pass's first
+evaluation, where nothing but the prompt decides what is predicted; of a pass that does not begin in noise, from the evaluation that flags the image:
+a damped run's later ones are no longer its own. Where both predictions of the last evaluations are at hand the map is joined with theirs, see
+:mod:`.finished` (``python -m lib_stability testbed locate`` compares several maps).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from ..sentences import spoken
 WINDOW = 1 / 16
 #: A position counts as memorized where the map exceeds this; ``testbed locate`` chooses 1.63 on captions of its own.
 THRESHOLD = 1.6
+#: Noise (per unit of picture) from which on a pass begins with nothing of the picture decided.
+BEGUN = 8.0
 #: Longest side of a map that is kept after a pass.
 KEPT_SIDE = 32
 #: A part that its middle lies this far from the picture's, in sides, is said to be on that side.
@@ -38,9 +41,10 @@ class Locator:
     def __init__(self) -> None:
         self._energies: dict[tuple[int, int], torch.Tensor] = {}
         self._seen: torch.Tensor | None = None
+        self._first: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def add(self, prediction: torch.Tensor, mean: torch.Tensor, unstable: torch.Tensor) -> None:
-        """Keep the local energies of the images that are flagged now and were not before.
+    def add(self, prediction: torch.Tensor, mean: torch.Tensor, unstable: torch.Tensor, noise: torch.Tensor | None = None) -> None:
+        """Keep the local energies of the images that are flagged now and were not before, and those of the first evaluation.
 
         Parameters
         ----------
@@ -49,12 +53,16 @@ class Locator:
         mean : float32 tensor of shape ``(batch,)``
             RMS of ordinary predictions at this noise level and guidance scale.
         unstable : bool tensor of shape ``(batch,)``
+        noise : float32 tensor of shape ``(batch,)``, optional
+            Noise per unit of picture, of a pass's first evaluation; without it the evaluation that flags counts.
         """
         if prediction.ndim < 4:
             return
         size, inner = (prediction.shape[-2], prediction.shape[-1]), tuple(range(1, prediction.ndim - 2))
         # In float32 whatever the dtype: squares of float16 overflow. (A vector norm over channels takes a thousand times as long on CPUs.)
         energy = prediction.float().square().mean(inner).div_(mean.square().view(-1, 1, 1))
+        if self._first is None:
+            self._first = energy.clone(), torch.zeros_like(mean) if noise is None else noise
         fresh = unstable if self._seen is None else unstable > self._seen
         # Not a product: what is not finite stays with its own image.
         energy.masked_fill_(~fresh.view(-1, 1, 1), 0.0)
@@ -65,12 +73,20 @@ class Locator:
             held.add_(energy)
         self._seen = fresh if self._seen is None else self._seen | unstable
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was a first evaluation."""
+        return self._first is not None
+
     def maps(self) -> list[np.ndarray | None]:
         """The map of each image, float32 ``(h, w)`` of the largest size seen, None where nothing was flagged; waits for the device."""
         if self._seen is None:
             return []
         size = max(self._energies, key=math.prod)
-        found = smooth(reduce(torch.add, (_resized(energy, size) for energy in self._energies.values()))).sqrt().cpu()
+        total = reduce(torch.add, (_resized(energy, size) for energy in self._energies.values()))
+        first, noise = self._first
+        begun = (noise >= BEGUN) & torch.isfinite(first).flatten(1).all(1)
+        found = smooth(torch.where(begun.view(-1, 1, 1), _resized(first, size), total)).sqrt().cpu()
         return [one.numpy() if flagged else None for one, flagged in zip(found, self._seen.tolist())]
 
 

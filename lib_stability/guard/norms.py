@@ -50,6 +50,11 @@ def axis(sigma: torch.Tensor, parameterisation: str) -> torch.Tensor:
     return torch.log(sigma)
 
 
+def noise(sigma: torch.Tensor, parameterisation: str) -> torch.Tensor:
+    """Noise per unit of picture at noise levels: ``sigma``, or ``sigma / (1 - sigma)`` for flow matching."""
+    return sigma / (1 - sigma).clamp_min(1e-6) if parameterisation == "flow" else sigma
+
+
 def measure(x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor, parameterisation: str = "sigma") -> Norms:
     """Norms of one evaluation.
 

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from lib_stability.guard.guard import UNKNOWN_NEGATIVE, Guard
-from lib_stability.guard.locality import KEPT_SIDE, THRESHOLD, LocalMap, Locator, smooth, window
+from lib_stability.guard.locality import BEGUN, KEPT_SIDE, THRESHOLD, LocalMap, Locator, smooth, window
 from lib_stability.guard.options import Options
 from lib_stability.pictures import overlay
 from lib_stability.shell.bench import kept_bytes
@@ -68,6 +68,18 @@ def test_only_the_evaluation_that_flags_counts():
     assert [one.max() for one in held.maps()] == pytest.approx([2.0, 7.0])
 
 
+def test_of_a_pass_that_begins_in_noise_the_first_evaluation_counts():
+    begins = torch.tensor([BEGUN, BEGUN / 2, math.inf, BEGUN])
+    held, mean = Locator(), torch.ones(4)
+    assert not held.begun
+    for number, level in enumerate((5.0, 2.0, 7.0)):
+        prediction = torch.full((4, 4, 3, 3), level)
+        if number == 0:
+            prediction[3, 0, 0, 0] = math.nan  # of that image the evaluation that flags is shown all the same
+        held.add(prediction, mean, torch.tensor([number > 0] * 4), begins if number == 0 else None)
+    assert held.begun and [one.max() for one in held.maps()] == pytest.approx([5.0, 2.0, 5.0, 2.0])
+
+
 def test_sizes_in_between_meet_in_the_largest():
     held, mean = Locator(), torch.ones(2)
     held.add(torch.full((2, 4, 4, 6), 2.0), mean, torch.tensor([True, False]))
@@ -110,6 +122,18 @@ def test_the_inflated_half_is_found():
     # Four channels of noise scatter a lot; the halves differ by a factor of four.
     assert half.array[:, :8].mean() > 3 * half.array[:, 8:].mean() and half.place() == "left"
     assert whole.place() == "everywhere" and whole.share > 0.85
+
+
+@pytest.mark.parametrize(("sigma", "begins"), [(14.0, True), (3.0, False)])
+def test_a_flag_that_comes_late_shows_what_the_prompt_inflated_at_first(sigma, begins):
+    """Where the pass began in noise; else what was there when the flag came."""
+    watcher = located()
+    step(watcher, noisy(1), half_inflated(factor=1.2), sigma)
+    assert not watcher.report()[0].flagged
+    step(watcher, noisy(1), half_inflated().flip(-1), sigma / 2)
+    assert watcher.report()[0].flagged
+    shown = watcher.maps()[0]
+    assert (shown[:, :8].mean() > shown[:, 8:].mean()) == begins
 
 
 @pytest.mark.parametrize("mode", ["report", "damp", "stop"])
@@ -199,12 +223,12 @@ def test_without_a_profile_or_after_an_error_there_is_no_map(monkeypatch):
     assert watcher.error is None and watcher.maps() == [None]
 
 
-def test_memory_is_a_plane_an_image():
+def test_memory_is_two_planes_an_image():
     plain, mapped = Guard(region(), Options(sensitivity="paper")), located()
     for watcher in (plain, mapped):
         for _ in range(50):
             step(watcher, noisy(2), predictions("strong", "ordinary"))
-    assert kept_bytes(mapped) - kept_bytes(plain) == 2 * 16 * 16 * 4 + 2
+    assert kept_bytes(mapped) - kept_bytes(plain) == 2 * 2 * 16 * 16 * 4 + 2
 
 
 # -- plain values --------------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib_stability.guard.norms import axis, measure, rms
+from lib_stability.guard.norms import axis, measure, noise, rms
 
 SIGMAS = [0.002, 0.0292, 0.1, 0.7, 1.0, 3.0, 14.6146, 80.0, 4518.0, 1e5]
 
@@ -156,4 +156,6 @@ def test_axis_positions() -> None:
     level = torch.tensor([0.1, 0.25, 0.5, 0.8])
     torch.testing.assert_close(axis(level, "flow"), -axis(1 - level, "flow"), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(axis(torch.tensor([0.8]), "flow"), torch.tensor([math.log(4)]))
+    torch.testing.assert_close(noise(level, "flow").log(), axis(level, "flow"))
+    assert noise(level, "sigma") is level and noise(torch.tensor([1.0]), "flow").isfinite().all()
     assert torch.isfinite(axis(torch.tensor([1.0]), "flow")).all(), "a flow run starts at pure noise"

@@ -12,7 +12,7 @@ from ..detectors import Detector
 from ..detectors.probing import Probing
 from ..detectors.watch import Watch
 from ..evaluation import Evaluation
-from ..norms import per_sample, rms
+from ..norms import noise, per_sample, rms
 from ..readings import Acted, judge
 from ..recalling import Recalled
 from ..release import Release
@@ -92,8 +92,7 @@ class Reword:
     @staticmethod
     def _undecided(evaluation: Evaluation) -> torch.Tensor:
         """The mask ``(batch,)`` of images in which more than details is still open."""
-        sigma = evaluation.sigma
-        return (sigma / (1 - sigma).clamp_min(1e-6) if evaluation.parameterisation == "flow" else sigma) > DECIDED
+        return noise(evaluation.sigma, evaluation.parameterisation) > DECIDED
 
     def likeness(self, prediction: torch.Tensor) -> torch.Tensor:
         """See :meth:`.Directional.likeness`."""

@@ -50,6 +50,8 @@ LOCAL = {
     "global, early": (LATENT_SIZE, 4.0),
     "window of a half, early": (LATENT_SIZE // 2, 4.0),
 }
+#: The guard's map, and the same made by hand, which runs have that were not flagged, too.
+SHIPPED, UNFLAGGED = "prediction D at first, and guidance at the end", "the same, flagged or not"
 #: Composites of two ordinary captions stand among the ordinary runs: a seam alone must not be flagged.
 SEAM = "half"
 
@@ -97,15 +99,24 @@ def maps_of(seen: Observed, profile: Profile, guidance: float) -> tuple[dict[str
         fresh = fresh & ~unstable
         last = denoised
     shipped = torch.stack([torch.zeros(LATENT_SIZE, LATENT_SIZE) if one is None else torch.from_numpy(one) for one in seen.maps])
+    begun, finished = seen.denoised[0].square().mean(1).sqrt() / _mean(profile, seen.sigma[0], guidance), torch.from_numpy(np.stack(late.maps()))
     # What two seeds of one caption agree on; it wants a second run.
     apart = (last[0::2] - last[1::2]).square().mean(1).sqrt().repeat_interleave(2, 0)
     found = {
-        "prediction D when flagged, and guidance at the end": shipped,
+        SHIPPED: shipped,
+        UNFLAGGED: (begun * finished).sqrt(),
+        "prediction D when flagged, and guidance at the end": (first["prediction D, evaluation that flags"] * finished).sqrt(),
+        "prediction D, first evaluation": begun,
         "prediction D, all unstable evaluations": locality.smooth(total).sqrt(),
         **first,
+        "guidance, last three evaluations": finished,
     }
-    found["guidance, last three evaluations"] = torch.from_numpy(np.stack(late.maps()))
     return {**found, "agreement of two seeds": 1 / apart.clamp_min(1e-3)}, flagged
+
+
+def _mean(profile: Profile, sigma: torch.Tensor, guidance: float) -> torch.Tensor:
+    """Clean norm of ordinary runs, ``(runs, 1, 1)``."""
+    return profile.watch.look_up(sigma, guidance).mean[:, 1, None, None]
 
 
 def _update(x: torch.Tensor, denoised: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -224,17 +235,21 @@ def held(seen: Observed, kind: str) -> torch.Tensor:
 
 
 def localisation(seen: Observed, kind: str, maps: dict[str, torch.Tensor], flagged: torch.Tensor, limits: dict[str, float]) -> dict:
-    """One row: how well each candidate map finds the truth in flagged runs that are copies, and the IoU of the mask that is everything."""
+    """One row: how well each candidate map finds the truth in flagged runs that are copies, the IoU of the mask that is everything, and that of the
+    shipped map in all copies, flagged or not."""
     copies = held(seen, kind)
-    row = {"kind": kind, "runs": len(flagged), "copies": float(copies.float().mean()), "flagged": None, "maps": {}}
+    row = {"kind": kind, "runs": len(flagged), "copies": float(copies.float().mean()), "flagged": None, "of_all": None, "maps": {}}
     if copies.any():
         row["flagged"] = float(flagged[copies].float().mean())
+        row["of_all"] = iou(maps[UNFLAGGED][copies] > limits[SHIPPED], seen.truth[copies])
     flagged = flagged & copies
     row["judged"], truth = int(flagged.sum()), seen.truth[flagged]
     if not flagged.any():
         return row
     row["truth_share"] = row["everything_iou"] = float(truth.float().mean())
     for name, values in maps.items():
+        if name == UNFLAGGED:
+            continue
         above = values[flagged] > limits[name]
         area, precision = ranked(values[flagged], truth)
         row["maps"][name] = {"auc": area, "average_precision": precision, "iou": iou(above, truth), "covered": float(above.float().mean())}

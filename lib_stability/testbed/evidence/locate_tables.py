@@ -19,16 +19,17 @@ def _label(row: dict) -> str:
 
 def localisation(result: dict) -> str:
     """The shipped map, one line a setting and kind."""
-    head = ["what is memorized", "setting", "copies", "flagged", "AUC of positions", "average precision", "IoU", "IoU of everything", "covered"]
+    numbers = ("AUC of positions", "average precision", "IoU", "IoU of everything", "covered", "IoU, flagged or not")
+    head = ["what is memorized", "setting", "copies", "flagged", *numbers]
     lines = []
     for row in result["localisation"]:
         found = next(iter(row["maps"].values()), None)
         cells = [row["kind"], _label(row), rate(row["copies"], 0), "–" if row["flagged"] is None else rate(row["flagged"], 0)]
         if found is None:
-            lines.append([*cells, "–", "–", "–", "–", "–"])
+            lines.append([*cells, "–", "–", "–", "–", "–", _number(row["of_all"])])
             continue
         numbers = [_number(found[key]) for key in ("auc", "average_precision", "iou")]
-        lines.append([*cells, *numbers, _number(row["everything_iou"]), rate(found["covered"], 0)])
+        lines.append([*cells, *numbers, _number(row["everything_iou"]), rate(found["covered"], 0), _number(row["of_all"])])
     return markdown(head, lines)
 
 
@@ -49,11 +50,14 @@ def candidates(result: dict) -> str:
                 mean[key] = float(np.average(values, weights=weights)) if known else None
             cells.append(f"{_number(mean['auc'])} / {_number(mean['iou'])}")
         lines.append(cells)
-    everything = ["everything"]
+    everything, of_all = ["everything"], ["the first, of all copies, flagged or not"]
     for kind in kinds:
         own = [row for row in rows if row["kind"] == kind]
         everything.append(f"0.500 / {_number(float(np.average([r['everything_iou'] for r in own], weights=[r['judged'] for r in own])))}")
-    return markdown(["map", *(f"{kind}: AUC / IoU" for kind in kinds)], [*lines, everything])
+        every = [row for row in result["localisation"] if row["kind"] == kind and row["of_all"] is not None]
+        weights = [row["copies"] * row["runs"] for row in every]
+        of_all.append(f"– / {_number(float(np.average([row['of_all'] for row in every], weights=weights)))}")
+    return markdown(["map", *(f"{kind}: AUC / IoU" for kind in kinds)], [lines[0], of_all, *lines[1:], everything])
 
 
 def pooled(result: dict, kind: str, name: str) -> dict:
