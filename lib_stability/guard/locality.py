@@ -80,7 +80,7 @@ class Locator:
 
     def maps(self) -> list[np.ndarray | None]:
         """The map of each image, float32 ``(h, w)`` of the largest size seen, None where nothing was flagged; waits for the device."""
-        if self._seen is None:
+        if self._seen is None or self._first is None:
             return []
         size = max(self._energies, key=math.prod)
         total = reduce(torch.add, (_resized(energy, size) for energy in self._energies.values()))
