@@ -1,15 +1,20 @@
-"""The network's answers that tests ask for again: the same inputs are evaluated once a process, bit for bit what evaluating them anew would give."""
+"""The network's answers that tests ask for again: the same inputs are evaluated once, bit for bit what evaluating them anew would give."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from pathlib import Path
 
+import numpy as np
 import torch
 
 #: Answers kept, the latest asked for; one of four latents of 16×16 numbers takes 16 kB.
 KEPT = 20_000
+#: A folder through which several processes tell each other answers, while `make test` runs; without one each knows its own.
+FOLDER = os.environ.get("REMEMBERED", "")
 
 
 class Remembered:
@@ -17,14 +22,28 @@ class Remembered:
 
     Parameters
     ----------
+    name : str
+        Of the function, which answers the same in every process that has this name for one.
     answer : callable
-        Called with the tensors; has to answer the same to the same in the same state.
+        Called with the tensors, gives one of numpy's dtypes; has to answer the same to the same in the same state.
     state : callable
-        What else the answer depends on: the weights that are in force.
+        What else the answer depends on, such as the weights that are in force: something whose `repr` tells it apart.
+    folder : str
+        See :data:`FOLDER`.
+    kept : int
+        See :data:`KEPT`.
     """
 
-    def __init__(self, answer: Callable[..., torch.Tensor], state: Callable[[], Hashable]) -> None:
-        self.answer, self.state = answer, state
+    def __init__(
+        self,
+        name: str,
+        answer: Callable[..., torch.Tensor],
+        state: Callable[[], Hashable] = lambda: None,
+        folder: str = FOLDER,
+        kept: int = KEPT,
+    ) -> None:
+        self.name, self.answer, self.state, self.kept = name, answer, state, kept
+        self.folder = Path(folder) if folder else None
         self._known: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
@@ -32,10 +51,31 @@ class Remembered:
         if key in self._known:
             self._known.move_to_end(key)
         else:
-            self._known[key] = self.answer(*tensors)
-            if len(self._known) > KEPT:
+            self._known[key] = self._told(key) if self.folder else None
+            if self._known[key] is None:
+                self._known[key] = self._tell(key, self.answer(*tensors))
+            if len(self._known) > self.kept:
                 self._known.popitem(last=False)
         return self._known[key].clone()  # who is given it may write to it
+
+    def _file(self, key: Hashable) -> Path:
+        return self.folder / f"{hashlib.blake2b(repr((self.name, torch.__version__, key)).encode(), digest_size=16).hexdigest()}.npy"
+
+    def _told(self, key: Hashable) -> torch.Tensor | None:
+        """What another process has answered."""
+        try:
+            return torch.from_numpy(np.load(self._file(key)))
+        except FileNotFoundError:
+            return None
+
+    def _tell(self, key: Hashable, answer: torch.Tensor) -> torch.Tensor:
+        if self.folder:
+            path = self._file(key)
+            part = path.with_name(f"{path.name}-{os.getpid()}.part")
+            with part.open("wb") as file:
+                np.save(file, answer.numpy())
+            part.replace(path)  # whole or not at all
+        return answer
 
     @staticmethod
     def _digest(tensor: torch.Tensor) -> Hashable:

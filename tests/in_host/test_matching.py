@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -31,19 +32,30 @@ ITEM = next(one for one in memorized() if one.caption == MEMORIZED)
 SIZE = {"width": 128, "height": 128, "steps": 12, "cfg_scale": 7.5}
 
 
+@cache
+def drawn() -> dict[str, bytes]:
+    """60 ordinary training pictures and the memorized one, by their files' names."""
+    draw = np.random.default_rng(5)
+    scenes = {f"{number:02}.png": random_scene(draw) for number in range(60)} | {"the one, itself.png": ITEM.scene}
+    found = {}
+    for name, scene in scenes.items():
+        out = io.BytesIO()
+        Image.fromarray(np.asarray(render(scene), np.uint8)).save(out, "PNG")
+        found[name] = out.getvalue()
+    return found
+
+
 @pytest.fixture
 def training(options, tmp_path, monkeypatch, host):
-    """A folder of 60 ordinary training pictures and the memorized one, that may be looked into; the guard's own folder is elsewhere."""
+    """A folder of what is :func:`drawn`, that may be looked into; the guard's own folder is elsewhere."""
     monkeypatch.setattr(describing, "SIDE", 64)  # a quarter of the work
     monkeypatch.setattr(places, "home", lambda: tmp_path / "home")
     top, out = tmp_path / "training", tmp_path / "out"
     top.mkdir()
     out.mkdir()
     options.set("outdir_samples", str(out))
-    draw = np.random.default_rng(5)
-    for number in range(60):
-        Image.fromarray(np.asarray(render(random_scene(draw)), np.uint8)).save(top / f"{number:02}.png")
-    Image.fromarray(np.asarray(render(ITEM.scene), np.uint8)).save(top / "the one, itself.png")
+    for name, data in drawn().items():
+        (top / name).write_bytes(data)
     options.set("memorization_guard_audit_folders", str(top))
     return top
 

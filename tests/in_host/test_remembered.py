@@ -16,7 +16,7 @@ def asked():
         calls.append(x)
         return x * weight[0]
 
-    return Remembered(answer, lambda: weight[0]), calls, weight
+    return Remembered("twice", answer, lambda: weight[0], ""), calls, weight
 
 
 def test_the_same_is_asked_once(asked):
@@ -53,14 +53,30 @@ def test_who_writes_to_an_answer_does_not_change_the_next(asked):
     assert network(x).tolist() == [2, 2]
 
 
-def test_the_oldest_are_forgotten(asked, monkeypatch):
-    import remembered
-
+def test_the_oldest_are_forgotten(asked):
     network, calls, _ = asked
-    monkeypatch.setattr(remembered, "KEPT", 2)
+    network.kept = 2
     for value in (1.0, 2.0, 1.0, 3.0, 1.0, 2.0):
         network(torch.tensor([value]))
     assert len(calls) == 4 and KEPT > 1000
+
+
+def test_processes_tell_each_other_through_a_folder(asked, tmp_path):
+    _, calls, weight = asked
+    x, other = torch.ones(2), torch.zeros(2)
+
+    def process(name="twice", answer=lambda x: x * weight[0]):
+        return Remembered(name, lambda x: calls.append(x) or answer(x), lambda: weight[0], str(tmp_path))
+
+    first = process()
+    assert first(x).tolist() == first(x).tolist() == [2, 2] and len(calls) == 1
+    second = process()
+    second(x).zero_()
+    assert second(x).tolist() == first(x).tolist() == [2, 2] and len(calls) == 1 and second(x).dtype == x.dtype
+    weight[0] = 3.0
+    assert process()(x).tolist() == [3, 3] and process()(other).tolist() == [0, 0] and len(calls) == 3
+    assert process("another function")(x).tolist() == [3, 3] and len(calls) == 4
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}
 
 
 def test_networks_that_are_on_are_part_of_it(host, generate, lora):

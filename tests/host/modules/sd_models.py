@@ -18,6 +18,8 @@ from lib_stability.testbed.network.model import Testbed, alphas_cumprod
 from lib_stability.testbed.network.sample import FAST_BFLOAT16
 from lib_stability.testbed.world.kinds import all_words
 
+#: Batches of pictures whose encoding and decoding are remembered.
+PICTURES = 300
 #: Kinds of checkpoint that match flows.
 FLOWS = ("flow", "kontext", "sd3", "distilled")
 
@@ -50,7 +52,14 @@ def _network() -> Remembered:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=FAST_BFLOAT16):
             return _bed().unet(z, t, cross).sample.float()
 
-    return Remembered(evaluate, networks.in_force)
+    return Remembered("network", evaluate, networks.in_force)
+
+
+@cache
+def _autoencoder() -> tuple[Remembered, Remembered]:
+    """From latents to pixels, and back; pictures are large, so few are kept, and none in files."""
+    decode, encode = (Remembered(one.__name__, one, folder="", kept=PICTURES) for one in (_bed().decode, _bed().encode))
+    return decode, encode
 
 
 class Checkpoint:
@@ -163,10 +172,10 @@ class Checkpoint:
         return x - sigma.clamp_max(14.6).view(-1, 1, 1, 1) * self._epsilon(z, sigma_to_t(known), cross)
 
     def decode_first_stage(self, latents):
-        return _bed().decode(latents)
+        return _autoencoder()[0](latents)
 
     def encode_first_stage(self, pixels):
-        latent = _bed().encode(pixels)
+        latent = _autoencoder()[1](pixels)
         if shape.NEO and self.kind == "kontext":
             self.ini_latent = latent
         return latent
