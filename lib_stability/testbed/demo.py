@@ -127,7 +127,8 @@ def main(arguments: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
 
     def guard_for(model: GuidedDenoiser) -> Guard:
-        look = Probe(profile.probe, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance, model.expected)
+        probed = scatter.probe(profile, arguments.sampler, model.expected)
+        look = Probe(probed, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance, model.expected)
         rewording = model.rewording() if settings.damping == "reword" else None
         doubt = UNKNOWN_NEGATIVE if arguments.negative else ""
         return Guard(

@@ -7,10 +7,13 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from lib_stability.guard.norms import Norms
+from lib_stability.guard.sensitivity import thresholds
+from lib_stability.guard.trajectory import Trajectory
 from lib_stability.profile import scatter, storage
 from lib_stability.testbed.evidence import scatter as measuring
 from lib_stability.testbed.network.sample import SAMPLERS, evaluations_of
@@ -26,15 +29,16 @@ def profile():
 
 @pytest.mark.parametrize("name", ["DPM2 a", "DPM2 a Karras", " DPM2 a ", "DPM2 a Exponential"])
 def test_a_sampler_is_known_with_and_without_its_schedule(profile, name):
-    assert scatter.family(name) == "DPM2 a" and scatter.width(profile, name, 23) == pytest.approx(1 + 1.4 * 24 / 24)
+    assert scatter.family(name) == "DPM2 a" and scatter.width(profile, name, 23) == scatter.WIDTHS["DPM2 a"].watch > 2
 
 
 def test_a_width_falls_with_the_number_of_steps(profile):
     known = scatter.WIDTHS["DPM2 a"]
     found = [scatter.width(profile, "DPM2 a", evaluations) for evaluations in (1, 24, 48, 240)]
-    assert found == [known.width, known.width, pytest.approx(1 + (known.width - 1) / 2), pytest.approx(1 + (known.width - 1) / 10)]
-    assert scatter.width(profile, "DPM++ 3M SDE", 24) == pytest.approx(1 + (scatter.WIDTHS["DPM++ 3M SDE"].width - 1) / 2)
-    assert scatter.width(profile, "DPM2 a", 0) == known.width, "nothing is known of the pass"
+    assert found == [known.watch, known.watch, pytest.approx(1 + (known.watch - 1) / 2), pytest.approx(1 + (known.watch - 1) / 10)]
+    assert scatter.width(profile, "DPM++ 3M SDE", 24) == pytest.approx(1 + (scatter.WIDTHS["DPM++ 3M SDE"].watch - 1) / 2)
+    assert scatter.width(profile, "DPM2 a", 0) == known.watch, "nothing is known of the pass"
+    assert scatter.width(profile, "DPM2 a", 24, "probe") == known.probe < known.watch
 
 
 @pytest.mark.parametrize("name", ["Euler", "DDIM", "", "Karras", "one that nobody knows"])
@@ -47,7 +51,7 @@ def test_whose_own_runs_made_the_threshold_needs_no_width(profile):
         return replace(profile, provenance=profile.provenance | {"samplers": told})
 
     assert scatter.width(made_by(["DPM2 a", "DPM2 a Karras"]), "DPM2 a", 23) == 1
-    assert scatter.width(made_by(["DPM2 a", "Euler"]), "DPM2 a", 23) == scatter.WIDTHS["DPM2 a"].width
+    assert scatter.width(made_by(["DPM2 a", "Euler"]), "DPM2 a", 23) == scatter.WIDTHS["DPM2 a"].watch
     for odd in (None, [], 7, "DPM2 a", {"a": 1}, [3, None]):
         assert scatter.width(made_by(odd), "DPM2 a", 23) == 1, odd
     prior = storage.read(storage.BUNDLED / "sd1-prior.json")
@@ -68,20 +72,56 @@ def test_a_widened_region_divides_deviations_and_keeps_thresholds(profile):
     assert (wide.curves_["rate"].coefficients == profile.watch.curves_["rate"].coefficients).all()
 
 
-def test_the_widths_are_those_that_were_measured():
-    measured = json.loads((DOCS / "scatter.json").read_text())["rows"]
-    for sampler in dict.fromkeys(row["sampler"] for row in measured):
-        needed, known = measuring.needed(measured, sampler), scatter.WIDTHS.get(sampler)
-        assert known is None if needed < 1.1 else known is not None and math.isclose(known.width, needed, abs_tol=0.06), (sampler, needed)
-    for row in measured:
+@pytest.mark.parametrize("detector", measuring.DETECTORS)
+def test_the_widths_are_those_that_were_measured(detector):
+    measured = json.loads((DOCS / "scatter.json").read_text())
+    for one in measured[detector]:
+        taken = measuring.taken(one["sampler"], detector)
+        assert one["needed"] == max(one["high"], one["medium"] or 0) and (one["medium"] is None) == (one["runs"] < measuring.LEAST)
+        assert taken == 1 if one["needed"] < 1.15 else math.isclose(taken, one["needed"], abs_tol=0.06), one
+    assert {one["sampler"] for one in measured[detector]} == {row["sampler"] for row in measured["rows"]} >= {*scatter.WIDTHS} - {"PLMS"}
+    for row in measured["rows"]:
         known = scatter.WIDTHS.get(row["sampler"])
         order = {one: each for one, (_, each) in SAMPLERS.items()}.get(row["sampler"], 1)
         assert known is None or known.order == order
         assert row["width"] == (
             1.0
             if known is None
-            else pytest.approx(1 + (known.width - 1) * min(1, 12 * order / evaluations_of(row["sampler"], row["steps"])), abs=0.01)
+            else pytest.approx(1 + (known.watch - 1) * min(1, 12 * order / evaluations_of(row["sampler"], row["steps"])), abs=0.01)
         )
+
+
+def test_the_probe_is_judged_by_its_own_width_at_its_looks(profile):
+    assert scatter.probe(profile, "Euler", 20) is profile.probe
+    wide = scatter.probe(profile, "PNDM", 12)
+    assert wide is profile.probe.widened(scatter.WIDTHS["PNDM"].probe) and wide.scores_ is profile.probe.scores_
+    levels = np.geomspace(14.6, 0.03, 20)
+    expected = profile.probe.look_up(torch.tensor(levels, dtype=torch.float32), 7.5)
+    high = expected.mean.numpy() * (1 + np.where(np.arange(20) == 8, 9.0, 0.5)[:, None] * expected.spread.numpy())
+    one = measuring.Ordinary("PNDM", 20, False, *[Trajectory(levels, 7.5, high[:, 0], high[:, 1])] * 2)
+    assert measuring.deviation(profile, one, "watch") > 5 > 1 > measuring.deviation(profile, one, "probe"), (
+        "what it does not look at counts for nothing"
+    )
+
+
+def test_a_width_is_what_the_level_that_asks_for_more_asks_for(profile):
+    """Half as many steps count for half of what is above 1; few runs do not show Medium."""
+    region, limits = profile.watch, {level: thresholds(profile.watch, level).mild for level in ("medium", "high")}
+
+    def runs(count, steps, *heights):
+        """So many ordinary runs, the last of which lie as many times as far out as the level asks."""
+        found = [run(region, 0.1, number) for number in range(count - len(heights))] + [lying(region, height) for height in heights]
+        return [measuring.Ordinary("DPM2 a", steps, False, one, one) for one in found]
+
+    def needed(made):
+        return measuring.needed(profile, made, "watch")
+
+    few = needed(runs(100, 12, *[2 * limits["high"]] * 8))[0]
+    assert few["medium"] is None and few["needed"] == few["high"] == pytest.approx(2.0, rel=0.02)
+    many = needed(runs(400, 12, *[3 * limits["medium"]] * 6))[0]
+    assert many["needed"] == many["medium"] == pytest.approx(3.0, rel=0.02) and many["high"] < 1
+    long = needed(runs(400, 24, *[2 * limits["medium"]] * 6))[0]
+    assert long["needed"] == pytest.approx(3.0, rel=0.02)
 
 
 def test_rows_hold_each_sampler_against_the_level(profile):
@@ -96,9 +136,16 @@ def test_rows_hold_each_sampler_against_the_level(profile):
     assert wild["flagged"]["high"][1] <= wild["flagged"]["high"][0]
 
 
-def run(region, factor: float, number: int):
-    from lib_stability.guard.trajectory import Trajectory
+def lying(region, height: float):
+    """A run of which one evaluation scores so much, and the others hardly anything."""
+    one = run(region, 0.1, 0)
+    expected = region.look_up(torch.tensor(one.sigma, dtype=torch.float32), 7.5)
+    for number, norms in enumerate((one.rate, one.clean)):
+        norms[1] = float(expected.mean[1, number] * (1 + height * expected.spread[1, number]))
+    return one
 
+
+def run(region, factor: float, number: int):
     levels = region.levels[::3]
     expected = region.look_up(torch.tensor(levels, dtype=torch.float32), 7.5)
     high = 1 + factor * (0.5 + number / 30) * expected.spread.numpy()

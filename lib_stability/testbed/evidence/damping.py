@@ -58,7 +58,8 @@ def generate(
 
     def guard_for(model: GuidedDenoiser, recalled: Sequence[Recalled | None] = ()) -> Guard:
         policy = "always" if setting.probe else "auto"
-        look = Probe(profile.probe, model.virtual, policy, guidance=profile.probe_guidance, expected=model.expected)
+        probed = scatter.probe(profile, setting.sampler, model.expected)
+        look = Probe(probed, model.virtual, policy, guidance=profile.probe_guidance, expected=model.expected)
         rewording = model.rewording() if options.damping.policy == "reword" else None
         region = scatter.watch(profile, setting.sampler, model.expected)
         return make(region, options, look, bed.variant.parameterisation, doubt=doubt, rewording=rewording, recalled=recalled)

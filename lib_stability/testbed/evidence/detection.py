@@ -67,7 +67,8 @@ def judged(profile: Profile, setting: Setting, taken: Tape) -> Runs:
         watch = scores(scatter.watch(profile, setting.sampler, taken.columns["sigma"].shape[1]), taken)
     if setting.probe:
         looked = list(looks(probe.shape[1], rule=profile.probe.score, flow=profile.probe.parameterisation == "flow"))
-        probe[:, looked] = scores(profile.probe, taken, ("virtual_rate", "virtual_clean"), profile.probe_guidance)[:, looked]
+        region = scatter.probe(profile, setting.sampler, probe.shape[1])
+        probe[:, looked] = scores(region, taken, ("virtual_rate", "virtual_clean"), profile.probe_guidance)[:, looked]
         extra = len(looked) * (profile.model.distilled or setting.negative != "none" or setting.guidance == 1)
     return Runs(watch, probe, taken.copies, float(extra))
 

@@ -14,6 +14,7 @@ import torch
 
 from ...guard.norms import Norms
 from ...guard.probe import LEAST_GUIDANCE
+from ...guard.probe import looks as probe_looks
 from ...guard.region import StabilityRegion
 from ...guard.sensitivity import TARGETS, thresholds
 from ...guard.trajectory import Trajectory
@@ -25,25 +26,42 @@ from . import tables, written
 from .calibrate import RUNS, SAMPLERS, SEED, Ordinary, ordinary_runs
 
 #: Samplers beside those of the calibration, and runs of each.
-OTHERS, EACH = ("DPM++ SDE", "Heun", "DDIM", "PNDM"), 100
-#: The level by which widths are set: the least that so few runs show well.
-LEVEL = "high"
-SHOWN = ("medium", "high")
+OTHERS, EACH = ("DPM++ SDE", "Heun", "DDIM", "PNDM"), 250
+#: The level that a row of few runs shows well, and those by which widths are set.
+LEVEL, SHOWN = "high", ("medium", "high")
+#: Runs of a sampler from which on they show Medium, too.
+LEAST = 150
+DETECTORS = ("watch", "probe")
 
 
-def highest(region: StabilityRegion, run: Trajectory) -> float:
-    """The highest deviation of a run's evaluations."""
-    sigma, rate, clean = (torch.from_numpy(np.asarray(column, dtype=np.float32)) for column in (run.sigma, run.rate, run.clean))
+def highest(region: StabilityRegion, run: Trajectory, looks: Sequence[int] | None = None) -> float:
+    """The highest deviation of a run's evaluations, or of those with these numbers."""
+    taken = slice(None) if looks is None else list(looks)
+    sigma, rate, clean = (torch.from_numpy(np.asarray(column, dtype=np.float32)[taken]) for column in (run.sigma, run.rate, run.clean))
     found = region.z_scores(Norms(rate, clean), sigma, float(np.mean(run.guidance)))
     return float(torch.where(found.inside, found.score, -torch.inf).max())
 
 
+def judged(runs: Sequence[Ordinary], detector: str = "watch") -> list[Ordinary]:
+    """Those that a detector judges and that are no copies."""
+    return [one for one in runs if not one.copy and (detector == "probe" or np.mean(one.watch.guidance) >= LEAST_GUIDANCE)]
+
+
+def deviation(profile: Profile, run: Ordinary, detector: str) -> float:
+    """The highest that a detector sees of a run."""
+    if detector == "watch":
+        return highest(profile.watch, run.watch)
+    return highest(
+        profile.probe, run.probe, probe_looks(len(run.probe.sigma), rule=profile.probe.score, flow=profile.probe.parameterisation == "flow")
+    )
+
+
 def rows(profile: Profile, runs: Sequence[Ordinary]) -> list[dict]:
-    """One row a sampler and number of steps, of runs that the watch judges and that are no copies."""
+    """One row a sampler and number of steps."""
     limits = {level: thresholds(profile.watch, level).mild for level in SHOWN}
     found = []
     for sampler, steps in dict.fromkeys((one.sampler, one.steps) for one in runs):
-        own = [one for one in runs if (one.sampler, one.steps) == (sampler, steps) and not one.copy and np.mean(one.watch.guidance) >= LEAST_GUIDANCE]
+        own = [one for one in judged(runs) if (one.sampler, one.steps) == (sampler, steps)]
         high = np.array([highest(profile.watch, one.watch) for one in own])
         width = scatter.width(profile, sampler, evaluations_of(sampler, steps))
         flagged = {level: [float((high > limit).mean()), float((high > width * limit).mean())] for level, limit in limits.items()}
@@ -52,9 +70,19 @@ def rows(profile: Profile, runs: Sequence[Ordinary]) -> list[dict]:
     return found
 
 
-def needed(found: Sequence[dict], sampler: str) -> float:
-    """The width in runs of :data:`.scatter.STEPS` steps that a sampler's rows ask for."""
-    return 1 + float(np.mean([(one["ratio"] - 1) * one["steps"] / scatter.STEPS for one in found if one["sampler"] == sampler]))
+def needed(profile: Profile, runs: Sequence[Ordinary], detector: str) -> list[dict]:
+    """Of each sampler the width in runs of :data:`.scatter.STEPS` steps by which its runs, of all steps, are flagged as often as a level says:
+    Medium's (None where they are too few to show it), High's, and the larger one."""
+    limits = {level: thresholds(getattr(profile, detector), level).mild for level in SHOWN}
+    found = []
+    for sampler in dict.fromkeys(one.sampler for one in runs):
+        own = [one for one in judged(runs, detector) if one.sampler == sampler]
+        high = np.array([deviation(profile, one, detector) for one in own])
+        falls = np.array([min(1.0, scatter.STEPS / one.steps) for one in own])
+        levels = [level for level in SHOWN if level == LEVEL or len(own) >= LEAST]
+        asked = {level: 1 + float(np.quantile((high / limits[level] - 1) / falls, 1 - TARGETS[level])) for level in levels}
+        found.append({"sampler": sampler, "runs": len(own), **dict.fromkeys(SHOWN), **asked, "needed": max(asked.values())})
+    return found
 
 
 def measure(bed: Testbed, profile: Profile, out: Path, tick: Callable[[int], None] = lambda n: None, runs: Sequence[Ordinary] | None = None) -> dict:
@@ -62,7 +90,7 @@ def measure(bed: Testbed, profile: Profile, out: Path, tick: Callable[[int], Non
     if runs is None:
         others = ordinary_runs(bed, EACH * len(OTHERS), OTHERS, seed=SEED + RUNS, tick=tick)
         runs = [*ordinary_runs(bed, RUNS, SAMPLERS, tick=tick), *others]
-    result = {"profile": profile.name, "rows": rows(profile, runs)}
+    result = {"profile": profile.name, "rows": rows(profile, runs), **{name: needed(profile, runs, name) for name in DETECTORS}}
     out.mkdir(parents=True, exist_ok=True)
     written.write(out / "scatter.json", result)
     (out / "scatter.md").write_text(report(result) + "\n")
@@ -70,10 +98,24 @@ def measure(bed: Testbed, profile: Profile, out: Path, tick: Callable[[int], Non
 
 
 def report(result: dict) -> str:
-    """The rows as Markdown."""
+    """Both tables as Markdown."""
     head = ["sampler", "steps", "ordinary runs", "scatter", "width", "flagged at Medium, High", "with the width"]
     lines = []
     for one in result["rows"]:
         plain, wide = (", ".join(tables.rate(one["flagged"][level][number]) for level in SHOWN) for number in (0, 1))
         lines.append([one["sampler"], str(one["steps"]), str(one["runs"]), f"{one['ratio']:.2f}", f"{one['width']:g}", plain, wide])
-    return tables.markdown(head, lines)
+    asked = [
+        [both[0]["sampler"], *(cell for name, one in zip(DETECTORS, both) for cell in _asked(one, name))] for both in zip(*map(result.get, DETECTORS))
+    ]
+    columns = (f"{name}: {column}" for name in DETECTORS for column in ("ordinary runs", "Medium asks for", "High asks for", "taken"))
+    return f"{tables.markdown(head, lines)}\n\n{tables.markdown(['sampler', *columns], asked)}"
+
+
+def _asked(one: dict, detector: str) -> list[str]:
+    return [str(one["runs"]), *("–" if one[level] is None else f"{one[level]:.2f}" for level in SHOWN), f"{taken(one['sampler'], detector):g}"]
+
+
+def taken(sampler: str, detector: str) -> float:
+    """The width that is in force."""
+    known = scatter.WIDTHS.get(sampler)
+    return getattr(known, detector) if known else 1.0

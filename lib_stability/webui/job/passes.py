@@ -148,7 +148,7 @@ class Pass:
             expected = host.evaluations(denoiser) or USUAL
             # A probe that an error keeps away fails when it is wanted, not before.
             probe = Probe(
-                profile.probe,
+                scatter.probe(profile, host.sampler_name(denoiser), expected),
                 _raising(broken) if broken else self._virtual,
                 self.settings.probe,
                 self.settings.probe_evaluations,
