@@ -94,7 +94,7 @@ class StabilityRegion:
         self.parameterisation, self.step, self.floor, self.score = parameterisation, step, floor, score
         self._tables: dict[str, torch.Tensor] = {}
         self._scales: dict[tuple[str, float], torch.Tensor] = {}
-        self._widened: dict[float, StabilityRegion] = {}
+        self._widened: dict[tuple[float, str], StabilityRegion] = {}
 
     # -- fitting ---------------------------------------------------------------------------------------------------------------------
 
@@ -127,11 +127,9 @@ class StabilityRegion:
             fits[name] = fitting.CurveFit(table, guidance, self.floor, growing)
         self.curves_ = {name: fit.curves for name, fit in fits.items()}
         self.guidance_ = (float(min(w.min() for _, w, _, _ in runs)), float(max(w.max() for _, w, _, _ in runs)))
-        # Ordinary runs scatter more the stronger the guidance. Where the spread does not say so, thresholds come from the part where they would be
-        # exceeded first.
-        scored = [i for i, (_, w, _, _) in enumerate(runs) if w.mean() >= SCORED_GUIDANCE]
-        if len(scored) < least or growing:
-            scored = list(range(len(runs)))
+        # Where the spread does not grow with guidance as ordinary runs' does, thresholds come from the part where they would be exceeded first.
+        scored = [i for i, (_, w, _, _) in enumerate(runs) if growing or w.mean() >= SCORED_GUIDANCE]
+        scored = scored if len(scored) >= least else list(range(len(runs)))
         both = list(fits.values())
         if looks is not None:
             places = [(position - self.knots_[0]) / (self.knots_[1] - self.knots_[0]) for position in positions]
@@ -223,15 +221,16 @@ class StabilityRegion:
         """
         return self.look_up(sigma, guidance).z_scores(measured, sigma, self.score)
 
-    def widened(self, width: float) -> StabilityRegion:
-        """The same region with spreads `width` times as large, thresholds as they are: for runs that scatter more than its reference. Kept."""
-        if len(self._widened) >= MAX_SCALES:
-            self._widened.clear()
-        if width != 1.0 and width not in self._widened:
-            self._widened[width] = other = copy.copy(self)
-            other._tables, other._scales, other._widened = {}, {}, {}
+    def widened(self, width: float, late: bool = True) -> StabilityRegion:
+        """The same with spreads `width` times as large, for runs that scatter more than its reference; unless `late` no rate counts alone. Kept."""
+        key = width, "smaller" if self.score == "late rate" and not late else self.score
+        if key not in self._widened and key != (1.0, self.score):
+            if len(self._widened) >= MAX_SCALES:
+                self._widened.clear()
+            self._widened[key] = other = copy.copy(self)
+            other.score, other._tables, other._scales, other._widened = key[1], {}, {}, {}
             other.curves_ = {name: curves.widened(width) for name, curves in self.curves_.items()}
-        return self if width == 1.0 else self._widened[width]
+        return self._widened.get(key, self)
 
     @property
     def _axis_name(self) -> str:

@@ -132,7 +132,7 @@ def main(arguments: argparse.Namespace) -> int:
         rewording = model.rewording() if settings.damping == "reword" else None
         doubt = UNKNOWN_NEGATIVE if arguments.negative else ""
         return Guard(
-            scatter.watch(profile, arguments.sampler, model.expected),
+            scatter.watch(profile, arguments.sampler, model.expected, arguments.guidance),
             replace(settings.to_options(), locate=True),
             look,
             doubt=doubt,

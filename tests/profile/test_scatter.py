@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from lib_stability.guard.norms import Norms
+from lib_stability.guard.region import StabilityRegion
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.guard.trajectory import Trajectory
 from lib_stability.profile import scatter, storage
@@ -29,33 +30,48 @@ def profile():
 
 @pytest.mark.parametrize("name", ["DPM2 a", "DPM2 a Karras", " DPM2 a ", "DPM2 a Exponential"])
 def test_a_sampler_is_known_with_and_without_its_schedule(profile, name):
-    assert scatter.family(name) == "DPM2 a" and scatter.width(profile, name, 23) == scatter.WIDTHS["DPM2 a"].watch > 2
+    assert scatter.family(name) == "DPM2 a" and scatter.known(profile, name) is scatter.WIDTHS["DPM2 a"] and scatter.WIDTHS["DPM2 a"].watch > 2
+    assert scatter.watch(profile, name, 23) is profile.watch.widened(scatter.WIDTHS["DPM2 a"].watch, late=False)
 
 
-def test_a_width_falls_with_the_number_of_steps(profile):
-    known = scatter.WIDTHS["DPM2 a"]
-    found = [scatter.width(profile, "DPM2 a", evaluations) for evaluations in (1, 24, 48, 240)]
-    assert found == [known.watch, known.watch, pytest.approx(1 + (known.watch - 1) / 2), pytest.approx(1 + (known.watch - 1) / 10)]
-    assert scatter.width(profile, "DPM++ 3M SDE", 24) == pytest.approx(1 + (scatter.WIDTHS["DPM++ 3M SDE"].watch - 1) / 2)
-    assert scatter.width(profile, "DPM2 a", 0) == known.watch, "nothing is known of the pass"
-    assert scatter.width(profile, "DPM2 a", 24, "probe") == known.probe < known.watch
+def test_a_width_falls_with_the_number_of_steps():
+    found = [scatter.width(2.5, 2, evaluations) for evaluations in (0, 1, 24, 48, 240)]
+    assert found == [2.5, 2.5, 2.5, pytest.approx(1 + 1.5 / 2), pytest.approx(1 + 1.5 / 10)]
+    assert scatter.width(2.5, 1, 24) == pytest.approx(1 + 1.5 / 2) and scatter.width(1.0, 1, 12) == 1
+
+
+def test_a_width_grows_with_guidance_and_is_never_below_1():
+    found = [scatter.width(2.0, 1, 12, guidance) for guidance in (0.0, 1.0, 3.75, 7.5, 15.0)]
+    assert found == [1, 1, pytest.approx(2 / 2**0.4, abs=0.01), 2.0, pytest.approx(2 * 2**0.4, abs=0.01)]
+    assert scatter.width(1.0, 1, 12, 30.0) == 1, "what needs no width needs none at any scale"
+
+
+def test_where_ordinary_runs_are_highest_at_the_end_no_rate_counts_alone(profile):
+    sigma, norms = torch.tensor([0.05, 0.05]), Norms(torch.tensor([9.0, 9.0]), torch.tensor([0.5, 99.0]))
+    told = {name: scatter.watch(profile, name, 24).z_scores(norms, sigma, 7.5) for name in ("Euler", "DPM2 a")}
+    assert told["Euler"].score.tolist() == told["Euler"].rate.tolist()
+    assert told["DPM2 a"].score.tolist() == told["DPM2 a"].both.amin(1).tolist() != told["DPM2 a"].rate.tolist()
+    older = StabilityRegion(score="smaller")
+    older.curves_ = profile.watch.curves_
+    assert older.widened(1.0, late=False) is older is older.widened(1.0), "what never counts alone is as it was"
 
 
 @pytest.mark.parametrize("name", ["Euler", "DDIM", "", "Karras", "one that nobody knows"])
 def test_other_samplers_are_judged_as_the_calibration_says(profile, name):
-    assert scatter.width(profile, name, 20) == 1 and scatter.watch(profile, name, 20) is profile.watch
+    assert scatter.watch(profile, name, 20, 15.0) is profile.watch and scatter.probe(profile, name, 20) is profile.probe
 
 
 def test_whose_own_runs_made_the_threshold_needs_no_width(profile):
     def made_by(told):
         return replace(profile, provenance=profile.provenance | {"samplers": told})
 
-    assert scatter.width(made_by(["DPM2 a", "DPM2 a Karras"]), "DPM2 a", 23) == 1
-    assert scatter.width(made_by(["DPM2 a", "Euler"]), "DPM2 a", 23) == scatter.WIDTHS["DPM2 a"].watch
+    def plain(one):
+        return scatter.watch(one, "DPM2 a", 23) is one.watch and scatter.probe(one, "DPM2 a", 23) is one.probe
+
+    assert plain(made_by(["DPM2 a", "DPM2 a Karras"])) and not plain(made_by(["DPM2 a", "Euler"]))
     for odd in (None, [], 7, "DPM2 a", {"a": 1}, [3, None]):
-        assert scatter.width(made_by(odd), "DPM2 a", 23) == 1, odd
-    prior = storage.read(storage.BUNDLED / "sd1-prior.json")
-    assert scatter.width(prior, "DPM2 a", 23) == 1, "a prior's thresholds are assumed"
+        assert plain(made_by(odd)), odd
+    assert plain(storage.read(storage.BUNDLED / "sd1-prior.json")), "a prior's thresholds are assumed"
 
 
 def test_a_widened_region_divides_deviations_and_keeps_thresholds(profile):

@@ -61,7 +61,7 @@ def generate(
         probed = scatter.probe(profile, setting.sampler, model.expected)
         look = Probe(probed, model.virtual, policy, guidance=profile.probe_guidance, expected=model.expected)
         rewording = model.rewording() if options.damping.policy == "reword" else None
-        region = scatter.watch(profile, setting.sampler, model.expected)
+        region = scatter.watch(profile, setting.sampler, model.expected, setting.guidance)
         return make(region, options, look, bed.variant.parameterisation, doubt=doubt, rewording=rewording, recalled=recalled)
 
     latents, pixels, verdicts, rows, first = [], [], [], 0, 0

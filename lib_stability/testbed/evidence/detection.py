@@ -64,7 +64,7 @@ def judged(profile: Profile, setting: Setting, taken: Tape) -> Runs:
     watch, probe = np.full((2, *taken.columns["sigma"].shape), np.nan)
     extra = 0
     if setting.negative == "none" and setting.guidance >= LEAST_GUIDANCE:
-        watch = scores(scatter.watch(profile, setting.sampler, taken.columns["sigma"].shape[1]), taken)
+        watch = scores(scatter.watch(profile, setting.sampler, taken.columns["sigma"].shape[1], setting.guidance), taken)
     if setting.probe:
         looked = list(looks(probe.shape[1], rule=profile.probe.score, flow=profile.probe.parameterisation == "flow"))
         region = scatter.probe(profile, setting.sampler, probe.shape[1])

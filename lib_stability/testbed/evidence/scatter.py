@@ -48,9 +48,10 @@ def judged(runs: Sequence[Ordinary], detector: str = "watch") -> list[Ordinary]:
 
 
 def deviation(profile: Profile, run: Ordinary, detector: str) -> float:
-    """The highest that a detector sees of a run."""
+    """The highest that a detector sees of a run, the watch's at :data:`.scatter.GUIDANCE`."""
     if detector == "watch":
-        return highest(profile.watch, run.watch)
+        region = profile.watch.widened(1.0, scatter.known(profile, run.sampler).late)
+        return highest(region, run.watch) * (scatter.GUIDANCE / float(np.mean(run.watch.guidance))) ** scatter.GROWTH
     return highest(
         profile.probe, run.probe, probe_looks(len(run.probe.sigma), rule=profile.probe.score, flow=profile.probe.parameterisation == "flow")
     )
@@ -63,9 +64,11 @@ def rows(profile: Profile, runs: Sequence[Ordinary]) -> list[dict]:
     for sampler, steps in dict.fromkeys((one.sampler, one.steps) for one in runs):
         own = [one for one in judged(runs) if (one.sampler, one.steps) == (sampler, steps)]
         high = np.array([highest(profile.watch, one.watch) for one in own])
-        width = scatter.width(profile, sampler, evaluations_of(sampler, steps))
-        flagged = {level: [float((high > limit).mean()), float((high > width * limit).mean())] for level, limit in limits.items()}
-        ratio = float(np.quantile(high, 1 - TARGETS[LEVEL])) / limits[LEVEL]
+        evaluations = evaluations_of(sampler, steps)
+        wide = np.array([highest(scatter.watch(profile, sampler, evaluations, float(np.mean(one.watch.guidance))), one.watch) for one in own])
+        flagged = {level: [float((high > limit).mean()), float((wide > limit).mean())] for level, limit in limits.items()}
+        ratio, known = float(np.quantile(high, 1 - TARGETS[LEVEL])) / limits[LEVEL], scatter.known(profile, sampler)
+        width = scatter.width(known.watch, known.order, evaluations)
         found.append({"sampler": sampler, "steps": steps, "runs": len(own), "ratio": ratio, "width": width, "flagged": flagged})
     return found
 

@@ -140,25 +140,25 @@ class Pass:
             doubt = served.reason
         elif not doubt and not knows_negatives(profile, [] if described.distilled and unguided else self.negatives):
             doubt = UNKNOWN_NEGATIVE  # at CFG 1 a distilled model is told no negative prompt
+        taken = host.sampler_name(denoiser), host.evaluations(denoiser) or USUAL
         # A refiner that takes over at the first evaluation has other conditioning than was made for the base; what a distilled model is asked for is
         # the job's own.
         ready = self._empty is not None and self._empty[0][:2] == (model, getattr(model, "sd_checkpoint_info", None)) and not self.guards
         broken = self._unready.get("probe")
         if profile is not None and profile.probe is not None and (ready or broken or described.distilled):
-            expected = host.evaluations(denoiser) or USUAL
             # A probe that an error keeps away fails when it is wanted, not before.
             probe = Probe(
-                scatter.probe(profile, host.sampler_name(denoiser), expected),
+                scatter.probe(profile, *taken),
                 _raising(broken) if broken else self._virtual,
                 self.settings.probe,
                 self.settings.probe_evaluations,
                 profile.probe_guidance,
-                expected,
+                taken[1],
             )
         if profile is not None and flow and unguided and not described.distilled:
             doubt = self._doubt or UNGUIDED  # also where a prompt has parts, whose weights add up to more; the probe may judge all the same
         parameterisation = "flow" if flow else "sigma"
-        region = scatter.watch(profile, host.sampler_name(denoiser), host.evaluations(denoiser) or USUAL) if profile else None
+        region = scatter.watch(profile, *taken, host.nominal_guidance(denoiser)) if profile else None
         rewording = None
         if self._versions and not self.guards:
             scale = profile.probe_guidance if probe else 1.0
