@@ -149,6 +149,7 @@ class Rewording:
         judge: Callable[[torch.Tensor], Seen],
         evaluation: int,
         glance: Callable[[torch.Tensor], Seen] | None = None,
+        due: bool = True,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Mean prediction of the stable versions: of all that are tried at this evaluation, or of those that are due.
 
@@ -166,6 +167,8 @@ class Rewording:
             Number of the evaluation at hand, from 0.
         glance : callable, optional
             In place of `judge` for versions that were found stable before, by their guided prediction, at an evaluation that is to cost less.
+        due : bool
+            Whether versions that were found stable before are evaluated; those of images that have none yet are tried in any case.
 
         Returns
         -------
@@ -189,7 +192,7 @@ class Rewording:
             return version.guided, judge(judged)
 
         asked = self._asked(self._read_mask, mask)
-        if asked is not None:
+        if asked is not None and due:
             self._use(state, mask & (state.tried > 0), asked, evaluation, partial(look, glance=glance), sums)
         for number in range(len(self.stages)):
             self._try(state, number, mask, look, sums)

@@ -18,12 +18,14 @@ from ..recalling import Recalled
 from ..release import Release
 from ..rewording import Rewording, Seen
 from .directional import Directional
+from .reusing import Guided, Reused
 
 #: Noise (per unit of picture) at which only details are left. What was remembered early says nothing of them: turned away from it there, templates
 #: keep 43 % of their attributes instead of 97 % (the testbed's, Euler, 20 steps; tried once, no table keeps the former).
 DECIDED = 0.3
 #: Where the probe judges, which costs an evaluation of the empty prompt, versions that were stable are judged again where that is evaluated anyway,
-#: and at evaluations with these numbers: 0, 1, 2, 4, 7, 11, 16, …
+#: and at evaluations with these numbers: 0, 1, 2, 4, 7, 11, 16, … There every second evaluation makes do with the guidance of the one before, too,
+#: while more than details is open (without an end to that damped pictures of the testbed are a tenth grainier).
 AGAIN = frozenset({0, *(1 + number * (number + 1) // 2 for number in range(100))})
 
 
@@ -46,7 +48,7 @@ class Reword:
         self.rewording, self.cheaper = rewording, cheaper
         self.probing = next((one for one in detectors if isinstance(one, Probing)), None)
         self.watch = next(one for one in detectors if isinstance(one, Watch))
-        self._release = Release()
+        self._release, self._reused, self._read = Release(), Reused(), rewording.reader()
 
     def act(self, evaluation: Evaluation, flagged: Marks) -> tuple[torch.Tensor, Acted | None]:
         """See :class:`.Damper`. May cost model evaluations where an image is flagged."""
@@ -60,9 +62,17 @@ class Reword:
             return result, acted
         spare = probing is not None and not (evaluation.number in AGAIN or evaluation.number in probing.probe.looks)
         seen, glance = self._judging(evaluation, probing), self._judging(evaluation, None) if spare else None
-        got = self.rewording.step(evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, evaluation.number, glance)
+        kept = self._reused.at(evaluation) if probing is not None and self._open(evaluation) else None
+        step = evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, evaluation.number, glance
+        stepped = self.rewording.step(*step, due=kept is None)
+        got = None if stepped is None else Guided(*stepped)
+        if kept is not None:
+            kept = kept._replace(found=kept.found & acting.tensor)
+            got = got.or_else(kept) if got is not None else kept
         if got is None:
             return result, acted
+        if probing is not None:
+            self._reused.keep(evaluation, got)
         mean, found = got
         # A version may come near the memorized picture without being unstable.
         mean = self.cheaper.away(mean, found & self._undecided(evaluation), evaluation.expected(self.cheaper.region))
@@ -88,6 +98,11 @@ class Reword:
             return Seen(judged.unstable | ~judged.finite(), likeness)
 
         return seen
+
+    def _open(self, evaluation: Evaluation) -> bool:
+        """Whether more than details is open in all images, as far as heard."""
+        heard = self._read(self._undecided(evaluation))
+        return heard is not None and all(heard)
 
     @staticmethod
     def _undecided(evaluation: Evaluation) -> torch.Tensor:

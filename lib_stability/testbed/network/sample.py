@@ -121,6 +121,8 @@ class GuidedDenoiser(nn.Module):
         self._last, self._empty = (conditional, unconditional), None
         if isinstance(self.watcher, Recorder):
             return self.watcher.step(x, denoised, sigma, self.guidance, self._recorded(x, sigma))
+        if isinstance(self.watcher, Guard) and unconditional is not None:
+            return self.watcher.step(x, denoised, sigma, self.guidance, lambda: conditional - unconditional)
         return denoised if self.watcher is None else self.watcher.step(x, denoised, sigma, self.guidance)
 
     def evaluate(self, x: torch.Tensor, sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
