@@ -47,7 +47,7 @@ hooks: $(VENV)/.test ## let git run the linters before each commit
 
 # All suites side by side, a thread each: where one waits for a browser another computes. Both hosts tell each other what the network has answered.
 test: lint ## everything: lint, the core's tests, the extension's in both hosts in small
-	told=$$(mktemp -d) && trap 'rm -rf "$$told"' EXIT && REMEMBERED=$$told $(MAKE) --no-print-directory -j3 WORKERS=1 test-core test-a1111 test-forge
+	told=$$(mktemp -d) && trap 'rm -rf "$$told"' EXIT && trap 'exit 130' INT TERM HUP && REMEMBERED=$$told $(MAKE) --no-print-directory -j3 WORKERS=1 test-core test-a1111 test-forge
 
 test-core: $(VENV)/.test ## the core's tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+import torch
 
 from .detectors import Detector
 from .detectors.watch import Watch
@@ -79,7 +80,10 @@ class Judging:
     def _map(self, judged: Judged, evaluation: Evaluation) -> None:
         if self.locator and judged.prediction is not None and judged.expected is not None:
             try:
-                begins = None if self.locator.begun else noise(evaluation.sigma, evaluation.parameterisation)
+                begins = None
+                if evaluation.number == 0:
+                    sees = judged.z.inside if judged.wanted is None else judged.z.inside & judged.wanted
+                    begins = torch.where(sees, noise(evaluation.sigma, evaluation.parameterisation), 0.0)
                 self.locator.add(judged.prediction, judged.expected.mean[:, 1], judged.unstable, begins)
             except Exception:
                 log.exception("Memorization Guard: an error, there is no map of this pass")

@@ -54,15 +54,16 @@ class Locator:
             RMS of ordinary predictions at this noise level and guidance scale.
         unstable : bool tensor of shape ``(batch,)``
         noise : float32 tensor of shape ``(batch,)``, optional
-            Noise per unit of picture, of a pass's first evaluation; without it the evaluation that flags counts.
+            Of a pass's first evaluation the noise per unit of picture, zero for images that are not judged here: their map may be another detector's,
+            or that of the evaluation that flags.
         """
         if prediction.ndim < 4:
             return
         size, inner = (prediction.shape[-2], prediction.shape[-1]), tuple(range(1, prediction.ndim - 2))
         # In float32 whatever the dtype: squares of float16 overflow. (A vector norm over channels takes a thousand times as long on CPUs.)
         energy = prediction.float().square().mean(inner).div_(mean.square().view(-1, 1, 1))
-        if self._first is None:
-            self._first = energy.clone(), torch.zeros_like(mean) if noise is None else noise
+        if noise is not None:
+            self._begin(energy, noise)
         fresh = unstable if self._seen is None else unstable > self._seen
         # Not a product: what is not finite stays with its own image.
         energy.masked_fill_(~fresh.view(-1, 1, 1), 0.0)
@@ -73,20 +74,26 @@ class Locator:
             held.add_(energy)
         self._seen = fresh if self._seen is None else self._seen | unstable
 
-    @property
-    def begun(self) -> bool:
-        """Whether there was a first evaluation."""
-        return self._first is not None
+    def _begin(self, energy: torch.Tensor, noise: torch.Tensor) -> None:
+        """Keep the first evaluation of images that begin in noise; what the first detector does not judge is left to the next."""
+        begins = noise >= BEGUN
+        if self._first is None:
+            self._first = energy.clone(), begins
+        elif self._first[0].shape == energy.shape:
+            held, known = self._first
+            self._first = torch.where((begins > known).view(-1, 1, 1), energy, held), begins | known
 
     def maps(self) -> list[np.ndarray | None]:
         """The map of each image, float32 ``(h, w)`` of the largest size seen, None where nothing was flagged; waits for the device."""
-        if self._seen is None or self._first is None:
+        if self._seen is None:
             return []
         size = max(self._energies, key=math.prod)
         total = reduce(torch.add, (_resized(energy, size) for energy in self._energies.values()))
-        first, noise = self._first
-        begun = (noise >= BEGUN) & torch.isfinite(first).flatten(1).all(1)
-        found = smooth(torch.where(begun.view(-1, 1, 1), _resized(first, size), total)).sqrt().cpu()
+        if self._first is not None:
+            first, begins = self._first
+            begins = begins & torch.isfinite(first).flatten(1).all(1)
+            total = torch.where(begins.view(-1, 1, 1), _resized(first, size), total)
+        found = smooth(total).sqrt().cpu()
         return [one.numpy() if flagged else None for one, flagged in zip(found, self._seen.tolist())]
 
 

@@ -100,6 +100,8 @@ class Rewording:
         Makes a :data:`Reader`; on other devices than the processor it must not wait.
     bare : callable
         Whether predictions were without what another extension makes of guidance; asked when the pass is over.
+    linear : bool
+        Whether guidance is its scale times the difference of both predictions, as it is but for distilled models.
 
     Raises
     ------
@@ -115,8 +117,9 @@ class Rewording:
         each: int = EACH,
         reader: Callable[[], Reader] = at_once,
         bare: Callable[[], bool] = lambda: False,
+        linear: bool = True,
     ) -> None:
-        self.bare = bare
+        self.bare, self.linear = bare, linear
         if each < 1:
             raise ValueError(f"rewording: {each!r} versions an evaluation")
         self.counts = [(one,) if isinstance(one, int) else tuple(one) for one in counts]
@@ -168,7 +171,7 @@ class Rewording:
         glance : callable, optional
             In place of `judge` for versions that were found stable before, by their guided prediction, at an evaluation that is to cost less.
         due : bool
-            Whether versions that were found stable before are evaluated; those of images that have none yet are tried in any case.
+            Whether versions that were found stable before are evaluated; those of images that have no stable one are tried in any case.
 
         Returns
         -------

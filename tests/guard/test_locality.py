@@ -69,15 +69,16 @@ def test_only_the_evaluation_that_flags_counts():
 
 
 def test_of_a_pass_that_begins_in_noise_the_first_evaluation_counts():
-    begins = torch.tensor([BEGUN, BEGUN / 2, math.inf, BEGUN])
-    held, mean = Locator(), torch.ones(4)
-    assert not held.begun
+    begins = torch.tensor([BEGUN, BEGUN / 2, math.inf, BEGUN, 0.0])
+    held, mean = Locator(), torch.ones(5)
     for number, level in enumerate((5.0, 2.0, 7.0)):
-        prediction = torch.full((4, 4, 3, 3), level)
+        prediction = torch.full((5, 4, 3, 3), level)
         if number == 0:
             prediction[3, 0, 0, 0] = math.nan  # of that image the evaluation that flags is shown all the same
-        held.add(prediction, mean, torch.tensor([number > 0] * 4), begins if number == 0 else None)
-    assert held.begun and [one.max() for one in held.maps()] == pytest.approx([5.0, 2.0, 5.0, 2.0])
+        held.add(prediction, mean, torch.tensor([number > 0] * 5), begins if number == 0 else None)
+        if number == 0:  # another detector's, for whom the first does not judge
+            held.add(torch.full((5, 4, 3, 3), 9.0), mean, torch.zeros(5, dtype=torch.bool), torch.full((5,), BEGUN))
+    assert [one.max() for one in held.maps()] == pytest.approx([5.0, 9.0, 5.0, 2.0, 9.0])
 
 
 def test_sizes_in_between_meet_in_the_largest():
@@ -134,6 +135,30 @@ def test_a_flag_that_comes_late_shows_what_the_prompt_inflated_at_first(sigma, b
     assert watcher.report()[0].flagged
     shown = watcher.maps()[0]
     assert (shown[:, :8].mean() > shown[:, 8:].mean()) == begins
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"guidance": GUIDANCE, "plain": torch.tensor([False])},  # others have a hand in guidance
+        {"guidance": torch.tensor([1.0]), "plain": None},  # there is none
+    ],
+)
+def test_what_a_detector_cannot_judge_is_not_mapped_by_it(more):
+    """At a first evaluation at which the watch does not know the norms the map is the probe's."""
+    watcher = located(probe=probe(half_inflated(), policy="always"))
+    for sigma in (14.0, 7.0):
+        watcher.step(noisy(1), 5 * picture(seed=4), torch.full((1,), sigma), **more)
+    shown = watcher.maps()[0]
+    assert shown[:, :8].mean() > 2 * shown[:, 8:].mean()
+
+
+def test_where_the_first_evaluation_lies_outside_the_region_the_one_that_flags_is_mapped():
+    watcher = located()
+    step(watcher, noisy(1), 0.1 * picture(seed=4), 4518.0)
+    step(watcher, noisy(1), half_inflated(), 14.0)
+    shown = watcher.maps()[0]
+    assert shown[:, :8].mean() > 2 * shown[:, 8:].mean()
 
 
 @pytest.mark.parametrize("mode", ["report", "damp", "stop"])
@@ -228,7 +253,7 @@ def test_memory_is_two_planes_an_image():
     for watcher in (plain, mapped):
         for _ in range(50):
             step(watcher, noisy(2), predictions("strong", "ordinary"))
-    assert kept_bytes(mapped) - kept_bytes(plain) == 2 * 2 * 16 * 16 * 4 + 2
+    assert kept_bytes(mapped) - kept_bytes(plain) == 2 * 2 * 16 * 16 * 4 + 4
 
 
 # -- plain values --------------------------------------------------------------------------------------------------------------------

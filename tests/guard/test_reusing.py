@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from guard_fixtures import GUIDANCE, noisy, picture, predictions, probe, same_bits
+from guard_fixtures import GUIDANCE, guard, noisy, picture, predictions, probe, same_bits
 from test_rewording import Versions, rewording_guard
 
 from lib_stability.guard.dampers.reusing import Guided, Reused
@@ -15,9 +15,11 @@ VERSION, NEGATIVE = picture(seed=5), 0.2 * picture(seed=11)
 
 
 def blind(versions: Versions, **more):
-    """A guard whose watch cannot judge, and whose probe flags every image."""
+    """A guard whose watch cannot judge, and whose probe flags every image; what else there is is for the rewording."""
     count = len(versions.batches[0])
-    return rewording_guard(versions, each=1, probe=probe(predictions(*["strong"] * count, seed=8)), doubt=UNKNOWN_NEGATIVE, **more)
+    return guard(
+        "damp", "reword", rewording=versions.rewording(1, **more), probe=probe(predictions(*["strong"] * count, seed=8)), doubt=UNKNOWN_NEGATIVE
+    )
 
 
 def negative_at(number: int) -> torch.Tensor:
@@ -74,13 +76,45 @@ def at(number: int, size: int = 16, guidance: float = GUIDANCE, both: bool = Tru
 
 def test_what_was_kept_serves_every_second_evaluation_of_the_same_scale_and_shape():
     reused = Reused()
-    assert reused.at(at(1)) is None, "nothing is kept yet"
+    assert reused.at(at(1)) is None, "nothing is kept yet: a version of its own is evaluated"
     reused.keep(at(0), Guided(torch.full((1, 4, 16, 16), 9.0), torch.tensor([True])))
     served = reused.at(at(1))
     assert served.found.tolist() == [True] and same_bits(served.mean, torch.full((1, 4, 16, 16), 9.0))
     assert all(reused.at(one) is None for one in (at(2), at(1, size=8), at(1, guidance=2 * GUIDANCE), at(1, both=False)))
+    assert reused.at(at(3)).found.tolist() == [False], "what is older than the evaluation before is of no use"
     reused.keep(at(2, both=False), served)
-    assert reused.at(at(3)) is None, "without both predictions there is nothing to keep"
+    assert reused.at(at(3)).found.tolist() == [False], "without both predictions there is nothing to keep"
+
+
+def test_what_is_no_number_is_not_carried_on():
+    whole, reused = Guided(torch.full((1, 4, 16, 16), 9.0), torch.tensor([True])), Reused()
+    broken = at(0)
+    broken.denoised[0, 0, 3, 3] = float("nan")
+    reused.keep(broken, whole)
+    assert reused.at(at(1)).found.tolist() == [False]
+    reused.keep(at(2), whole)
+    broken = at(3)
+    broken.denoised[0, 0, 3, 3] = float("nan")
+    assert reused.at(broken).found.tolist() == [False]
+
+
+def test_an_error_in_the_hosts_predictions_costs_no_damper():
+    def broken():
+        raise RuntimeError("the host's")
+
+    asked = versions()
+    watcher = blind(asked)
+    for number in range(4):
+        result = watcher.step(noisy(1), predictions("ordinary", seed=3), torch.full((1,), 2.0), GUIDANCE, broken)
+        assert same_bits(result, VERSION), number
+    assert len(asked.asked) == 4 and watcher.error is None
+
+
+def test_guidance_that_is_no_multiple_of_the_difference_is_not_reused():
+    """A distilled model's, which is told a scale of its own."""
+    asked = versions()
+    watcher = blind(asked, linear=False)
+    assert all(same_bits(one, VERSION) for one in run(watcher, 6)) and len(asked.asked) == 6
 
 
 def test_an_image_that_is_flagged_in_between_is_tried_at_once_and_its_mate_goes_on():
@@ -110,3 +144,26 @@ def test_a_version_that_was_dropped_serves_no_more():
 def test_an_image_is_the_same_alone_and_in_a_batch():
     both, alone = run(blind(versions(3)), 8, count=3), run(blind(versions(1)), 8)
     assert all(same_bits(one[:1], other) for one, other in zip(both, alone))
+
+
+def test_after_one_version_was_dropped_the_other_guides_again_at_the_next_of_its_own():
+    good, other = VERSION, picture(seed=6)
+    asked = Versions(good, other, virtual=predictions("ordinary", seed=7))
+    watcher = blind(asked)
+    run(watcher, 6)
+    asked.virtual = predictions("strong", seed=7)
+    evaluate(watcher, 6)  # judged, unstable, dropped
+    asked.virtual = predictions("ordinary", seed=7)
+    left = [number for number in (0, 1) if [number] != asked.asked[-1]]
+    evaluate(watcher, 7)
+    assert same_bits(evaluate(watcher, 8), (good, other)[left[0]])
+
+
+def test_what_was_missed_in_between_leaves_nothing_to_reuse():
+    asked = versions()
+    watcher = blind(asked)
+    run(watcher, 1)
+    watcher.miss("RuntimeError", 1)
+    watcher.miss("RuntimeError", 1)
+    evaluate(watcher, 3)
+    assert not torch.allclose(evaluate(watcher, 3), negative_at(3) + VERSION - negative_at(0), atol=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -48,15 +49,15 @@ class Remembered:
 
     def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
         key = (self.state(), *(self._digest(one) for one in tensors))
-        if key in self._known:
-            self._known.move_to_end(key)
-        else:
-            self._known[key] = self._told(key) if self.folder else None
-            if self._known[key] is None:
-                self._known[key] = self._tell(key, self.answer(*tensors))
-            if len(self._known) > self.kept:
-                self._known.popitem(last=False)
-        return self._known[key].clone()  # who is given it may write to it
+        found = self._known.pop(key, None)  # another thread may ask the same meanwhile
+        if found is None and self.folder:
+            found = self._told(key)
+        if found is None:
+            found = self._tell(key, self.answer(*tensors))
+        self._known[key] = found
+        if len(self._known) > self.kept:
+            self._known.popitem(last=False)
+        return found.clone()  # who is given it may write to it
 
     def _file(self, key: Hashable) -> Path:
         return self.folder / f"{hashlib.blake2b(repr((self.name, torch.__version__, key)).encode(), digest_size=16).hexdigest()}.npy"
@@ -71,7 +72,7 @@ class Remembered:
     def _tell(self, key: Hashable, answer: torch.Tensor) -> torch.Tensor:
         if self.folder:
             path = self._file(key)
-            part = path.with_name(f"{path.name}-{os.getpid()}.part")
+            part = path.with_name(f"{path.name}-{os.getpid()}-{threading.get_ident()}.part")
             with part.open("wb") as file:
                 np.save(file, answer.numpy())
             part.replace(path)  # whole or not at all

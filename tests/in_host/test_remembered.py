@@ -61,6 +61,21 @@ def test_the_oldest_are_forgotten(asked):
     assert len(calls) == 4 and KEPT > 1000
 
 
+def test_what_failed_is_asked_again(asked):
+    _, calls, _ = asked
+
+    def answer(x):
+        calls.append(x)
+        if len(calls) == 1:
+            raise RuntimeError("out of memory")
+        return x
+
+    network, x = Remembered("at the second time", answer, folder=""), torch.ones(2)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        network(x)
+    assert network(x).tolist() == network(x).tolist() == [1, 1] and len(calls) == 2
+
+
 def test_processes_tell_each_other_through_a_folder(asked, tmp_path):
     _, calls, weight = asked
     x, other = torch.ones(2), torch.zeros(2)

@@ -24,9 +24,9 @@ from .reusing import Guided, Reused
 #: keep 43 % of their attributes instead of 97 % (the testbed's, Euler, 20 steps; tried once, no table keeps the former).
 DECIDED = 0.3
 #: Where the probe judges, which costs an evaluation of the empty prompt, versions that were stable are judged again where that is evaluated anyway,
-#: and at evaluations with these numbers: 0, 1, 2, 4, 7, 11, 16, … There every second evaluation makes do with the guidance of the one before, too,
-#: while more than details is open (without an end to that damped pictures of the testbed are a tenth grainier).
-AGAIN = frozenset({0, *(1 + number * (number + 1) // 2 for number in range(100))})
+#: and at evaluations with these numbers: 0, 2, 6, 14, 30, … There evaluations of odd numbers make do with what a version has left of the one before,
+#: too, while more than details is open (without an end to that damped pictures of the testbed are a seventh grainier).
+AGAIN = frozenset(2**power - 2 for power in range(1, 20))
 
 
 class Reword:
@@ -62,7 +62,8 @@ class Reword:
             return result, acted
         spare = probing is not None and not (evaluation.number in AGAIN or evaluation.number in probing.probe.looks)
         seen, glance = self._judging(evaluation, probing), self._judging(evaluation, None) if spare else None
-        kept = self._reused.at(evaluation) if probing is not None and self._open(evaluation) else None
+        reusable = probing is not None and self.rewording.linear and self._open(evaluation)
+        kept = self._reused.at(evaluation) if reusable else None
         step = evaluation.x, evaluation.sigma, acting.tensor, probing is not None, seen, evaluation.number, glance
         stepped = self.rewording.step(*step, due=kept is None)
         got = None if stepped is None else Guided(*stepped)

@@ -61,10 +61,12 @@ class Reworder:
         From that and a prediction in the host's terms to the core's, see :meth:`.latents.View.read`.
     scale : float
         Guidance scale of the virtual prediction.
+    distilled : bool
+        Whether guidance is distilled into the model, which is then told the scale.
     """
 
-    def __init__(self, versions: list[Versions], empty: list | None, current, read, scale: float) -> None:
-        self.versions, self.empty, self.current, self.read, self.scale = versions, empty, current, read, scale
+    def __init__(self, versions: list[Versions], empty: list | None, current, read, scale: float, distilled: bool = False) -> None:
+        self.versions, self.empty, self.current, self.read, self.scale, self.distilled = versions, empty, current, read, scale, distilled
         self._conds: dict[str, list] = {}
         self._shared: tuple[object, dict[str, torch.Tensor]] = (None, {})
         #: Whether a version had to do without what another extension makes of guidance.
@@ -75,7 +77,8 @@ class Reworder:
         if not any(own.texts for own in self.versions):
             return None
         stages = [own.sizes for own in self.versions]
-        return Rewording(stages, self._predict, [own.words for own in self.versions], reader=Poll, bare=lambda: self.bare)
+        words = [own.words for own in self.versions]
+        return Rewording(stages, self._predict, words, reader=Poll, bare=lambda: self.bare, linear=not self.distilled)
 
     def _once(self, call: SimpleNamespace, name: str, make) -> torch.Tensor:
         """What all versions of one evaluation share."""
@@ -99,7 +102,7 @@ class Reworder:
         call = self.current()
         cond = self._told(call, numbers)
         known = predictions(call)
-        if host.is_forge(call.denoiser) and (known is None or known.negative is None):
+        if host.is_forge(call.denoiser) and (known is None or known.negative is None or self.distilled):
             return self._on_forge(call, cond, with_virtual)
         guided = conditional = probing.single(call, cond)
         if not (isinstance(call.cfg, float) and call.cfg == 1.0):
@@ -128,7 +131,7 @@ class Reworder:
         scale = call.cfg if isinstance(call.cfg, float) else host.nominal_guidance(call.denoiser)
         result = probing.guided_on_forge(call, cond, call.params.text_uncond, scale, with_others=True)
         guided = self.read(call, result[0])[1]
-        if with_virtual and host.is_distilled(call.denoiser.inner_model.inner_model):
+        if with_virtual and self.distilled:
             return Version(guided, self.read(call, probing.at_distilled_scale(call, cond, [[1.0]] * len(call.x), self.scale))[1])
         if not with_virtual or self.empty is None:
             return Version(guided, None)

@@ -162,7 +162,8 @@ class Pass:
         rewording = None
         if self._versions and not self.guards:
             scale = profile.probe_guidance if probe else 1.0
-            rewording = Reworder(self._versions, self._empty[1] if self._empty else None, lambda: self._call, self.view.read, scale).rewording()
+            empty = self._empty[1] if self._empty else None
+            rewording = Reworder(self._versions, empty, lambda: self._call, self.view.read, scale, described.distilled).rewording()
         self.served.append(served)
         self._regions = self._regions or host.regions_of_others(denoiser)
         # Of a distilled model the parts are its own to weigh, and a refiner has nothing to say that the base has not.
