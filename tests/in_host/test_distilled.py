@@ -121,6 +121,15 @@ def test_damping(generate, distilled, with_profile, damping, probe):  # noqa: F8
     assert verdict(done).damped > 0 and verdict(done).reason == "" and pixels(done) != pixels(off)
 
 
+def test_rewording_with_cfg_on_top_and_a_negative_prompt(generate, distilled, with_profile):  # noqa: F811
+    """The host has both predictions, but guidance is no multiple of their difference: the scale that the model is told comes on top."""
+    wanted = {"profile": "Auto", "mode": "damp", "damping": "reword", "sensitivity": "custom", "tau": 30.0}
+    done = generate(wanted, prompt=MEMORIZED, **{**FIELDS, "cfg_scale": 2.0, "negative_prompt": "dark blue"})
+    found = verdict(done)
+    assert found.flagged and found.damped and not found.reason and "error" not in done.infotexts[0], done.infotexts[0]
+    assert found.carriers, "a version was stable"
+
+
 def test_profiles_of_other_guidance_do_not_serve(generate, host, checkpoint, distilled, with_profile):  # noqa: F811
     assert verdict(generate({"profile": "Flow test"}, **FIELDS)).reason == "no profile"
     why = library.LIBRARY.serve("Flow test", Model("flux", "flow", distilled=True)).why
