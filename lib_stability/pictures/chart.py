@@ -63,9 +63,9 @@ def trajectory(
     # A sigma or mean of zero has no place on a logarithmic axis.
     needed = ("sigma", "rate_mean", "clean_mean"), ("rate", "clean", "rate_spread", "clean_spread")
     seen = [one for one in evaluations if all(getattr(one, n) for n in needed[0]) and all(getattr(one, n) is not None for n in needed[1])]
-    label = html.escape(title or "Trajectory")
+    label, height = html.escape(title or "Trajectory"), HEIGHT if seen else FOOT
     parts = [
-        f'<svg class="memorization-guard-chart" viewBox="0 0 {WIDTH} {HEIGHT + FOOT}" role="img" aria-label="{label}" '
+        f'<svg class="memorization-guard-chart" viewBox="0 0 {WIDTH} {height + FOOT}" role="img" aria-label="{label}" '
         f'style="max-width:100%;height:auto;color:inherit" font-family="sans-serif" font-size="11" fill="currentColor"><title>{label}</title>'
     ]
     if seen:
@@ -120,4 +120,5 @@ def _words(evaluations: Sequence[Point], drawn: bool, say: Callable[[str], str],
         legend += [f'<tspan fill="{colour}">{mark}</tspan> {word}' for colour, mark, word in shown]
     lines = ["  ".join(legend)] if legend else []
     lines += [f"{scores} {', '.join(probed)}"] if probed else []
-    return "".join(f'<text x="{MARGIN}" y="{HEIGHT - 8 + FOOT * row}">{line}</text>' for row, line in enumerate(lines or [nothing]))
+    left, top = (MARGIN, HEIGHT - 8) if drawn else (0, FOOT)
+    return "".join(f'<text x="{left}" y="{top + FOOT * row}">{line}</text>' for row, line in enumerate(lines or [nothing]))

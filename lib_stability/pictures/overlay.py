@@ -21,7 +21,7 @@ TOP = 3.0
 #: Without a picture the map lies on this grey.
 BARE = 128
 WIDTH, LEGEND, SIDE = 640, 62, 256
-MEASURED, ORDINARY, MORE = "norm of the prediction when the image was flagged", "ordinary", "{times} times and more"
+MEASURED, ORDINARY, MORE = "how large the prediction is, part by part", "ordinary", "{times} times and more"
 LINE, ALONE = "line: {times} times an ordinary norm", "the map alone: its picture is not at hand"
 
 

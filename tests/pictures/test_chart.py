@@ -82,6 +82,12 @@ def test_nothing_judged_says_so():
     assert "nothing was judged" in "".join(parsed(chart.trajectory([], 3.0)).itertext())
 
 
+def test_without_curves_there_is_no_room_for_them():
+    unwatched = [replace(one, rate_mean=None, watch=None, probe=1.5) for one in evaluations()]
+    heights = [float(parsed(chart.trajectory(seen, 3.0)).get("viewBox").split()[-1]) for seen in ([], unwatched)]
+    assert heights == [2 * chart.FOOT] * 2
+
+
 def test_numbers_are_the_pages_and_the_legend_names_what_is_drawn():
     calm = [replace(one, unstable=False, damped=False, probe=1.5) for one in evaluations()]
     text = "".join(parsed(chart.trajectory(calm, 3.0, figure=lambda number: number.replace(".", ","))).itertext())

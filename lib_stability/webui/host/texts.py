@@ -103,7 +103,7 @@ DRAWN = (
     *("scores of the probe:", "nothing was judged"),
 )
 MAPPED = (
-    *("norm of the prediction when the image was flagged", "ordinary", "{times} times and more"),
+    *("how large the prediction is, part by part", "ordinary", "{times} times and more"),
     *("line: {times} times an ordinary norm", "the map alone: its picture is not at hand"),
 )
 #: In the plot of a profile, :mod:`...pictures.figures`.
