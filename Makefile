@@ -10,7 +10,7 @@ export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-core test-a1111 test-forge fuzz lint hooks evidence evidence-adopt screenshots clean chromium
+.PHONY: help demo test test-core test-a1111 test-forge test-flavours fuzz lint hooks evidence evidence-adopt screenshots clean chromium
 .SECONDARY:
 
 help: ## this list
@@ -47,7 +47,7 @@ hooks: $(VENV)/.test ## let git run the linters before each commit
 
 # All suites side by side, a thread each: where one waits for a browser another computes. Both hosts tell each other what the network has answered.
 test: lint ## everything: lint, the core's tests, the extension's in both hosts in small
-	told=$$(mktemp -d) && trap 'rm -rf "$$told"' EXIT && trap 'exit 130' INT TERM HUP && REMEMBERED=$$told $(MAKE) --no-print-directory -j3 WORKERS=1 test-core test-a1111 test-forge
+	told=$$(mktemp -d) && trap 'rm -rf "$$told"' EXIT && trap 'exit 130' INT TERM HUP && REMEMBERED=$$told $(MAKE) --no-print-directory -j3 WORKERS=1 test-core test-a1111 test-forge test-flavours
 
 test-core: $(VENV)/.test ## the core's tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
@@ -55,8 +55,10 @@ test-core: $(VENV)/.test ## the core's tests
 test-a1111: .venv-a1111/.done chromium ## the extension's tests in a web UI in small, with the packages of AUTOMATIC1111
 	HOST_SHAPE=a1111 .venv-a1111/bin/python -m pytest tests/in_host
 
-test-forge: .venv-forge/.done chromium ## the same with those of Forge; of its relatives Neo and ersatzForge what differs between hosts
+test-forge: .venv-forge/.done chromium ## the same with those of Forge
 	HOST_SHAPE=forge .venv-forge/bin/python -m pytest tests/in_host
+
+test-flavours: .venv-forge/.done chromium ## of Forge's relatives Neo and ersatzForge what differs between hosts
 	for flavour in neo ersatz; do HOST_SHAPE=forge HOST_FLAVOUR=$$flavour .venv-forge/bin/python -m pytest tests/in_host/test_flavours.py || exit 1; done
 
 screenshots: .venv-a1111/.done .venv-forge/.done chromium ## every state of the page, light, dark and on a phone, in outputs/screenshots

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 #: Answers kept, the latest asked for; one of four latents of 16×16 numbers takes 16 kB.
 KEPT = 20_000
@@ -53,7 +54,9 @@ class Remembered:
         if found is None and self.folder:
             found = self._told(key)
         if found is None:
-            found = self._tell(key, self.answer(*tensors))
+            found = self.answer(*tensors)
+            if self.folder:
+                self._tell(key, found)
         self._known[key] = found
         if len(self._known) > self.kept:
             self._known.popitem(last=False)
@@ -63,20 +66,20 @@ class Remembered:
         return self.folder / f"{hashlib.blake2b(repr((self.name, torch.__version__, key)).encode(), digest_size=16).hexdigest()}.npy"
 
     def _told(self, key: Hashable) -> torch.Tensor | None:
-        """What another process has answered."""
+        """What another process has answered. Who counts what waits for a device hears nothing of files."""
         try:
-            return torch.from_numpy(np.load(self._file(key)))
+            with _disable_current_modes(), torch._C.DisableTorchFunction():
+                return torch.from_numpy(np.load(self._file(key)))
         except FileNotFoundError:
             return None
 
-    def _tell(self, key: Hashable, answer: torch.Tensor) -> torch.Tensor:
-        if self.folder:
+    def _tell(self, key: Hashable, answer: torch.Tensor) -> None:
+        with _disable_current_modes(), torch._C.DisableTorchFunction():
             path = self._file(key)
             part = path.with_name(f"{path.name}-{os.getpid()}-{threading.get_ident()}.part")
             with part.open("wb") as file:
                 np.save(file, answer.numpy())
             part.replace(path)  # whole or not at all
-        return answer
 
     @staticmethod
     def _digest(tensor: torch.Tensor) -> Hashable:

@@ -108,7 +108,7 @@ def test_a_flag_outlives_an_error_around_the_guard(generate, monkeypatch, logged
 
 
 def test_out_of_memory_in_rewording_leaves_flag_and_a_cheaper_policy(generate, monkeypatch, logged):
-    def step(self, *_):
+    def step(self, *_, **__):
         raise torch.cuda.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(rewording.Rewording, "step", step)

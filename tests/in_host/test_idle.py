@@ -116,5 +116,6 @@ def test_nobody_waits_for_the_first_batch_to_be_told_anything(host, monkeypatch)
         raise Cancelled("enough")
 
     monkeypatch.setattr(calibrating.sampling, "sample", sample)
-    running = calibrating.task(calibrating.Options(runs=24, steps=20, width=64, height=64, batch_size=4)).start()
+    running = calibrating.task(calibrating.Options(runs=24, steps=20, width=64, height=64, batch_size=4))
+    running.start()
     assert running.wait(30) and seen[9] == 1 and seen[-1] >= 2 and seen == sorted(seen)

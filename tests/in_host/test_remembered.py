@@ -6,6 +6,8 @@ import pytest
 import torch
 from remembered import KEPT, Remembered
 
+from lib_stability.shell.counting import Dispatched
+
 
 @pytest.fixture
 def asked():
@@ -92,6 +94,18 @@ def test_processes_tell_each_other_through_a_folder(asked, tmp_path):
     assert process()(x).tolist() == [3, 3] and process()(other).tolist() == [0, 0] and len(calls) == 3
     assert process("another function")(x).tolist() == [3, 3] and len(calls) == 4
     assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_who_counts_waits_sees_the_same_whether_an_answer_is_new_or_known(tmp_path, shared):
+    seen = []
+    for _ in range(2):
+        network = Remembered("one more", lambda x: x + 1, folder=str(tmp_path) if shared else "")
+        for _ in range(2):
+            with Dispatched() as counted:
+                network(torch.ones(3))
+            seen.append(counted.synchronisations)
+    assert len(set(seen)) == 1, seen
 
 
 def test_networks_that_are_on_are_part_of_it(host, generate, lora):
