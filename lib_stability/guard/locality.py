@@ -1,10 +1,10 @@
-"""Where in the picture: how large the prediction is at each position when an image is flagged, beside what ordinary runs have.
+"""Where in the picture: how large the prediction of a flagged image is at each position, beside what ordinary runs have.
 
 A memorized part is a part of the picture where guidance inflates the prediction. So the map is the RMS of the prediction over channels and a small
 window, divided by the region's mean norm at the same noise level and guidance scale; 1 is an ordinary run's norm. It is taken from a pass's first
-evaluation, where nothing but the prompt decides what is predicted; of a pass that does not begin in noise, from the evaluation that flags the image:
-a damped run's later ones are no longer its own. Where both predictions of the last evaluations are at hand the map is joined with theirs, see
-:mod:`.finished` (``python -m lib_stability testbed locate`` compares several maps).
+evaluation, where nothing but the prompt decides what is predicted; where no detector judges that or the pass does not begin in noise, from the
+evaluation that flags the image: a damped run's later ones are no longer its own. Where both predictions of the last evaluations are at hand the map
+is joined with theirs, see :mod:`.finished` (``python -m lib_stability testbed locate`` compares several maps).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..sentences import spoken
 
 #: A window's side over the shorter side of the latent.
 WINDOW = 1 / 16
-#: A position counts as memorized where the map exceeds this; ``testbed locate`` chooses 1.63 on captions of its own.
+#: A position counts as memorized where the map exceeds this; ``testbed locate`` chooses 1.62 on captions of its own.
 THRESHOLD = 1.6
 #: Noise (per unit of picture) from which on a pass begins with nothing of the picture decided.
 BEGUN = 8.0

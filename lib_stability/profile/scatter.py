@@ -15,7 +15,7 @@ from .profiles import Profile
 class Scatter(NamedTuple):
     """Of a sampler, in runs of :data:`STEPS` steps: the watch's width at :data:`GUIDANCE`, the probe's, and the evaluations that it makes in a step.
 
-    `late` is whether its last evaluations' rate counts alone (see :class:`.deviation.ZScores`): not where half of ordinary runs are highest there.
+    `late` is whether its last evaluations' rate counts alone (see :class:`.deviation.ZScores`): not where a level asks for less without that.
     """
 
     watch: float
@@ -26,8 +26,8 @@ class Scatter(NamedTuple):
 
 #: Steps that the widths are for. What noise and extrapolation do in a step is the less the smaller the step: what is above 1 falls with their number.
 STEPS = 12
-#: The guidance scale that the watch's widths are for, and the power of it by which they grow: with it runs at scales below 6 and above 10 exceed a
-#: level as often, over all samplers that add noise or extrapolate. (The probe has a scale of its own.)
+#: The guidance scale that the watch's widths are for, and the power of it by which they grow: with it what runs at scales below 6 and above 10 reach
+#: is the same, over all samplers that add noise (`growth` of the same measurement). The probe has a scale of its own.
 GUIDANCE, GROWTH = 7.5, 0.4
 #: By how much the highest deviations of ordinary runs are larger than those of all of a calibration's samplers, at the level that asks for more,
 #: Medium or High; samplers of which no more than a tenth more was seen are not here. Measured on the testbed in runs of 12 and of 20 steps:

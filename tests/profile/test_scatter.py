@@ -107,6 +107,19 @@ def test_the_widths_are_those_that_were_measured(detector):
         )
 
 
+def test_the_rule_at_the_end_is_the_one_that_asks_for_less():
+    for one in json.loads((DOCS / "scatter.json").read_text())["watch"]:
+        known, rules = scatter.WIDTHS.get(one["sampler"]), one["by_rule"]
+        gain = rules["late rate"]["medium"] - rules["smaller"]["medium"]
+        assert gain < 0.1 if known is None or known.late else gain > 0.1, one
+
+
+def test_widths_grow_as_weak_and_strong_guidance_ask():
+    ratios = {float(power): ratio for power, ratio in json.loads((DOCS / "scatter.json").read_text())["growth"].items()}
+    assert tuple(ratios) == measuring.POWERS and min(ratios, key=lambda power: abs(ratios[power] - 1)) == scatter.GROWTH
+    assert ratios[0.0] < 0.7, "without it weak guidance has room that strong guidance lacks"
+
+
 def test_the_probe_is_judged_by_its_own_width_at_its_looks(profile):
     assert scatter.probe(profile, "Euler", 20) is profile.probe
     wide = scatter.probe(profile, "PNDM", 12)

@@ -46,7 +46,9 @@ class Reused:
         return Guided(negative + kept.mean, kept.found & served)
 
     def keep(self, evaluation: Evaluation, got: Guided) -> None:
-        """Keep what versions made of this evaluation; what was kept before is gone."""
+        """Keep what versions made of this evaluation, where the next one may do with it; what was kept before is gone."""
+        if evaluation.number % 2:
+            return
         negative = None if isinstance(evaluation.guidance, torch.Tensor) else self._negative(evaluation, evaluation.guidance)
         if negative is not None:
             added = got.mean - negative

@@ -32,6 +32,9 @@ LEVEL, SHOWN = "high", ("medium", "high")
 #: Runs of a sampler from which on they show Medium, too.
 LEAST = 150
 DETECTORS = ("watch", "probe")
+#: Samplers that add noise or extrapolate over a noisy start, guidance that counts as weak and as strong, and powers to try.
+NOISY, WEAK, STRONG = ("Euler a", "DPM2 a", "DPM++ 3M SDE", "DPM++ 2S a", "DPM++ 2M SDE", "DPM++ SDE", "PNDM"), 6.0, 10.0
+POWERS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def highest(region: StabilityRegion, run: Trajectory, looks: Sequence[int] | None = None) -> float:
@@ -47,11 +50,11 @@ def judged(runs: Sequence[Ordinary], detector: str = "watch") -> list[Ordinary]:
     return [one for one in runs if not one.copy and (detector == "probe" or np.mean(one.watch.guidance) >= LEAST_GUIDANCE)]
 
 
-def deviation(profile: Profile, run: Ordinary, detector: str) -> float:
-    """The highest that a detector sees of a run, the watch's at :data:`.scatter.GUIDANCE`."""
+def deviation(profile: Profile, run: Ordinary, detector: str, late: bool | None = None, growth: float = scatter.GROWTH) -> float:
+    """The highest that a detector sees of a run, the watch's at :data:`.scatter.GUIDANCE`; `late` in place of the sampler's own."""
     if detector == "watch":
-        region = profile.watch.widened(1.0, scatter.known(profile, run.sampler).late)
-        return highest(region, run.watch) * (scatter.GUIDANCE / float(np.mean(run.watch.guidance))) ** scatter.GROWTH
+        region = profile.watch.widened(1.0, scatter.known(profile, run.sampler).late if late is None else late)
+        return highest(region, run.watch) * (scatter.GUIDANCE / float(np.mean(run.watch.guidance))) ** growth
     return highest(
         profile.probe, run.probe, probe_looks(len(run.probe.sigma), rule=profile.probe.score, flow=profile.probe.parameterisation == "flow")
     )
@@ -75,16 +78,38 @@ def rows(profile: Profile, runs: Sequence[Ordinary]) -> list[dict]:
 
 def needed(profile: Profile, runs: Sequence[Ordinary], detector: str) -> list[dict]:
     """Of each sampler the width in runs of :data:`.scatter.STEPS` steps by which its runs, of all steps, are flagged as often as a level says:
-    Medium's (None where they are too few to show it), High's, and the larger one."""
-    limits = {level: thresholds(getattr(profile, detector), level).mild for level in SHOWN}
+    Medium's (None where they are too few to show it), High's, and the larger one; of the watch also those by either rule for the last evaluations."""
     found = []
     for sampler in dict.fromkeys(one.sampler for one in runs):
         own = [one for one in judged(runs, detector) if one.sampler == sampler]
-        high = np.array([deviation(profile, one, detector) for one in own])
-        falls = np.array([min(1.0, scatter.STEPS / one.steps) for one in own])
-        levels = [level for level in SHOWN if level == LEVEL or len(own) >= LEAST]
-        asked = {level: 1 + float(np.quantile((high / limits[level] - 1) / falls, 1 - TARGETS[level])) for level in levels}
-        found.append({"sampler": sampler, "runs": len(own), **dict.fromkeys(SHOWN), **asked, "needed": max(asked.values())})
+        told = _asked_for(profile, own, detector)
+        found.append({"sampler": sampler, "runs": len(own), **dict.fromkeys(SHOWN), **told, "needed": max(told.values())})
+        if detector == "watch":
+            found[-1]["by_rule"] = {name: _asked_for(profile, own, detector, late) for name, late in (("late rate", True), ("smaller", False))}
+    return found
+
+
+def _asked_for(profile: Profile, own: Sequence[Ordinary], detector: str, late: bool | None = None) -> dict[str, float]:
+    """By level the width that runs of one sampler ask for."""
+    high = np.array([deviation(profile, one, detector, late) for one in own])
+    falls = np.array([min(1.0, scatter.STEPS / one.steps) for one in own])
+    limits = {level: thresholds(getattr(profile, detector), level).mild for level in SHOWN if level == LEVEL or len(own) >= LEAST}
+    return {level: 1 + float(np.quantile((high / limit - 1) / falls, 1 - TARGETS[level])) for level, limit in limits.items()}
+
+
+def growth(profile: Profile, runs: Sequence[Ordinary]) -> dict[str, float]:
+    """By powers of guidance that widths might grow by: what runs of weak guidance reach over what those of strong do, the mean ratio of samplers that
+    add noise (1: a level holds for both)."""
+    found = {}
+    for power in POWERS:
+        ratios = []
+        for sampler in dict.fromkeys(one.sampler for one in runs if one.sampler in NOISY):
+            own = [one for one in judged(runs) if one.sampler == sampler]
+            high, scale = (
+                np.array(column) for column in zip(*((deviation(profile, one, "watch", True, power), np.mean(one.watch.guidance)) for one in own))
+            )
+            ratios.append(np.quantile(high[scale < WEAK], 1 - TARGETS[LEVEL]) / np.quantile(high[scale > STRONG], 1 - TARGETS[LEVEL]))
+        found[f"{power:g}"] = float(np.exp(np.mean(np.log(ratios))))
     return found
 
 
@@ -94,6 +119,7 @@ def measure(bed: Testbed, profile: Profile, out: Path, tick: Callable[[int], Non
         others = ordinary_runs(bed, EACH * len(OTHERS), OTHERS, seed=SEED + RUNS, tick=tick)
         runs = [*ordinary_runs(bed, RUNS, SAMPLERS, tick=tick), *others]
     result = {"profile": profile.name, "rows": rows(profile, runs), **{name: needed(profile, runs, name) for name in DETECTORS}}
+    result["growth"] = growth(profile, runs)
     out.mkdir(parents=True, exist_ok=True)
     written.write(out / "scatter.json", result)
     (out / "scatter.md").write_text(report(result) + "\n")
