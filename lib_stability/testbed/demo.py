@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from ..guard.damping import Damping
 from ..guard.guard import UNKNOWN_NEGATIVE, Guard
 from ..guard.history import history
 from ..guard.locality import LocalMap
+from ..guard.options import Options
 from ..guard.probe import Probe
 from ..guard.sensitivity import thresholds
 from ..guard.verdict import Verdict
@@ -126,23 +128,25 @@ def main(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.out
     folder.mkdir(parents=True, exist_ok=True)
 
-    def guard_for(model: GuidedDenoiser) -> Guard:
+    def guard_for(model: GuidedDenoiser, options: Options) -> Guard:
         probed = scatter.probe(profile, arguments.sampler, model.expected)
         look = Probe(probed, model.virtual, settings.probe, settings.probe_evaluations, profile.probe_guidance, model.expected)
-        rewording = model.rewording() if settings.damping == "reword" else None
+        rewording = model.rewording() if options.mode == "damp" and settings.damping == "reword" else None
         doubt = UNKNOWN_NEGATIVE if arguments.negative else ""
         return Guard(
             scatter.watch(profile, arguments.sampler, model.expected, arguments.guidance),
-            replace(settings.to_options(), locate=True),
+            options,
             look,
             doubt=doubt,
             rewording=rewording,
         )
 
     with tqdm(total=2 * -(-len(todo) // BATCH) * arguments.steps, desc="unguarded", unit="step") as bar:
-        plain, *_ = _generate(bed, todo, arguments, None, bar.update)
+        # Watched for the maps alone, which changes no bit: a damped picture's map is that of the damped one.
+        watching = replace(settings.to_options(), mode="report", locate=True)
+        plain, _, _, maps = _generate(bed, todo, arguments, partial(guard_for, options=watching), bar.update)
         bar.set_description("guarded")
-        guarded, verdicts, seen, maps = _generate(bed, todo, arguments, guard_for, bar.update)
+        guarded, verdicts, seen, _ = _generate(bed, todo, arguments, partial(guard_for, options=settings.to_options()), bar.update)
 
     level = thresholds(profile.watch, settings.sensitivity, settings.tau)
     print(f"\n{settings.sensitivity} sensitivity: {level.describe()}")

@@ -12,6 +12,7 @@ from lib_stability.guard.options import Options
 from lib_stability.guard.sensitivity import thresholds
 from lib_stability.profile import storage
 from lib_stability.shell import cli
+from lib_stability.testbed import demo
 from lib_stability.testbed.evidence import damping, detection, tapes
 from lib_stability.testbed.network import model
 from lib_stability.testbed.network.setting import EVALUATION_SEED, Setting, memorized_captions
@@ -122,14 +123,16 @@ def test_memorized_and_ordinary_captions_are_told_apart(setting):
     assert first["extra_evaluations"] <= 3
 
 
-def test_the_demo_writes_pictures_with_infotext_and_a_montage(tmp_path, capsys):
-    caption = CAPTIONS[0]
+def test_the_demo_writes_pictures_with_infotext_and_a_montage(tmp_path, capsys, monkeypatch):
+    caption, mapped, save = CAPTIONS[0], [], demo._save_map
+    monkeypatch.setattr(demo, "_save_map", lambda path, pixels, found: mapped.append(found) or save(path, pixels, found))
     arguments = ["demo", "--out", str(tmp_path), "--steps", "12", "--prompt", caption, "--prompt", "small green heart"]
     assert cli.main(arguments) == 0
     table = capsys.readouterr().out
     assert caption in table and any(word in table for word in ("strong", "mild"))
     assert thresholds(profile().watch).describe() in table, "judged by another profile"
     assert Image.open(tmp_path / "montage.png").size[0] > 300
+    assert mapped[0].share > 0.9, "the map is of the unguarded picture that it is drawn over, and all of that is copied"
     pictures = sorted(tmp_path.glob("00-*.png"))
     assert [path.name.split("-")[-1] for path in pictures] == ["guarded.png", "map.png", "unguarded.png"]
     texts = [infotext.parse_text(Image.open(path).text["parameters"]) for path in pictures if not path.name.endswith("map.png")]
